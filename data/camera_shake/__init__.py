@@ -1,0 +1,1 @@
+"""Photographs blurred by a synthetic camera shake, as a tfds data set."""

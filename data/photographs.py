@@ -1,0 +1,169 @@
+"""Sharp photographs to shake: the ones inside scikit-image, or a folder of your own.
+
+Training and test pictures are split by photograph: no scene is ever on both sides.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+# Of a folder's photographs, the share that goes to the test split.
+TEST_SHARE = 0.2
+
+_PUBLIC_DOMAIN = "public domain"
+_MIDDLEBURY = (
+    "free to use and publish by permission of the Middlebury Stereo pages, which ask that "
+    "Scharstein et al., 'High-resolution stereo datasets with subpixel-accurate ground truth', "
+    "GCPR 2014, be cited"
+)
+# name: (file, author, licence), as scikit-image's documentation of its pictures gives them.
+# Models trained on the first three owe nothing to anybody.
+_TRAIN = {
+    "astronaut": ("astronaut.png", "NASA", _PUBLIC_DOMAIN),
+    "coffee": ("coffee.png", "Rachel Michetti", "CC0"),
+    "rocket": ("rocket.jpg", "SpaceX", _PUBLIC_DOMAIN),
+}
+_TEST = {
+    "chelsea": ("chelsea.png", "Stéfan van der Walt", "CC0"),
+    "stereo_motorcycle": (
+        "motorcycle_left.png",
+        "Nera Nesic, Porter Westling, Xi Wang, York Kitajima, Greg Krathwohl, Daniel Scharstein",
+        _MIDDLEBURY,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+    """A file with a sharp photograph; author and licence are empty where unknown."""
+
+    name: str
+    path: Path
+    author: str = ""
+    licence: str = ""
+
+    def read(self) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes to RGB, upright whatever the camera's orientation tag says."""
+        with Image.open(self.path) as image:
+            return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+
+    def size(self) -> tuple[int, int]:
+        """Height and width once upright, from the file's header."""
+        with Image.open(self.path) as image:
+            width, height = image.size
+            lying = image.getexif().get(0x0112, 1) >= 5
+        return (width, height) if lying else (height, width)
+
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Photographs of the two splits, each sorted by name."""
+
+    train: tuple[Photograph, ...]
+    test: tuple[Photograph, ...]
+
+
+def embedded() -> Split:
+    """Three photographs for training and two for testing out of the scikit-image package.
+
+    Raises:
+        ValueError: when scikit-image or one of its files is missing.
+    """
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise ValueError(
+            "the embedded photographs come with scikit-image, which is not installed: "
+            "install it or give a folder of photographs"
+        )
+    folder = Path(spec.origin).parent / "data"
+    train, test = (
+        tuple(
+            Photograph(name, folder / file, author, licence)
+            for name, (file, author, licence) in group.items()
+        )
+        for group in (_TRAIN, _TEST)
+    )
+    if missing := [str(photo.path) for photo in train + test if not photo.path.is_file()]:
+        raise ValueError(
+            f"scikit-image lacks {', '.join(missing)}: reinstall it or give a folder of photographs"
+        )
+    return Split(train, test)
+
+
+def from_folder(folder: str | Path) -> Split:
+    """All images below a folder, split by a hash of their names, at least one on each side.
+
+    Files with the same bytes stay on one side, together. The split of a photograph does not
+    depend on the others, except where a side would be left empty.
+
+    Raises:
+        ValueError: when the folder is missing, holds fewer than two different photographs, or
+            holds images that cannot be decoded (all are listed).
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give one that holds photographs")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    _check_readable(paths)
+    photographs = [Photograph(path.relative_to(folder).as_posix(), path) for path in paths]
+    groups: dict[str, list[Photograph]] = {}
+    for photograph in photographs:
+        groups.setdefault(photograph.digest(), []).append(photograph)
+    if len(groups) < 2:
+        raise ValueError(
+            f"{folder} holds {len(groups)} different photographs ({', '.join(SUFFIXES)}): at least "
+            "2 are needed, one to train and one to test on"
+        )
+    # By the first name of each group; the lowest hashes go to the test split.
+    ranked = sorted(groups.values(), key=lambda group: _unit_hash(group[0].name))
+    wanted = sum(_unit_hash(group[0].name) < TEST_SHARE for group in ranked)
+    tests = min(max(wanted, 1), len(ranked) - 1)
+    return Split(_flatten(ranked[tests:]), _flatten(ranked[:tests]))
+
+
+def find(source: str | Path | None = None) -> Split:
+    """The photographs of a folder, or the embedded ones for None."""
+    return embedded() if source is None else from_folder(source)
+
+
+def _flatten(groups: Iterable[list[Photograph]]) -> tuple[Photograph, ...]:
+    return tuple(sorted((photo for group in groups for photo in group), key=lambda p: p.name))
+
+
+def _unit_hash(name: str) -> float:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+
+
+def _check_readable(paths: Iterable[Path]) -> None:
+    problems = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                # JPEG then decodes at an eighth of the size: fast, and still reads all its bytes.
+                image.draft("RGB", (image.width // 8, image.height // 8))
+                image.load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise ValueError(
+            f"{len(problems)} images cannot be read, mend or remove them:\n" + "\n".join(problems)
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grey: Pillow's own conversion would clip at 255 instead of scaling.
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")

@@ -1,0 +1,136 @@
+"""Batches of random crops, addressed by step.
+
+The augmentation is drawn before anything is divided among hosts, and batches are formed before
+anything is read ahead. So `batches(...)[step]` depends on the source, the seed, the crop and the
+global batch size alone: not on threads, nor on the number of hosts. A resumed run needs only its
+step number.
+
+    steps = batches(source, batch_size=8, crop=256, seed=0)
+    with closing(iterate(steps, start_step=1000)) as iterator:
+        for batch in iterator: ...
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import cv2
+import grain
+import numpy as np
+from jaxtyping import Int, UInt8
+
+
+def batches(
+    source: Sequence[Mapping],
+    *,
+    batch_size: int,
+    crop: int,
+    seed: int,
+    process: int = 0,
+    processes: int = 1,
+) -> grain.MapDataset:
+    """This host's part of every batch: [step] → {"blurry", "sharp"}, uint8 (b, crop, crop, 3).
+
+    The source is shuffled anew for every epoch and repeats without end. Batches run on over
+    epochs' ends, so no record is dropped. Each pair is cropped and flipped alike.
+
+    Args:
+        source: records with uint8 RGB images "blurry" and "sharp", perhaps with a "name".
+        batch_size: of all hosts together.
+        crop: side of the square crops, px.
+        seed: of the order and of the augmentation.
+        process: this host's number.
+        processes: number of hosts. Host p holds global positions p, p + processes, …: taking
+            one row of each host in turn restores the batch of a single host.
+
+    Raises:
+        ValueError: for an empty source or numbers that do not fit; when a record is read, also for
+            an image smaller than the crop or a pair of unequal sizes.
+    """
+    if len(source) == 0:
+        raise ValueError("the source holds no records: check the split and its directory")
+    if batch_size < 1 or batch_size % processes:
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared by {processes} hosts: choose a multiple"
+        )
+    if not 0 <= process < processes:
+        raise ValueError(f"process {process} is not one of 0 … {processes - 1}")
+    if crop < 1:
+        raise ValueError(f"crop={crop}: at least 1 px is needed")
+    pairs = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    crops = pairs.random_map(RandomCrop(crop))
+    return crops[process::processes].batch(batch_size // processes)
+
+
+def iterate(
+    steps: grain.MapDataset, start_step: int = 0, *, threads: int = 2, read_ahead: int = 3
+) -> Iterator[dict[str, np.ndarray]]:
+    """Reads batches ahead from `start_step` on; `close()` it when done.
+
+    `read_ahead` counts whole batches, so it also bounds the memory that they take.
+    """
+    # One thread per batch: OpenCV's own threads would only get in their way.
+    cv2.setNumThreads(1)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=read_ahead)
+    iterator = iter(steps.to_iter_dataset(options))
+    if start_step:
+        iterator.set_state(iterator.get_state() | {"next_index": start_step})
+    return iterator
+
+
+def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[np.ndarray, "n 2"]:
+    """Corners (top, left) of tiles every `step` px, row by row, the last flush with the border.
+
+    Raises:
+        ValueError: when the image is smaller than a tile.
+    """
+    if min(height, width) < size:
+        raise ValueError(
+            f"an image of {height}×{width} px holds no tile of {size} px: lower the tile size"
+        )
+    tops, lefts = (
+        np.unique(np.append(np.arange(0, side - size, step), side - size))
+        for side in (height, width)
+    )
+    return np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+class RandomCrop(grain.transforms.RandomMap):
+    """A square crop at the same random place of both images, in one of its eight orientations."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def random_map(
+        self, element: Mapping, rng: np.random.Generator
+    ) -> dict[str, UInt8[np.ndarray, "crop crop 3"]]:
+        height, width = self._check(element)
+        top = rng.integers(height - self.size + 1)
+        left = rng.integers(width - self.size + 1)
+        vertical, horizontal, transpose = rng.integers(2, size=3)
+        window = np.s_[top : top + self.size, left : left + self.size]
+        crops = {}
+        for key in ("blurry", "sharp"):
+            image = element[key][window]
+            image = image[::-1] if vertical else image
+            image = image[:, ::-1] if horizontal else image
+            image = image.swapaxes(0, 1) if transpose else image
+            crops[key] = np.ascontiguousarray(image)
+        return crops
+
+    def _check(self, element: Mapping) -> tuple[int, int]:
+        blurry, sharp = element["blurry"].shape, element["sharp"].shape
+        if blurry != sharp:
+            raise ValueError(
+                f"{_name(element)}: the blurry image is {blurry[0]}×{blurry[1]} px and the sharp "
+                f"one {sharp[0]}×{sharp[1]} px: pairs must have equal sizes"
+            )
+        if min(sharp[:2]) < self.size:
+            raise ValueError(
+                f"{_name(element)} is {sharp[0]}×{sharp[1]} px, smaller than the crop of "
+                f"{self.size} px: lower the crop or remove the pair"
+            )
+        return sharp[:2]
+
+
+def _name(element: Mapping) -> str:
+    name = element.get("name", "a pair without a name")
+    return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,0 +1,98 @@
+"""MSDI-Net: a two-stage U-Net whose first skips a degradation pyramid modulates.
+
+Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 2022, section 3.3.
+The two-stage layout with half instance norm is HINet's (Chen et al., CVPRW 2021).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from msdi_jax.degradation import Degradation, DegradationEstimator
+from msdi_jax.layers import Conv
+from msdi_jax.modulation import SpatiallyAdaptiveModulation
+from msdi_jax.unet import DEPTH, Block, UNet, check_size
+
+
+class Deblurred(NamedTuple):
+    """Both outputs in [0, 1] up to overshoot: nothing is clipped."""
+
+    deblurred: Float[Array, "b h w 3"]
+    intermediate: Float[Array, "b h w 3"]
+
+
+class SupervisedAttention(nnx.Module):
+    """An intermediate image, and features gated by what that image shows (MPRNet)."""
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        self.feature = Conv(width, width, 3, rngs=rngs)
+        self.to_image = Conv(width, 3, 3, rngs=rngs)
+        self.gate = Conv(3, width, 3, rngs=rngs)
+
+    def __call__(self, x: Array, image: Array) -> tuple[Array, Array]:
+        restored = self.to_image(x) + image
+        return self.feature(x) * jax.nn.sigmoid(self.gate(restored)) + x, restored
+
+
+class MSDINet(nnx.Module):
+    """Deblurs images of any size that is a multiple of 16.
+
+    Args:
+        width: channels of the finest level; published: 64.
+        version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
+        hidden: context channels of the modulation; published: 2 · width.
+    """
+
+    def __init__(
+        self, width: int = 64, *, version: int = 2, hidden: int | None = None, rngs: nnx.Rngs
+    ):
+        def block(level: int) -> Block:
+            channels = width * 2**level
+            return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
+
+        levels = range(DEPTH - 1)
+        self.degradation = DegradationEstimator(width, version=version, rngs=rngs)
+        self.stem_1 = Conv(3, width, 3, rngs=rngs)
+        self.unet_1 = UNet(width, pointwise=True, rngs=rngs)
+        self.before = nnx.List(block(i) for i in levels)
+        self.modulation = nnx.List(
+            SpatiallyAdaptiveModulation(width * 2**i, hidden or 2 * width, rngs=rngs)
+            for i in levels
+        )
+        self.after = nnx.List(block(i) for i in levels)
+        self.attention = SupervisedAttention(width, rngs=rngs)
+        self.stem_2 = Conv(3, width, 3, rngs=rngs)
+        self.merge = Conv(2 * width, width, 1, rngs=rngs)
+        self.unet_2 = UNet(width, pointwise=True, fuse=True, rngs=rngs)
+        self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in levels)
+        self.last = Conv(width, 3, 3, rngs=rngs)
+
+    def __call__(
+        self, image: Float[Array, "b h w 3"], degradation: Degradation | None = None
+    ) -> Deblurred:
+        """`degradation` is the image's own unless another is given."""
+        check_size(image)
+        if degradation is None:
+            degradation = self.degradation(image)
+        bottom, encoded = self.unet_1.encode(self.stem_1(image))
+        decoded = self.unet_1.decode(
+            bottom, encoded, lambda i, x: self._inject(i, x, degradation.maps[i])
+        )
+        gated, intermediate = self.attention(decoded[0], image)
+        x = self.merge(jnp.concatenate([self.stem_2(image), gated], axis=-1))
+        fusion = list(zip(encoded, decoded, strict=True))
+        bottom, encoded = self.unet_2.encode(x, fusion)
+        decoded = self.unet_2.decode(bottom, encoded, self._cross)
+        return Deblurred(self.last(decoded[0]) + image, intermediate)
+
+    def _inject(self, level: int, x: Array, degradation_map: Array) -> Array:
+        x = self.modulation[level](self.before[level](x), degradation_map)
+        return self.after[level](x)
+
+    def _cross(self, level: int, x: Array) -> Array:
+        for block in self.skip[level]:
+            x = block(x)
+        return x

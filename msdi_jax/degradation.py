@@ -1,0 +1,150 @@
+"""From a blurry image to its degradation representation, and from there to four maps.
+
+Two versions are published. Version 1 (`msdi_net`) has a 4×4 representation of 4·width channels,
+version 2 (`msdi2_net` and the joint network) an 8×8 one of 32·width channels.
+"""
+
+from typing import NamedTuple
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from msdi_jax.layers import (
+    Conv,
+    SpectralConv,
+    average_pool,
+    instance_norm,
+    leaky_relu,
+    reflect_pad,
+    resize_bilinear,
+    upsample_twice,
+)
+
+ENCODER_SIZE = 256
+
+
+class Degradation(NamedTuple):
+    """What an image's blur looks like to the network.
+
+    `maps[i]` modulates U-Net level i: (b, 256 / 2^i, 256 / 2^i, 2^i · width).
+    """
+
+    representation: Float[Array, "b r r c"]
+    maps: tuple[Array, ...]
+
+
+class ResidualBlock(nnx.Module):
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.conv_1 = Conv(channels, channels, 3, padding=0, rngs=rngs)
+        self.conv_2 = Conv(channels, channels, 3, padding=0, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        y = leaky_relu(self.conv_1(reflect_pad(x, 1)))
+        return leaky_relu(x + self.conv_2(reflect_pad(y, 1)))
+
+
+class ShallowEncoder(nnx.Module):
+    """The first layers of the encoder; stage 2 also compares images by these five features."""
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        channels = [3, *(width * k for k in (1, 2, 4, 8))]
+        self.down = nnx.List(
+            SpectralConv(i, o, 3, stride=2, bias=False, rngs=rngs)
+            for i, o in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.smooth = Conv(width, width, 7, padding=0, rngs=rngs)
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> list[Array]:
+        first = instance_norm(self.down[0](image))
+        found = [first, self.smooth(reflect_pad(leaky_relu(first), 3))]
+        for conv in list(self.down)[1:]:
+            found.append(instance_norm(conv(leaky_relu(found[-1]))))
+        return found
+
+
+class DegradationEncoder(nnx.Module):
+    """Blurry image of any size → degradation representation.
+
+    Args:
+        width: channels of the first layer; published: 64.
+        version: 1 or 2.
+    """
+
+    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs):
+        if version not in (1, 2):
+            raise ValueError(f"version must be 1 or 2, not {version!r}")
+        self.version = version
+        self.shallow = ShallowEncoder(width, rngs=rngs)
+        deepest, outs = (8, (4,)) if version == 1 else (16, (32, 32, 32))
+        channels = [8 * width, deepest * width]
+        self.deep = nnx.List([SpectralConv(*channels, 3, stride=2, bias=False, rngs=rngs)])
+        if version == 1:
+            self.deep.append(SpectralConv(8 * width, 8 * width, 3, bias=False, rngs=rngs))
+        self.residual = nnx.List(
+            ResidualBlock(channels[-1], rngs=rngs) for _ in range(5 if version == 1 else 3)
+        )
+        self.out = nnx.List(
+            SpectralConv(i * width, o * width, 3, padding=0, bias=False, rngs=rngs)
+            for i, o in zip((deepest, *outs[:-1]), outs, strict=True)
+        )
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b r r c"]:
+        x = self.shallow(resize_bilinear(image, ENCODER_SIZE, ENCODER_SIZE))[-1]
+        for conv in self.deep:
+            x = instance_norm(conv(leaky_relu(x)))
+        for block in list(self.residual)[:3]:
+            x = block(x)
+        return self._version_1_end(x) if self.version == 1 else self._version_2_end(x)
+
+    def _version_1_end(self, x: Array) -> Array:
+        x = average_pool(x)
+        for block in list(self.residual)[3:]:
+            x = block(x)
+        return instance_norm(self.out[0](reflect_pad(x, 1)))
+
+    def _version_2_end(self, x: Array) -> Array:
+        for conv in self.out:
+            x = leaky_relu(instance_norm(conv(reflect_pad(x, 1))))
+        return x
+
+
+class UpBlock(nnx.Module):
+    """Convolve, double the size, convolve."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.before = SpectralConv(inputs, outputs, 3, padding=0, rngs=rngs)
+        self.after = SpectralConv(outputs, outputs, 3, padding=0, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        x = upsample_twice(leaky_relu(self.before(reflect_pad(x, 1))))
+        return leaky_relu(self.after(reflect_pad(x, 1)))
+
+
+class DegradationPyramid(nnx.Module):
+    """Degradation representation → one map per U-Net level, finest first."""
+
+    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs):
+        outs = [16, 8, 4, 2, 1] if version == 2 else [32, 16, 8, 4, 2, 1]
+        ins = [32 if version == 2 else 4, *outs[:-1]]
+        self.up = nnx.List(
+            UpBlock(i * width, o * width, rngs=rngs) for i, o in zip(ins, outs, strict=True)
+        )
+
+    def __call__(self, representation: Float[Array, "b r r c"]) -> tuple[Array, ...]:
+        x, found = representation, []
+        for block in self.up:
+            x = block(x)
+            found.append(x)
+        return tuple(found[:-5:-1])
+
+
+class DegradationEstimator(nnx.Module):
+    """Encoder and pyramid: what stage 1 learns and stage 2 freezes."""
+
+    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs):
+        self.encoder = DegradationEncoder(width, version=version, rngs=rngs)
+        self.pyramid = DegradationPyramid(width, version=version, rngs=rngs)
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> Degradation:
+        representation = self.encoder(image)
+        return Degradation(representation, self.pyramid(representation))

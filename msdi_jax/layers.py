@@ -1,0 +1,226 @@
+"""Layers with the exact meaning the published PyTorch weights give them, NHWC.
+
+Kernels are HWIO. Layers are in evaluation mode when made; `module.train()` and `module.eval()`
+switch the ones that keep statistics (`SpectralConv`, `BatchNorm`).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class PowerIteration(nnx.BatchStat):
+    """A leading singular vector as spectral normalisation last estimated it."""
+
+
+def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
+    """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in)."""
+    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0) / fan_in**0.5
+
+
+def leaky_relu(x: Array) -> Array:
+    return nnx.leaky_relu(x, negative_slope=0.2)
+
+
+def reflect_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*size w+2*size c"]:
+    """Reflection padding; the edge pixel is not repeated."""
+    return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="reflect")
+
+
+def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
+    """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
+
+    Two shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
+    is otherwise an order of magnitude slower).
+    """
+    size = kernel.shape[0]
+    if size == 1 and stride == 1:
+        return x @ kernel[0, 0]
+    if stride == 2:
+        return _convolve_stride_2(x, kernel, padding)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
+    """Stride 2 on pixels is stride 1 on 2×2 blocks: fold blocks and kernel taps into channels."""
+    batch, height, width, channels = x.shape
+    size, _, _, outputs = kernel.shape
+    taps = (size + 1) // 2
+    outs = [(n + 2 * padding - size) // 2 + 1 for n in (height, width)]
+    after = [2 * (n + taps - 1) - length - padding for n, length in zip(outs, x.shape[1:3], strict=True)]
+    odd = 2 * taps - size
+    kernel = jnp.pad(kernel, ((0, odd), (0, odd), (0, 0), (0, 0)))
+    x = jax.lax.pad(
+        x,
+        jnp.zeros((), x.dtype),
+        ((0, 0, 0), (padding, after[0], 0), (padding, after[1], 0), (0, 0, 0)),
+    )
+    x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, x.shape[1], x.shape[3], 4 * channels)
+    kernel = kernel.reshape(taps, 2, taps, 2, channels, outputs)
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, 4 * channels, outputs)
+    return convolve(x, kernel)
+
+
+class Conv(nnx.Module):
+    """Convolution `size`×`size` with zero padding (size - 1) // 2 unless said otherwise."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: int,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        bias: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        fan_in = inputs * size * size
+        self.stride = stride
+        self.padding = (size - 1) // 2 if padding is None else padding
+        self.kernel = nnx.Param(
+            uniform_fan_in(rngs.params(), (size, size, inputs, outputs), fan_in)
+        )
+        self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in)) if bias else None
+
+    def effective_kernel(self) -> Array:
+        return self.kernel[...]
+
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
+        y = convolve(x, self.effective_kernel(), stride=self.stride, padding=self.padding)
+        return y if self.bias is None else y + self.bias[...]
+
+
+class SpectralConv(Conv):
+    """`Conv` whose kernel is divided by its largest singular value, as PyTorch estimates it.
+
+    In training mode every call does one step of power iteration before it divides. Gradients
+    flow through the kernel and the singular value, not through the vectors `u` and `v`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, rngs: nnx.Rngs, **options):
+        super().__init__(inputs, outputs, size, rngs=rngs, **options)
+        self.u = PowerIteration(_unit(jax.random.normal(rngs.params(), (outputs,))))
+        self.v = PowerIteration(_unit(jax.random.normal(rngs.params(), (size * size * inputs,))))
+        self.use_running_average = True
+
+    def effective_kernel(self) -> Array:
+        kernel = self.kernel[...]
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        if not self.use_running_average:
+            fixed = jax.lax.stop_gradient(matrix)
+            self.v[...] = _unit(fixed @ self.u[...])
+            self.u[...] = _unit(self.v[...] @ fixed)
+        return kernel / (self.v[...] @ matrix @ self.u[...])
+
+
+def _unit(x: Array) -> Array:
+    return x / jnp.maximum(jnp.linalg.norm(x), 1e-12)
+
+
+class UpConv(nnx.Module):
+    """Transposed convolution 2×2 with stride 2: every pixel becomes a 2×2 block."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        # PyTorch counts the fan-in of a transposed convolution from its outputs.
+        fan_in = outputs * 4
+        self.kernel = nnx.Param(uniform_fan_in(rngs.params(), (2, 2, inputs, outputs), fan_in))
+        self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in))
+
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
+        batch, height, width, _ = x.shape
+        y = jnp.einsum("bhwi,klio->bhkwlo", x, self.kernel[...])
+        return y.reshape(batch, 2 * height, 2 * width, -1) + self.bias[...]
+
+
+def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Zero mean and unit (biased) variance per image and channel, computed in float32 or wider."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    centred = wide - wide.mean((1, 2), keepdims=True)
+    variance = jnp.square(centred).mean((1, 2), keepdims=True)
+    return (centred * jax.lax.rsqrt(variance + 1e-5)).astype(x.dtype)
+
+
+class HalfInstanceNorm(nnx.Module):
+    """Affine instance norm of the first half of the channels; the rest pass (HINet)."""
+
+    def __init__(self, channels: int):
+        self.half = channels // 2
+        self.scale = nnx.Param(jnp.ones(self.half))
+        self.bias = nnx.Param(jnp.zeros(self.half))
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        first, second = x[..., : self.half], x[..., self.half :]
+        return jnp.concatenate(
+            [instance_norm(first) * self.scale[...] + self.bias[...], second], axis=-1
+        )
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation without affine parameters, with PyTorch's running statistics.
+
+    Args:
+        channels: number of features.
+        groups: the batch is normalised in this many equal parts. 1 is the whole (global) batch;
+            the published training normalised each process's share by itself.
+    """
+
+    def __init__(self, channels: int, *, groups: int = 1):
+        self.groups = groups
+        self.mean = nnx.BatchStat(jnp.zeros(channels))
+        self.var = nnx.BatchStat(jnp.ones(channels))
+        self.use_running_average = True
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if self.use_running_average:
+            y = (wide - self.mean[...]) * jax.lax.rsqrt(self.var[...] + 1e-5)
+            return y.astype(x.dtype)
+        grouped = wide.reshape(self.groups, -1, *x.shape[1:])
+        mean = grouped.mean((1, 2, 3), keepdims=True)
+        var = jnp.square(grouped - mean).mean((1, 2, 3), keepdims=True)
+        count = grouped[0, ..., 0].size
+        # PyTorch normalises with the biased variance but remembers the unbiased one.
+        self._remember(mean.mean(0).ravel(), var.mean(0).ravel() * count / (count - 1))
+        return ((grouped - mean) * jax.lax.rsqrt(var + 1e-5)).reshape(x.shape).astype(x.dtype)
+
+    def _remember(self, mean: Array, var: Array) -> None:
+        self.mean[...] = 0.9 * self.mean[...] + 0.1 * jax.lax.stop_gradient(mean)
+        self.var[...] = 0.9 * self.var[...] + 0.1 * jax.lax.stop_gradient(var)
+
+
+def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
+    """Bilinear resize with half-pixel centres and no antialiasing (PyTorch `interpolate`)."""
+    if x.shape[1:3] == (height, width):
+        return x
+    return jax.image.resize(
+        x, (x.shape[0], height, width, x.shape[3]), "bilinear", antialias=False
+    )
+
+
+def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
+    """Nearest resize with source index floor(target · in / out) (PyTorch `nearest`)."""
+    rows = jnp.arange(height) * x.shape[1] // height
+    columns = jnp.arange(width) * x.shape[2] // width
+    if x.shape[1] != height:
+        x = x[:, rows]
+    return x if x.shape[2] == width else x[:, :, columns]
+
+
+def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
+    """2×2 average pooling."""
+    return nnx.avg_pool(x, (2, 2), (2, 2))
+
+
+def upsample_twice(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
+    """Nearest ×2."""
+    return x.repeat(2, axis=1).repeat(2, axis=2)

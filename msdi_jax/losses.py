@@ -1,0 +1,58 @@
+"""The training losses of both stages. Images are [0, 1] RGB; sums run in at least float32."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# Weights of VGG19's relu1_1 … relu5_1 in the perceptual loss (pix2pixHD).
+PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def l1(a: Array, b: Array) -> Float[Array, ""]:
+    """Mean absolute difference; shapes must be equal."""
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    return jnp.abs(_wide(a) - _wide(b)).mean()
+
+
+def psnr_loss(restored: Float[Array, "b h w c"], sharp: Float[Array, "b h w c"]) -> Array:
+    """Negative PSNR in dB, mean over images (HINet)."""
+    mse = jnp.square(_wide(restored) - _wide(sharp)).mean((1, 2, 3))
+    return 10 / jnp.log(10.0) * jnp.log(mse + 1e-8).mean()
+
+
+def feature_l1(a: Sequence[Array], b: Sequence[Array]) -> Array:
+    """Sum of the mean absolute differences of feature lists."""
+    return sum(l1(x, y) for x, y in zip(a, b, strict=True))
+
+
+def perceptual(a: Sequence[Array], b: Sequence[Array]) -> Array:
+    """Weighted `feature_l1` of the five VGG19 features."""
+    weighted = zip(PERCEPTUAL_WEIGHTS, a, b, strict=True)
+    return sum(weight * l1(x, y) for weight, x, y in weighted)
+
+
+def feature_matching(fake: Sequence[Sequence[Array]], real: Sequence[Sequence[Array]]) -> Array:
+    """L1 of discriminator features but the verdicts; mean over scales, sum over features.
+
+    The real ones are targets: no gradient flows into them.
+    """
+    scales = zip(fake, real, strict=True)
+    return sum(feature_l1(f[:-1], jax.lax.stop_gradient(r[:-1])) for f, r in scales) / len(fake)
+
+
+def hinge_generator(fake: Sequence[Sequence[Array]]) -> Array:
+    """Minus the mean verdict on fakes, averaged over scales."""
+    return sum(-_wide(f[-1]).mean() for f in fake) / len(fake)
+
+
+def hinge_discriminator(verdicts: Sequence[Sequence[Array]], *, real: bool) -> Array:
+    """mean(relu(1 ∓ verdict)) for real and fake pairs, averaged over scales."""
+    sign = 1.0 if real else -1.0
+    return sum(jax.nn.relu(1 - sign * _wide(v[-1])).mean() for v in verdicts) / len(verdicts)
