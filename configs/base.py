@@ -1,0 +1,61 @@
+"""The published recipe, at full size. Every experiment is a change of this one.
+
+Numbers are the paper's (Li et al., ECCV 2022) and its released training's unless a comment says
+otherwise. Where that training did something unsound, there is a field for it; the default is the
+sound choice and the comment names the published one.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    # Which stages `launch.py` trains, in this order.
+    config.stages = ("reblur", "deblur")
+    config.width = 64
+    # Context channels of the modulation; 0 means 2 · width.
+    config.hidden = 0
+    # Degradation encoder of the deblurring network: 2 is `msdi2_net`, 1 is `msdi_net`.
+    config.version = 2
+
+    config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1})
+
+    config.reblur = _stage(
+        steps=240_000,
+        batch_size=32,
+        learning_rate=2e-4,
+        schedule_steps=250_000,
+        l1_weight=10.0,
+        feature_matching_weight=10.0,
+        perceptual_weight=30.0,
+        # torchvision's vgg19-*.pth; empty: no perceptual term.
+        vgg_weights="",
+        # Published: False (VGG19 saw raw [0, 1] images).
+        vgg_normalise=True,
+        # Published: False (only the discriminator's rate was annealed).
+        anneal_generator=True,
+        # Published: 8, one per process. 1 normalises over the global batch.
+        batch_norm_groups=1,
+    )
+    config.deblur = _stage(
+        steps=400_000,
+        batch_size=24,
+        learning_rate=3e-4,
+        schedule_steps=400_000,
+        feature_weight=1.0,
+    )
+    return config
+
+
+def _stage(**fields) -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "crop": 256,
+            "final_learning_rate": 1e-7,
+            "clip_norm": 0.01,
+            "adam_b1": 0.9,
+            "adam_b2": 0.99,
+            **fields,
+        }
+    )

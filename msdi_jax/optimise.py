@@ -1,0 +1,48 @@
+"""Adam behind a clipped gradient, with the published cosine schedule."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from jaxtyping import Array
+
+
+class Update(NamedTuple):
+    params: Any
+    opt: Any
+    gradient_norm: Array
+    """Before clipping."""
+
+
+def cosine_rate(step: Array | int, config: ml_collections.ConfigDict) -> Array:
+    """Learning rate of the step that follows `step` finished ones.
+
+    Falls from `learning_rate` to `final_learning_rate` over `schedule_steps`.
+    """
+    progress = jnp.minimum(step / config.schedule_steps, 1.0)
+    span = config.learning_rate - config.final_learning_rate
+    return config.final_learning_rate + span * (1 + jnp.cos(jnp.pi * progress)) / 2
+
+
+def adam(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=1e-8)
+
+
+def update(
+    transform: optax.GradientTransformation,
+    gradients: Any,
+    params: Any,
+    opt: Any,
+    *,
+    rate: Array | float,
+    clip_norm: float,
+) -> Update:
+    """One optimiser step. Clipping divides by norm + 1e-6, as PyTorch's does."""
+    norm = optax.global_norm(gradients)
+    scale = jnp.minimum(1.0, clip_norm / (norm + 1e-6))
+    gradients = jax.tree.map(lambda g: g * scale, gradients)
+    directions, opt = transform.update(gradients, opt, params)
+    params = jax.tree.map(lambda p, d: p - (rate * d).astype(p.dtype), params, directions)
+    return Update(params, opt, norm)

@@ -1,0 +1,133 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import photographs
+from data.camera_shake.camera_shake_dataset_builder import (
+    Settings,
+    frame_size,
+    open_split,
+    plan,
+    prepare,
+    rebuild_shake,
+)
+from data.shake import render
+
+SMALL = {"train_pairs": 2, "test_pairs": 1, "longest_side": 256}
+
+
+def psnr(record):
+    error = np.mean((record["blurry"].astype(float) - record["sharp"]) ** 2)
+    return 10 * np.log10(255**2 / error)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    root = tmp_path_factory.mktemp("embedded")
+    return root, prepare(root, train_pairs=5, test_pairs=5)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for index, photo in enumerate(photographs.embedded().train[:2]):
+        Image.fromarray(photo.read()[:300, :340]).save(folder / f"{index}.png")
+    return folder
+
+
+def test_records(embedded):
+    split = photographs.embedded()
+    for part, sources in (("train", split.train), ("test", split.test)):
+        records = open_split(embedded[1], part)
+        assert len(records) == 5 * len(sources)
+        assert {record["photograph"].decode() for record in records} == {p.name for p in sources}
+        for record in records:
+            assert record["blurry"].dtype == np.uint8
+            assert record["blurry"].shape == record["sharp"].shape
+            assert min(record["sharp"].shape[:2]) >= 256
+
+
+def test_the_pairs_are_as_hard_as_those_of_real_sets(embedded):
+    values = [
+        psnr(record) for part in ("train", "test") for record in open_split(embedded[1], part)
+    ]
+    assert 20 < np.median(values) < 32
+
+
+def test_a_record_can_be_made_anew_from_its_seed(embedded):
+    photos = {photo.name: photo.read() for photo in photographs.embedded().train}
+    for record in list(open_split(embedded[1], "train"))[::4]:
+        shake = rebuild_shake(record)
+        layers = [photos[name] for name in json.loads(record["parameters"])["layers"]]
+        blurry, sharp = render(photos[record["photograph"].decode()], shake, layers)
+        np.testing.assert_array_equal(blurry, record["blurry"])
+        np.testing.assert_array_equal(sharp, record["sharp"])
+
+
+def test_a_finished_set_is_reused_and_other_settings_make_another(tmp_path, folder):
+    first = prepare(tmp_path, folder, **SMALL)
+    stamp = (first / "dataset_info.json").stat().st_mtime_ns
+    assert prepare(tmp_path, folder, **SMALL) == first
+    assert (first / "dataset_info.json").stat().st_mtime_ns == stamp
+    assert prepare(tmp_path, folder, **SMALL, seed=1) != first
+    moved = folder.rename(folder.with_name("moved"))
+    assert prepare(tmp_path, moved, **SMALL) == first
+    Image.new("RGB", (400, 400)).save(moved / "third.png")
+    assert prepare(tmp_path, moved, **SMALL) != first
+
+
+def test_an_interrupted_set_is_not_taken_for_a_finished_one(tmp_path, folder, monkeypatch):
+    module = "data.camera_shake.camera_shake_dataset_builder"
+    with monkeypatch.context() as patch:
+
+        def fail(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(f"{module}._encode_png", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(tmp_path, folder, **SMALL)
+    assert not list(tmp_path.rglob("dataset_info.json"))
+    assert len(open_split(prepare(tmp_path, folder, **SMALL), "train")) == 2
+
+
+def test_both_domains_take_turns(tmp_path, folder):
+    records = open_split(prepare(tmp_path, folder, **SMALL, domain="both"), "train")
+    assert [rebuild_shake(record).domain for record in records] == ["linear", "gamma"]
+
+
+def test_seeds_do_not_depend_on_the_other_photographs():
+    split = photographs.embedded()
+    few, all_of_them = (
+        plan(split.train[1:], "train", Settings()),
+        plan(split.train, "train", Settings()),
+    )
+    assert {(p.name, p.seed) for p in few} < {(p.name, p.seed) for p in all_of_them}
+    assert len({pair.seed for pair in all_of_them}) == len(all_of_them)
+
+
+def test_frame_sizes():
+    assert frame_size(512, 512, 384) == (384, 384)
+    assert frame_size(300, 451, 384) == (256, 384)
+    assert frame_size(2160, 3840, 1280) == (720, 1280)
+
+
+def test_unusable_settings_are_refused(tmp_path, folder):
+    with pytest.raises(ValueError, match="'srgb' is unknown"):
+        prepare(tmp_path, domain="srgb")
+    with pytest.raises(ValueError, match="train_pairs=0"):
+        prepare(tmp_path, train_pairs=0)
+    with pytest.raises(ValueError, match="longest_side=128"):
+        prepare(tmp_path, longest_side=128)
+    Image.new("RGB", (300, 200)).save(folder / "tiny.png")
+    with pytest.raises(ValueError, match=r"1 photographs have no room(.|\n)*tiny.png: 200×300"):
+        prepare(tmp_path, folder)
+
+
+def test_missing_sets_are_refused(tmp_path, embedded):
+    with pytest.raises(ValueError, match=r"holds no data set: give the path"):
+        open_split(tmp_path, "train")
+    with pytest.raises(ValueError, match="no split 'validation': choose one of"):
+        open_split(embedded[1], "validation")
