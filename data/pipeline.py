@@ -70,10 +70,7 @@ def iterate(
     # One thread per batch: OpenCV's own threads would only get in their way.
     cv2.setNumThreads(1)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=read_ahead)
-    iterator = iter(steps.to_iter_dataset(options))
-    if start_step:
-        iterator.set_state(iterator.get_state() | {"next_index": start_step})
-    return iterator
+    return iter(steps[start_step:].to_iter_dataset(options))
 
 
 def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[np.ndarray, "n 2"]:

@@ -150,7 +150,7 @@ def draw_shake(
         width=width,
         domain=domain,
         focal=focal,
-        camera=_draw_camera(path, size, focal),
+        camera=_draw_camera(path, size, focal, max(height, width)),
         layers=_draw_layers(objects, size, height, width, max_layers),
         view=View(*scene.random(3)),
         highlight_gain=scene.uniform(0.25, 1.75),
@@ -160,9 +160,10 @@ def draw_shake(
     return _thin_out(_limit(shake, reach))
 
 
-def _draw_camera(rng: np.random.Generator, size: float, focal: float) -> np.ndarray:
+def _draw_camera(rng: np.random.Generator, size: float, focal: float, longest: int) -> np.ndarray:
     turn = size / focal
-    roll = np.deg2rad(rng.uniform(0, 0.12) * size)
+    # Up to 0.12 degrees per px of size on frames of 1280 px, and as many px on smaller ones.
+    roll = np.deg2rad(rng.uniform(0, 0.12) * size) * 1280 / longest
     shift = rng.uniform(0, 0.6) * size / focal
     return _draw_paths(rng, 6) * [turn, turn, roll, shift, shift, shift]
 
@@ -172,16 +173,21 @@ def _draw_paths(rng: np.random.Generator, channels: int) -> np.ndarray:
     time = np.linspace(-0.5, 0.5, _INSTANTS)
     paths = np.empty((_INSTANTS, channels))
     for channel in range(channels):
-        process = _matern(time, rng.uniform(0.25, 1.5)) @ rng.standard_normal(_INSTANTS)
+        process = _draw_matern(rng, time, scale=rng.uniform(0.25, 1.5))
         paths[:, channel] = process - process[_INSTANTS // 2] + rng.standard_normal() * time
     return paths
 
 
-def _matern(time: np.ndarray, scale: float) -> np.ndarray:
-    """A square root of the Matérn-5/2 covariance, so that root @ white noise is the process."""
-    distance = np.sqrt(5) * np.abs(time[:, None] - time) / scale
-    covariance = (1 + distance + distance**2 / 3) * np.exp(-distance)
-    return np.linalg.cholesky(covariance + 1e-7 * np.eye(len(time)))
+def _draw_matern(rng: np.random.Generator, time: np.ndarray, scale: float) -> np.ndarray:
+    """A sample of the Gaussian process with Matérn-5/2 covariance, unit variance.
+
+    It is drawn from its spectrum, which is Student's t with 5 degrees of freedom. (A Cholesky root
+    of the covariance would set BLAS's threads spinning, which costs more than the whole pair.)
+    """
+    waves = 256
+    frequency = rng.standard_t(5, waves) / scale
+    phase = rng.uniform(0, 2 * np.pi, waves)
+    return np.sqrt(2 / waves) * np.cos(time[:, None] * frequency + phase).sum(axis=1)
 
 
 def _draw_layers(

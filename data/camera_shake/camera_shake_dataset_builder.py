@@ -201,7 +201,7 @@ def open_split(directory: str | Path, split: Literal["train", "test"]):
     """
     try:
         builder = tfds.builder_from_directory(Path(directory).expanduser())
-    except FileNotFoundError as error:
+    except OSError as error:
         raise ValueError(
             f"{directory} holds no data set: give the path that prepare() returned"
         ) from error

@@ -26,7 +26,7 @@ def psnr(record):
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
     root = tmp_path_factory.mktemp("embedded")
-    return root, prepare(root, train_pairs=5, test_pairs=5)
+    return root, prepare(root, train_pairs=3, test_pairs=3)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_records(embedded):
     split = photographs.embedded()
     for part, sources in (("train", split.train), ("test", split.test)):
         records = open_split(embedded[1], part)
-        assert len(records) == 5 * len(sources)
+        assert len(records) == 3 * len(sources)
         assert {record["photograph"].decode() for record in records} == {p.name for p in sources}
         for record in records:
             assert record["blurry"].dtype == np.uint8
@@ -123,7 +123,7 @@ def test_unusable_settings_are_refused(tmp_path, folder):
         prepare(tmp_path, longest_side=128)
     Image.new("RGB", (300, 200)).save(folder / "tiny.png")
     with pytest.raises(ValueError, match=r"1 photographs have no room(.|\n)*tiny.png: 200×300"):
-        prepare(tmp_path, folder)
+        prepare(tmp_path, folder, **SMALL)
 
 
 def test_missing_sets_are_refused(tmp_path, embedded):

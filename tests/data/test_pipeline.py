@@ -37,12 +37,12 @@ def test_batches_are_paired_crops():
 
 def test_every_orientation_and_border_occurs_evenly():
     steps = batches(Source(), batch_size=40, crop=16, seed=1)
-    crops = np.concatenate([steps[step]["blurry"] for step in range(20)]).astype(int)
+    crops = np.concatenate([steps[step]["blurry"] for step in range(10)]).astype(int)
     down, right = crops[:, 1, 0] - crops[:, 0, 0], crops[:, 0, 1] - crops[:, 0, 0]
     # Steps of (row, column) per pixel down and right: 2 × 2 × 2 orientations.
     kinds, counts = np.unique(np.hstack([down[:, 1:], right[:, 1:]]), axis=0, return_counts=True)
     assert len(kinds) == 8
-    assert counts.min() > 60  # of 100 expected, deviation 9
+    assert counts.min() > 25  # of 50 expected, deviation 7
     tops, lefts = crops[..., 1].min(axis=(1, 2)), crops[..., 2].min(axis=(1, 2))
     assert set(tops) == set(range(24 - 16 + 1))
     assert set(lefts) == set(range(32 - 16 + 1))
