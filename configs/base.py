@@ -21,6 +21,11 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1})
 
+    # `name` is a folder of data/; the other fields are its builder's.
+    config.dataset = ml_collections.ConfigDict({"name": "camera_shake", "directory": "prepared"})
+    # "grid" is the published protocol: averaged 256-pixel tiles.
+    config.evaluation = ml_collections.ConfigDict({"protocol": "grid", "samples": 8})
+
     config.reblur = _stage(
         steps=240_000,
         batch_size=32,
@@ -44,6 +49,11 @@ def get_config() -> ml_collections.ConfigDict:
         learning_rate=3e-4,
         schedule_steps=400_000,
         feature_weight=1.0,
+        # Model directory whose degradation encoder and pyramid are frozen; empty: this run's own.
+        degradation_from="",
+        # Model directory whose first encoder layers the feature loss uses; empty: the frozen
+        # encoder's own. Published: version 1's, for both versions.
+        features_from="",
     )
     return config
 
@@ -56,6 +66,10 @@ def _stage(**fields) -> ml_collections.ConfigDict:
             "clip_norm": 0.01,
             "adam_b1": 0.9,
             "adam_b2": 0.99,
+            "log_every": 100,
+            "held_out_every": 5000,
+            "held_out_images": 16,
+            "checkpoint_every": 5000,
             **fields,
         }
     )

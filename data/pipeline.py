@@ -99,7 +99,7 @@ class RandomCrop(grain.transforms.RandomMap):
     def random_map(
         self, element: Mapping, rng: np.random.Generator
     ) -> dict[str, UInt8[np.ndarray, "crop crop 3"]]:
-        height, width = self._check(element)
+        height, width = self.check(element)
         top = rng.integers(height - self.size + 1)
         left = rng.integers(width - self.size + 1)
         vertical, horizontal, transpose = rng.integers(2, size=3)
@@ -113,7 +113,7 @@ class RandomCrop(grain.transforms.RandomMap):
             crops[key] = np.ascontiguousarray(image)
         return crops
 
-    def _check(self, element: Mapping) -> tuple[int, int]:
+    def check(self, element: Mapping) -> tuple[int, int]:
         blurry, sharp = element["blurry"].shape, element["sharp"].shape
         if blurry != sharp:
             raise ValueError(
@@ -131,3 +131,19 @@ class RandomCrop(grain.transforms.RandomMap):
 def _name(element: Mapping) -> str:
     name = element.get("name", "a pair without a name")
     return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def centre_crops(
+    source: Sequence[Mapping], crop: int, count: int
+) -> dict[str, UInt8[np.ndarray, "b crop crop 3"]]:
+    """A fixed batch: the middles of `count` records (at most all) evenly spaced in the source."""
+    chosen = np.unique(np.linspace(0, len(source) - 1, count).astype(int))
+    pairs = [_centre(source[int(index)], crop) for index in chosen]
+    return {key: np.stack([pair[key] for pair in pairs]) for key in ("blurry", "sharp")}
+
+
+def _centre(element: Mapping, crop: int) -> dict[str, np.ndarray]:
+    height, width = RandomCrop(crop).check(element)
+    top, left = (height - crop) // 2, (width - crop) // 2
+    window = np.s_[top : top + crop, left : left + crop]
+    return {key: element[key][window] for key in ("blurry", "sharp")}

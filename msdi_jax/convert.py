@@ -4,12 +4,15 @@ The published names and shapes are facts of the checkpoints; what they compute i
 modules. Conversion is strict: every key is accounted for, or refused with all the others.
 """
 
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from flax import nnx, traverse_util
+
+from msdi_jax.vgg import VGG19
 
 # Ours → published, applied in order to the dotted path of an array. Levels count from the finest
 # here and from the deepest in the published skip and up paths, hence `3 - level`.
@@ -180,3 +183,21 @@ def to_published(network: nnx.Module) -> dict[str, np.ndarray]:
     arrays = traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(network)))
     table = key_table(network)
     return {entry.key: entry.to_published(np.asarray(arrays[p])) for p, entry in table.items()}
+
+
+def read_vgg(path: str) -> dict:
+    """VGG19's arrays out of torchvision's `vgg19-*.pth`. Needs PyTorch.
+
+    Raises:
+        ValueError: when PyTorch is missing, or the file is no such checkpoint.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ValueError(f"reading {path} needs PyTorch: pip install torch") from error
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {error}") from error
+    network = nnx.eval_shape(lambda: VGG19(rngs=nnx.Rngs(0)))
+    return from_published(network, {key: value.numpy() for key, value in weights.items()})[0]

@@ -4,8 +4,6 @@ Loss: half the negative PSNR of both outputs, plus the L1 distance of five shall
 features between the sharp and the deblurred image.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -19,9 +17,7 @@ from msdi_jax.state import Arrays, State, merge, split
 
 
 def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
-    return MSDINet(
-        config.width, version=config.version, hidden=config.hidden or None, rngs=rngs
-    )
+    return MSDINet(config.width, version=config.version, hidden=config.hidden or None, rngs=rngs)
 
 
 def stage(config: ml_collections.ConfigDict, degradation: Arrays, features: Arrays) -> Stage:
@@ -43,16 +39,15 @@ def stage(config: ml_collections.ConfigDict, degradation: Arrays, features: Arra
 
     def init(key: jax.Array) -> State:
         network = make_network(config, nnx.Rngs(key))
-        _, _, params, stats = nnx.split(
-            network, nnx.PathContains("degradation"), nnx.Param, ...
-        )
+        _, _, params, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
         params = nnx.to_pure_dict(params)
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
             stats=nnx.to_pure_dict(stats),
             opt=adam.init(params),
-            frozen={"degradation": degradation, "features": features},
+            # Copies: the features may be the encoder's own first layers, and steps donate both.
+            frozen=jax.tree.map(jnp.copy, {"degradation": degradation, "features": features}),
         )
 
     def whole(state: State, params: Arrays, *, training: bool) -> MSDINet:
@@ -78,9 +73,7 @@ def stage(config: ml_collections.ConfigDict, degradation: Arrays, features: Arra
         def loss(params: Arrays):
             network = whole(state, params, training=True)
             terms = loss_terms(state, network(blurry), sharp)
-            _, _, _, stats = nnx.split(
-                network, nnx.PathContains("degradation"), nnx.Param, ...
-            )
+            _, _, _, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
             return sum(terms.values()), (terms, nnx.to_pure_dict(stats))
 
         gradients, (terms, stats) = jax.grad(loss, has_aux=True)(state.params)

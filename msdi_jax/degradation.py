@@ -4,6 +4,7 @@ Two versions are published. Version 1 (`msdi_net`) has a 4×4 representation of 
 version 2 (`msdi2_net` and the joint network) an 8×8 one of 32·width channels.
 """
 
+import itertools
 from typing import NamedTuple
 
 from flax import nnx
@@ -50,7 +51,7 @@ class ShallowEncoder(nnx.Module):
         channels = [3, *(width * k for k in (1, 2, 4, 8))]
         self.down = nnx.List(
             SpectralConv(i, o, 3, stride=2, bias=False, rngs=rngs)
-            for i, o in zip(channels[:-1], channels[1:], strict=True)
+            for i, o in itertools.pairwise(channels)
         )
         self.smooth = Conv(width, width, 7, padding=0, rngs=rngs)
 

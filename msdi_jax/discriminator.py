@@ -15,7 +15,13 @@ class PatchDiscriminator(nnx.Module):
         self.first = Conv(6, width, 4, stride=2, padding=2, rngs=rngs)
         self.middle = nnx.List(
             SpectralConv(
-                width * 2**i, width * 2 ** (i + 1), 4, stride=stride, padding=2, bias=False, rngs=rngs
+                width * 2**i,
+                width * 2 ** (i + 1),
+                4,
+                stride=stride,
+                padding=2,
+                bias=False,
+                rngs=rngs,
             )
             for i, stride in enumerate((2, 2, 1))
         )

@@ -21,9 +21,7 @@ class Joint(NamedTuple):
 class Generator(nnx.Module):
     """A U-Net whose skips a degradation pyramid modulates; predicts a residual."""
 
-    def __init__(
-        self, width: int, *, hidden: int | None = None, groups: int = 1, rngs: nnx.Rngs
-    ):
+    def __init__(self, width: int, *, hidden: int | None = None, groups: int = 1, rngs: nnx.Rngs):
         self.stem = Conv(3, width, 3, rngs=rngs)
         self.unet = UNet(width, pointwise=False, rngs=rngs)
         self.modulation = nnx.List(
@@ -36,9 +34,7 @@ class Generator(nnx.Module):
         self, image: Float[Array, "b h w 3"], maps: tuple[Array, ...]
     ) -> Float[Array, "b h w 3"]:
         bottom, features = self.unet.encode(self.stem(image))
-        decoded = self.unet.decode(
-            bottom, features, lambda i, x: self.modulation[i](x, maps[i])
-        )
+        decoded = self.unet.decode(bottom, features, lambda i, x: self.modulation[i](x, maps[i]))
         return self.last(decoded[0]) + image
 
 

@@ -4,8 +4,11 @@ Kernels are HWIO. Layers are in evaluation mode when made; `module.train()` and 
 switch the ones that keep statistics (`SpectralConv`, `BatchNorm`).
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -14,9 +17,35 @@ class PowerIteration(nnx.BatchStat):
     """A leading singular vector as spectral normalisation last estimated it."""
 
 
+def _draw(key: Array, shape: tuple[int, ...], draw: Callable) -> Array:
+    """A float32 array that `draw` takes from a NumPy generator seeded with `key`.
+
+    A network has hundreds of arrays in a hundred shapes: drawn by `jax.random` they take XLA most
+    of a minute to compile. The callback keeps `nnx.eval_shape` and `jit` working.
+    """
+
+    def seeded(key_data: np.ndarray) -> np.ndarray:
+        generator = np.random.default_rng(np.asarray(key_data).tolist())
+        return draw(generator).astype(np.float32)
+
+    result = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.pure_callback(seeded, result, jax.random.key_data(key))
+
+
 def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
     """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in)."""
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0) / fan_in**0.5
+    bound = fan_in**-0.5
+    return _draw(key, shape, lambda generator: generator.uniform(-bound, bound, shape))
+
+
+def unit_normal(key: Array, size: int) -> Array:
+    """A random direction: what power iteration starts from."""
+
+    def draw(generator: np.random.Generator) -> np.ndarray:
+        direction = generator.standard_normal(size)
+        return direction / np.linalg.norm(direction)
+
+    return _draw(key, (size,), draw)
 
 
 def leaky_relu(x: Array) -> Array:
@@ -55,7 +84,9 @@ def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
     size, _, _, outputs = kernel.shape
     taps = (size + 1) // 2
     outs = [(n + 2 * padding - size) // 2 + 1 for n in (height, width)]
-    after = [2 * (n + taps - 1) - length - padding for n, length in zip(outs, x.shape[1:3], strict=True)]
+    after = [
+        2 * (n + taps - 1) - length - padding for n, length in zip(outs, x.shape[1:3], strict=True)
+    ]
     odd = 2 * taps - size
     kernel = jnp.pad(kernel, ((0, odd), (0, odd), (0, 0), (0, 0)))
     x = jax.lax.pad(
@@ -109,8 +140,8 @@ class SpectralConv(Conv):
 
     def __init__(self, inputs: int, outputs: int, size: int, *, rngs: nnx.Rngs, **options):
         super().__init__(inputs, outputs, size, rngs=rngs, **options)
-        self.u = PowerIteration(_unit(jax.random.normal(rngs.params(), (outputs,))))
-        self.v = PowerIteration(_unit(jax.random.normal(rngs.params(), (size * size * inputs,))))
+        self.u = PowerIteration(unit_normal(rngs.params(), outputs))
+        self.v = PowerIteration(unit_normal(rngs.params(), size * size * inputs))
         self.use_running_average = True
 
     def effective_kernel(self) -> Array:
@@ -202,9 +233,7 @@ def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Arra
     """Bilinear resize with half-pixel centres and no antialiasing (PyTorch `interpolate`)."""
     if x.shape[1:3] == (height, width):
         return x
-    return jax.image.resize(
-        x, (x.shape[0], height, width, x.shape[3]), "bilinear", antialias=False
-    )
+    return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear", antialias=False)
 
 
 def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array:

@@ -21,7 +21,7 @@ def cosine_rate(step: Array | int, config: ml_collections.ConfigDict) -> Array:
 
     Falls from `learning_rate` to `final_learning_rate` over `schedule_steps`.
     """
-    progress = jnp.minimum(step / config.schedule_steps, 1.0)
+    progress = jnp.minimum(jnp.asarray(step, float) / config.schedule_steps, 1.0)
     span = config.learning_rate - config.final_learning_rate
     return config.final_learning_rate + span * (1 + jnp.cos(jnp.pi * progress)) / 2
 

@@ -99,9 +99,7 @@ def stage(config: ml_collections.ConfigDict, vgg: Arrays | None = None) -> Stage
 
     def discriminator_step(state: State, blurry: jax.Array, sharp: jax.Array):
         """Judges a fresh forward of the moved generator."""
-        generator = merge(
-            graph, state.params["generator"], state.stats["generator"], training=True
-        )
+        generator = merge(graph, state.params["generator"], state.stats["generator"], training=True)
         reblurred = jax.lax.stop_gradient(generator(blurry, sharp).reblurred)
 
         def loss(params: Arrays):

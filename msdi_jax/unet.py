@@ -85,9 +85,7 @@ class UNet(nnx.Module):
         self.downsample = nnx.List(
             Conv(c, c, 4, stride=2, padding=1, bias=False, rngs=rngs) for c in channels[:-1]
         )
-        self.up = nnx.List(
-            UpStep(2 * c, c, pointwise=pointwise, rngs=rngs) for c in channels[:-1]
-        )
+        self.up = nnx.List(UpStep(2 * c, c, pointwise=pointwise, rngs=rngs) for c in channels[:-1])
 
     def encode(
         self, x: Float[Array, "b h w c"], fusion: Sequence[tuple[Array, Array]] = ()

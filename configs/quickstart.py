@@ -1,0 +1,32 @@
+"""Both stages on embedded photographs, to see the whole recipe work in minutes.
+
+    python launch.py --config configs/quickstart.py --workdir runs/quickstart
+
+Hardware: two CPU cores. This is far too little training to gain on a held-out photograph: it
+shows that everything runs, and what a run directory holds.
+"""
+
+import ml_collections
+
+from configs import base
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = base.get_config()
+    config.width = 8
+    config.dataset.update({"train_pairs": 24, "test_pairs": 8, "domain": "linear"})
+    config.evaluation.update({"protocol": "whole", "samples": 6})
+    for stage, steps in (("reblur", 160), ("deblur", 300)):
+        config[stage].update(
+            {
+                "steps": steps,
+                "schedule_steps": steps,
+                "batch_size": 4,
+                "crop": 128,
+                "log_every": 10,
+                "held_out_every": 40,
+                "held_out_images": 8,
+                "checkpoint_every": 40,
+            }
+        )
+    return config

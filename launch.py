@@ -1,0 +1,34 @@
+"""Trains and evaluates what a configuration says.
+
+    python launch.py --config configs/quickstart.py --workdir runs/quickstart
+    python launch.py --config configs/quickstart.py --workdir runs/wide --config.width=16
+
+Repeating the command goes on where it stopped.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from msdi_jax import run, train
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file in configs/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: made, or gone on with.")
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    try:
+        run.run(_CONFIG.value, Path(_WORKDIR.value))
+    except train.Interrupted as stop:
+        print(f"saved at step {stop.step}: resume with the same command")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)

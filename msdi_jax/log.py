@@ -1,0 +1,81 @@
+"""What a run tells: progress lines, `metrics.jsonl`, TensorBoard events."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of a `metrics.jsonl`; a last line cut short by a killed run is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class StageLog:
+    """Logs one stage of a run that starts, or goes on, after `start` of `steps` steps.
+
+    Rows of a former attempt beyond `start` are dropped: those steps are done again.
+    """
+
+    def __init__(self, workdir: Path, stage: str, *, start: int, steps: int):
+        self._path = workdir / "metrics.jsonl"
+        self._stage, self._start, self._steps = stage, start, steps
+        rows = read_rows(self._path)
+        kept = [r for r in rows if r["stage"] != stage or r["step"] <= start]
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        temporary.replace(self._path)
+        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=start + 1)
+        self._since = (time.monotonic(), start)
+
+    def train(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Logs a training step and prints the progress line."""
+        now, (then, done) = time.monotonic(), self._since
+        self._since = (now, step)
+        rate = (step - done) / max(now - then, 1e-9)
+        self._write(step, {"steps_per_second": rate, **scalars})
+        left = time.strftime("%H:%M:%S", time.gmtime((self._steps - step) / rate))
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items() if "rate" not in k)
+        print(
+            f"{self._stage} {step}/{self._steps}  {shown}  {rate:.2f} steps/s  ETA {left}",
+            flush=True,
+        )
+
+    def held_out(self, step: int, scalars: Mapping[str, float]) -> None:
+        self._write(step, {f"held_out/{name}": value for name, value in scalars.items()})
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
+        print(f"{self._stage} {step}/{self._steps}  held out: {shown}", flush=True)
+        # Time spent here is no training time.
+        self._since = (time.monotonic(), step)
+
+    def _write(self, step: int, scalars: Mapping[str, float]) -> None:
+        row = {"stage": self._stage, "step": step, **scalars}
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        for name, value in scalars.items():
+            self._events.add_scalar(f"{self._stage}/{name}", value, step)
+
+    def close(self) -> None:
+        self._events.close()
+
+
+def held_out_ends(workdir: Path, stage: str) -> dict[str, dict[str, float]]:
+    """The first and the last held-out losses of a stage: {"initial": …, "final": …}."""
+    prefix = "held_out/"
+    found = [
+        {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
+        for row in read_rows(workdir / "metrics.jsonl")
+        if row["stage"] == stage and f"{prefix}loss" in row
+    ]
+    return {"initial": found[0], "final": found[-1]} if found else {}
