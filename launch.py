@@ -9,7 +9,7 @@ Repeating the command goes on where it stopped.
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from msdi_jax import run, train
@@ -21,6 +21,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: made, or gone on
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    # orbax and tfds tell their inner workings at lower levels.
+    logging.set_verbosity(logging.ERROR)
     try:
         run.run(_CONFIG.value, Path(_WORKDIR.value))
     except train.Interrupted as stop:

@@ -4,8 +4,6 @@ Kernels are HWIO. Layers are in evaluation mode when made; `module.train()` and 
 switch the ones that keep statistics (`SpectralConv`, `BatchNorm`).
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,35 +15,41 @@ class PowerIteration(nnx.BatchStat):
     """A leading singular vector as spectral normalisation last estimated it."""
 
 
-def _draw(key: Array, shape: tuple[int, ...], draw: Callable) -> Array:
-    """A float32 array that `draw` takes from a NumPy generator seeded with `key`.
+def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
+    """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in).
 
-    A network has hundreds of arrays in a hundred shapes: drawn by `jax.random` they take XLA most
+    NumPy draws: a network has hundreds of arrays in a hundred shapes, which `jax.random` takes most
     of a minute to compile. The callback keeps `nnx.eval_shape` and `jit` working.
     """
 
-    def seeded(key_data: np.ndarray) -> np.ndarray:
+    def draw(key_data: np.ndarray) -> np.ndarray:
         generator = np.random.default_rng(np.asarray(key_data).tolist())
-        return draw(generator).astype(np.float32)
+        return (generator.uniform(-1, 1, shape) / fan_in**0.5).astype(np.float32)
 
     result = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return jax.pure_callback(seeded, result, jax.random.key_data(key))
+    return jax.pure_callback(draw, result, jax.random.key_data(key))
 
 
-def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
-    """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in)."""
-    bound = fan_in**-0.5
-    return _draw(key, shape, lambda generator: generator.uniform(-bound, bound, shape))
+def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Array]:
+    """(u, v) of a kernel by power iteration from a random start, as PyTorch does for new layers.
 
+    Without it the singular value of a fresh layer is read off random vectors and may be near 0.
+    """
+    outputs = kernel.shape[-1]
+    inputs = kernel.size // outputs
 
-def unit_normal(key: Array, size: int) -> Array:
-    """A random direction: what power iteration starts from."""
+    def iterate(key_data: np.ndarray, kernel: np.ndarray) -> list[np.ndarray]:
+        matrix = np.asarray(kernel).reshape(inputs, outputs)
+        u = np.random.default_rng(np.asarray(key_data).tolist()).standard_normal(outputs)
+        for _ in range(iterations):
+            v = matrix @ u
+            v /= np.linalg.norm(v)
+            u = v @ matrix
+            u /= np.linalg.norm(u)
+        return [u.astype(np.float32), v.astype(np.float32)]
 
-    def draw(generator: np.random.Generator) -> np.ndarray:
-        direction = generator.standard_normal(size)
-        return direction / np.linalg.norm(direction)
-
-    return _draw(key, (size,), draw)
+    results = [jax.ShapeDtypeStruct((n,), jnp.float32) for n in (outputs, inputs)]
+    return jax.pure_callback(iterate, results, jax.random.key_data(key), kernel)
 
 
 def leaky_relu(x: Array) -> Array:
@@ -140,8 +144,9 @@ class SpectralConv(Conv):
 
     def __init__(self, inputs: int, outputs: int, size: int, *, rngs: nnx.Rngs, **options):
         super().__init__(inputs, outputs, size, rngs=rngs, **options)
-        self.u = PowerIteration(unit_normal(rngs.params(), outputs))
-        self.v = PowerIteration(unit_normal(rngs.params(), size * size * inputs))
+        u, v = leading_vectors(self.kernel[...], rngs.params())
+        self.u = PowerIteration(u)
+        self.v = PowerIteration(v)
         self.use_running_average = True
 
     def effective_kernel(self) -> Array:

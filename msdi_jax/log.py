@@ -41,7 +41,7 @@ class StageLog:
         """Logs a training step and prints the progress line."""
         now, (then, done) = time.monotonic(), self._since
         self._since = (now, step)
-        rate = (step - done) / max(now - then, 1e-9)
+        rate = max(step - done, 1) / max(now - then, 1e-9)
         self._write(step, {"steps_per_second": rate, **scalars})
         left = time.strftime("%H:%M:%S", time.gmtime((self._steps - step) / rate))
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items() if "rate" not in k)

@@ -122,27 +122,31 @@ def _if_divisible(mesh: Mesh, batch):
 
 def _steps(stage, state, settings, batches, mesh, log, checkpoints, measure, stop) -> State:
     train_step = jax.jit(stage.train_step, donate_argnums=0)
-    pending = None
+    unlogged = []
     start = int(state.step)
     with contextlib.closing(pipeline.iterate(batches, start)) as iterator:
         for step in range(start + 1, settings.steps + 1):
             batch = jax.device_put(next(iterator), over_batch(mesh))
             state, scalars = train_step(state, batch)
-            if pending is not None:
-                log.train(*pending[:1], _floats(pending[1]))
-                pending = None
+            # While this step runs: reading its own scalars would wait for it.
+            _log(log, unlogged)
             last = step == settings.steps
             if step % settings.log_every == 0 or last:
-                pending = (step, scalars)
+                unlogged.append((step, scalars))
             if step % settings.held_out_every == 0 or last:
+                _log(log, unlogged)
                 measure(state)
             if step % settings.checkpoint_every == 0 or last or stop.made:
                 checkpoints.save(state)
             if stop.made and not last:
                 raise Interrupted(step)
-    if pending is not None:
-        log.train(pending[0], _floats(pending[1]))
     return state
+
+
+def _log(log: StageLog, unlogged: list) -> None:
+    while unlogged:
+        step, scalars = unlogged.pop()
+        log.train(step, _floats(scalars))
 
 
 def _floats(scalars) -> dict[str, float]:

@@ -1,0 +1,33 @@
+# Every target sets up .venv when it is missing or when the requirements changed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test test-full lint format
+.DELETE_ON_ERROR:
+
+run: .venv/.run
+	$(BIN)/python launch.py --config configs/quickstart.py --workdir runs/quickstart
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/.run: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.txt
+	touch $@
+
+# PyTorch's builds without CUDA carry a local version (+cpu); where pip finds one, it is taken.
+.venv/.dev: requirements-dev.txt .venv/.run
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,56 @@
+"""Shared by all tests: stand-ins for the published weights, and the golden arrays."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+# Before jax is imported: the tests spend their time compiling, not computing.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax.convert import from_published
+
+HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("recipe", HERE / "reference" / "recipe.py")
+recipe = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(recipe)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """NAME → the arrays of tests/golden/NAME.npz."""
+    return lambda name: np.load(HERE / "golden" / f"{name}.npz")
+
+
+@pytest.fixture(scope="session")
+def image():
+    """(name, shape) → a deterministic image batch in [0, 1]."""
+    return recipe.image
+
+
+@pytest.fixture(scope="session")
+def stand_in():
+    """(make, name) → the network with the stand-in weights of tests/reference/NAME.tsv."""
+
+    def build(make, name, dtype=np.float32):
+        weights = recipe.state_dict(
+            recipe.read_spec(HERE / "reference" / f"{name}.tsv"), dtype=dtype
+        )
+        abstract = nnx.eval_shape(make)
+        arrays, _ = from_published(abstract, weights)
+        graph, _ = nnx.split(abstract)
+        # Contiguous, since jax would keep a transposed view's layout.
+        return nnx.merge(graph, jax.tree.map(lambda x: jnp.array(np.ascontiguousarray(x)), arrays))
+
+    return build
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
