@@ -40,7 +40,7 @@ def update(
     clip_norm: float,
 ) -> Update:
     """One optimiser step. Clipping divides by norm + 1e-6, as PyTorch's does."""
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     scale = jnp.minimum(1.0, clip_norm / (norm + 1e-6))
     gradients = jax.tree.map(lambda g: g * scale, gradients)
     directions, opt = transform.update(gradients, opt, params)

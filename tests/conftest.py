@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax.convert import from_published
+from msdi_jax.convert import from_published, to_published
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("recipe", HERE / "reference" / "recipe.py")
@@ -54,3 +54,26 @@ def stand_in():
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def assert_arrays():
+    """Compares sum, norm, first and last value of every array with the golden's after training."""
+
+    def check(network, expected, prefix, unused=()):
+        found = to_published(network)
+        keys = [
+            key
+            for key in expected.files
+            if key.startswith(prefix) and not any(name in key for name in unused)
+        ]
+        assert len(keys) >= 24
+        for key in keys:
+            array = found[key.removeprefix(prefix)]
+            summary = [array.sum(), np.linalg.norm(array), array.flat[0], array.flat[-1]]
+            tolerance = 1e-7 * np.abs(expected[key]).max()
+            np.testing.assert_allclose(
+                summary, expected[key], rtol=1e-7, atol=tolerance, err_msg=key
+            )
+
+    return check

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from msdi_jax import report
+from msdi_jax.report import reading
 
 VOID = {"meta", "img", "input"}  # no end tag
 ROWS = [
@@ -214,53 +215,13 @@ def test_a_truncated_line_is_left_out_and_said(run):
 def test_a_resumed_run_keeps_the_later_value_of_a_repeated_step(run):
     rows = [{"stage": "reblur", "step": step, "l1": 9.0} for step in (1, 2, 3)]
     rows += [{"stage": "reblur", "step": 2, "l1": 4.0}, {"stage": "reblur", "step": 3, "l1": 3.0}]
-    curves = report._read_metrics(jsonl(run, rows), ["reblur"], [])
+    curves = reading.read_metrics(jsonl(run, rows), ["reblur"], [])
     assert curves["reblur"]["l1"].training == {1: 9.0, 2: 4.0, 3: 3.0}
 
 
 def test_values_that_are_not_finite_are_counted(run):
     jsonl(run, [{"stage": "reblur", "step": 1, "l1": float("nan"), "hinge_real": None}])
     assert "2 values not finite" in written(run).text
-
-
-@pytest.mark.parametrize(
-    ("count", "value"), [(1, 0.0), (5, 7.0), (1000, 1e-9), (1000, -24.0), (3, 1e12)]
-)
-def test_flat_curves_can_be_drawn(run, count, value):
-    rows = [{"stage": "deblur", "step": 10 * i, "psnr_loss": value} for i in range(count)]
-    jsonl(run, rows)
-    lines = [attrs["points"] for attrs in written(run).all("polyline")]
-    heights = {float(point.split(",")[1]) for line in lines for point in line.split()}
-    assert heights == {(report.TOP + report.BOTTOM) / 2}
-
-
-def test_ticks_are_round_and_within_range():
-    assert [label for _, label in report._ticks(0, 0.55)] == [
-        "0.0",
-        "0.1",
-        "0.2",
-        "0.3",
-        "0.4",
-        "0.5",
-    ]
-    assert [label for _, label in report._ticks(-24.4, -20.9)] == [
-        "−24.0",
-        "−23.5",
-        "−23.0",
-        "−22.5",
-        "−22.0",
-        "−21.5",
-        "−21.0",
-    ]
-    assert [tick for tick, _ in report._ticks(0, 2, whole=True)] == [0, 1, 2]
-    assert report._ticks(0, 400_000)[-1] == (400_000, "400k")
-
-
-def test_an_axis_with_two_decades_is_logarithmic():
-    axes = report.Axes((0, 1), (0.0, 2.0), log=True)
-    assert axes.y(1) == report.BOTTOM
-    assert axes.y(10) == (report.TOP + report.BOTTOM) / 2
-    assert axes.y(100) == report.TOP
 
 
 def test_missing_pieces_are_named(run):
@@ -318,7 +279,7 @@ def test_bars_are_grouped_by_photograph_and_start_at_zero(run):
 def test_pictures_beyond_the_budget_are_named(run, monkeypatch):
     page = written(run)
     size = sum(len(image["src"]) for image in page.all("img") if image["alt"].startswith("b-0"))
-    monkeypatch.setattr(report, "EMBEDDED_BYTES", size)
+    monkeypatch.setattr(reading, "EMBEDDED_BYTES", size)
     page = written(run)
     assert {image["alt"].split(",")[0] for image in page.all("img")} == {"b-0"}
     assert "samples: a-0 and later ones" in page.text

@@ -25,7 +25,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data import photographs as sources
-from data.shake import DOMAINS, Shake, draw_shake, render
+from data.exposure import render
+from data.shake import DOMAINS, Shake, draw_shake
 
 SMALLEST_SIDE = 256
 # Stronger motions, as a share of the longest side, leave nothing to restore.

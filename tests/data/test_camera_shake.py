@@ -13,7 +13,7 @@ from data.camera_shake.camera_shake_dataset_builder import (
     prepare,
     rebuild_shake,
 )
-from data.shake import render
+from data.exposure import render
 
 SMALL = {"train_pairs": 2, "test_pairs": 1, "longest_side": 256}
 

@@ -1,140 +1,8 @@
-import dataclasses
-
 import numpy as np
 import pytest
-from scipy import ndimage
 
-from data import photographs
-from data.shake import Layer, View, draw_shake, margin, motion_field, render
-
-HEIGHT, WIDTH = 64, 96
-
-
-@pytest.fixture(scope="module")
-def photo():
-    return photographs.embedded().train[0].read()
-
-
-def imposed(camera=None, *, instants=33, domain="linear", noise=False, **fields):
-    """A shake with the given camera path, without highlights, layers or noise."""
-    shake = draw_shake(5, HEIGHT, WIDTH, domain=domain, max_layers=0)
-    quiet = {} if noise else {"shot_noise": 0.0, "read_noise": 0.0}
-    camera = np.zeros((instants, 6)) if camera is None else camera
-    fields = {"layers": (), "highlight_gain": 0.0, "view": View(0, 0, 0)} | quiet | fields
-    return dataclasses.replace(shake, camera=camera, **fields)
-
-
-def translation(x, y=0.0, *, instants=33):
-    """Steady translation of the background by (x, y) px over the exposure."""
-    focal = draw_shake(5, HEIGHT, WIDTH).focal
-    camera = np.zeros((instants, 6))
-    camera[:, 3:5] = np.linspace(-0.5, 0.5, instants)[:, None] * np.array([x, y]) / focal
-    return camera
-
-
-def to_light(encoded):
-    return (encoded / 255.0) ** 2.2
-
-
-def to_code(light):
-    return np.clip(light, 0, 1) ** (1 / 2.2) * 255
-
-
-def box_down(canvas):
-    """Means of 2×2 blocks."""
-    return canvas.reshape(canvas.shape[0] // 2, 2, canvas.shape[1] // 2, 2, -1).mean(axis=(1, 3))
-
-
-def canvas_photo(shake, seed=0):
-    """A random photograph that is exactly as large as the canvas, so that no scaling happens."""
-    rows, columns = margin(shake)
-    shape = (2 * (shake.height + 2 * rows), 2 * (shake.width + 2 * columns), 3)
-    noise = ndimage.gaussian_filter(
-        np.random.default_rng(seed).normal(size=shape), (1.5, 1.5, 0), mode="wrap"
-    )
-    return np.clip(128 + 500 * noise, 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("domain", ["linear", "gamma"])
-def test_a_still_camera_blurs_nothing(photo, domain):
-    blurry, sharp = render(photo, imposed(domain=domain, highlight_gain=1.0))
-    assert np.abs(blurry.astype(int) - sharp).max() <= 1
-
-
-def test_the_sharp_frame_is_the_photograph_averaged_by_area():
-    shake = imposed(translation(6, 3))
-    canvas = canvas_photo(shake)
-    _, sharp = render(canvas, shake)
-    rows, columns = margin(shake)
-    inner = canvas[2 * rows : -2 * rows, 2 * columns : -2 * columns]
-    np.testing.assert_allclose(sharp, to_code(box_down(to_light(inner))), atol=0.51)
-
-
-@pytest.mark.parametrize("axis", [0, 1])
-def test_steady_translation_is_a_box_filter_in_linear_light(axis):
-    shift = (8, 0) if axis else (0, 8)
-    shake = imposed(translation(*shift, instants=193))
-    canvas = canvas_photo(shake)
-    blurry, _ = render(canvas, shake)
-    light = to_light(canvas)
-    # 8 px are 16 pixels of the canvas. A sweep over them under linear interpolation weighs the 17
-    # pixels that it meets alike, but for the two ends, which count half.
-    weights = np.r_[0.5, np.ones(15), 0.5] / 16
-    expected = box_down(ndimage.correlate1d(light, weights, axis=axis))
-    rows, columns = margin(shake)
-    expected = to_code(expected[rows:-rows, columns:-columns])
-    np.testing.assert_allclose(blurry, expected, atol=2)
-    assert np.abs(blurry - expected).mean() < 0.4
-
-
-def test_averaging_domains_differ_as_a_two_valued_edge_says():
-    # An edge between black and white, swept to and fro so that its pixel is white half the time:
-    # half the light is 0.5^(1/2.2) · 255 = 186, half the code is 127.5.
-    camera = translation(32, instants=64)
-    camera = np.repeat(np.sign(camera[:, 3:4]), 6, axis=1) * np.abs(camera).max(axis=0)
-    still = np.zeros((1, 6))
-    camera = np.concatenate([camera[:32], still, camera[32:]])
-    results = {}
-    for domain in ("linear", "gamma"):
-        shake = imposed(camera, domain=domain)
-        canvas = canvas_photo(shake)
-        canvas[:] = 0
-        canvas[:, canvas.shape[1] // 2 :] = 255
-        results[domain] = render(canvas, shake)[0][:, WIDTH // 2 + 2].astype(float).mean()
-    # The still instant adds one white sample to 32 of 64.
-    assert results["gamma"] == pytest.approx(255 * 33 / 65, abs=1)
-    assert results["linear"] == pytest.approx(255 * (33 / 65) ** (1 / 2.2), abs=1)
-
-
-def test_highlights_leave_streaks():
-    # A white dot on black, lifted to light 2 and spread over 16 canvas steps, is twice as bright
-    # in light as one that was clipped before the average.
-    shake = imposed(translation(8), highlight_gain=0.0)
-    canvas = np.zeros_like(canvas_photo(shake))
-    middle = canvas.shape[0] // 2, canvas.shape[1] // 2
-    canvas[middle[0] - 1 : middle[0] + 1, middle[1] - 1 : middle[1] + 1] = 255
-    plain = to_light(render(canvas, shake)[0])
-    lifted = to_light(render(canvas, dataclasses.replace(shake, highlight_gain=1.0))[0])
-    assert lifted.sum() == pytest.approx(2 * plain.sum(), rel=0.02)
-
-
-def test_noise_has_the_stated_variance():
-    shake = imposed(noise=True, shot_noise=1.8e-4, read_noise=1e-3)
-    grey = np.full((256, 256, 3), 128, np.uint8)
-    light = to_light(render(grey, shake)[0])
-    # Rounding to codes adds its own twelfth of a squared step.
-    step = to_light(128.5) - to_light(127.5)
-    expected = 1.8e-4 * to_light(128) + 1e-6 + step**2 / 12
-    assert light.var() == pytest.approx(expected, rel=0.05)
-
-
-def test_the_same_seed_gives_the_same_bytes(photo):
-    def pair(seed):
-        shake = draw_shake(seed, HEIGHT, WIDTH)
-        return np.stack(render(photo, shake, [photo] * len(shake.layers)))
-
-    assert np.array_equal(pair(11), pair(11))
-    assert not np.array_equal(pair(11), pair(12))
+from data.shake import draw_shake, motion_field
+from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 
 def test_motion_field_measures_an_imposed_translation():
@@ -154,40 +22,11 @@ def test_motion_field_of_a_roll_grows_with_the_radius():
 
 
 def test_near_layers_move_by_their_inverse_depth():
-    layer = Layer(
-        inverse_depth=2.5,
-        center=(0.0, 0.0),
-        radius=12.0,
-        softness=1.0,
-        harmonics=np.zeros((4, 2)),
-        motion=np.zeros((33, 3)),
-        view=View(0, 0, 0),
-    )
-    shake = imposed(translation(4), layers=(layer,))
-    field = motion_field(shake, (5, 5))
+    field = motion_field(imposed(translation(4), layers=(DISC,)), (5, 5))
     assert field.layer[2, 2] == 0
     assert field.layer[0, 0] == -1
     assert field.length[2, 2] == pytest.approx(10)
     assert field.length[0, 0] == pytest.approx(4)
-    black = np.zeros_like(canvas_photo(shake))
-    pair = render(black, shake, [np.full((128, 128, 3), 255, np.uint8)])
-    blurry, sharp = (to_light(frame[HEIGHT // 2, :, 0]) for frame in pair)
-    # A white disc of radius 12, swept by 10 px, gives the same light in all; the middle
-    # 24 - 10 px of its middle row stay white, and 24 + 10 px are touched by it.
-    assert (sharp > 0.5).sum() == pytest.approx(24, abs=1)
-    assert blurry.sum() == pytest.approx(sharp.sum(), rel=0.02)
-    assert (blurry > 0.95).sum() == pytest.approx(14, abs=2)
-    assert (blurry > 0.01).sum() == pytest.approx(34, abs=2)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_nothing_beyond_the_photograph_is_ever_seen(seed):
-    # White paper stays white up to the last column; the world outside is black.
-    shake = draw_shake(seed, HEIGHT, WIDTH, strength=12, reach=20, max_layers=0)
-    shake = dataclasses.replace(shake, shot_noise=0.0, read_noise=0.0)
-    assert max(margin(shake)) <= 21
-    blurry, sharp = render(np.full((400, 400, 3), 255, np.uint8), shake)
-    assert blurry.min() == sharp.min() == 255
 
 
 def test_instants_are_dense_and_hold_the_still_one():
@@ -203,24 +42,13 @@ def test_instants_are_dense_and_hold_the_still_one():
     assert max(counts) <= 97
 
 
-def test_the_blur_varies_over_the_frame(photo):
+def test_the_blur_varies_over_the_frame():
     fields = [motion_field(draw_shake(seed, 384, 384), (3, 3)).length for seed in range(40)]
     assert 1.15 < np.median([field.max() / field.min() for field in fields]) < 3
 
 
-def test_large_photographs_are_reduced_and_small_ones_refused():
-    shake = imposed(translation(4))
-    blurry, sharp = render(np.zeros((700, 900, 3), np.uint8), shake)
-    assert blurry.shape == sharp.shape == (HEIGHT, WIDTH, 3)
-    with pytest.raises(ValueError, match=r"60×300 px is too small .* larger photograph"):
-        render(np.zeros((60, 300, 3), np.uint8), shake)
-
-
-def test_wrong_arguments_are_refused(photo):
+def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="'srgb' is unknown: choose one of linear, gamma"):
         draw_shake(0, HEIGHT, WIDTH, domain="srgb")
     with pytest.raises(ValueError, match="4×96 px"):
         draw_shake(0, 4, WIDTH)
-    shake = next(s for s in (draw_shake(i, HEIGHT, WIDTH) for i in range(20)) if s.layers)
-    with pytest.raises(ValueError, match="0 photographs were given"):
-        render(photo, shake)

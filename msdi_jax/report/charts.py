@@ -1,0 +1,164 @@
+"""Charts as inline SVG: bars of gains, curves of losses."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from msdi_jax.report.reading import Curve
+from msdi_jax.report.words import count, number, text
+
+UNITS = {
+    "psnr_loss": "dB",
+    "learning_rate": "rate",
+    "gradient_norm": "norm",
+    "steps_per_second": "steps/s",
+}
+COLOURS = 8  # the last one of the page's palette is for all further groups
+
+# Of a curve: thin line, heavy line.
+POINTS, TREND_POINTS = 300, 25
+WIDTH, HEIGHT = 360, 224
+LEFT, RIGHT, TOP, BOTTOM = 50, 350, 22, 184
+
+Points = Sequence[tuple[float, float]]
+
+
+class Axes(NamedTuple):
+    """Data range of a chart; with `log`, `y_range` is in powers of ten."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    log: bool = False
+
+    def x(self, value: float) -> float:
+        low, high = self.x_range
+        return LEFT + (value - low) / (high - low) * (RIGHT - LEFT)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_range
+        value = math.log10(value) if self.log else value
+        return BOTTOM - (value - low) / (high - low) * (BOTTOM - TOP)
+
+    def grid(self, x_label: str, y_label: str) -> str:
+        parts = [
+            f'<text x="{RIGHT}" y="{HEIGHT - 5}" class="end">{text(x_label)}</text>',
+            f'<text x="2" y="12">{text(y_label)}</text>',
+        ]
+        for tick, label in ticks(*self.x_range, whole=True):
+            x = self.x(tick)
+            parts.append(f'<path d="M{x:.1f},{BOTTOM}v4"/>')
+            parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 17}" class="middle">{label}</text>')
+        for tick, label in ticks(*self.y_range, whole=self.log):
+            if self.log:
+                tick, label = 10.0**tick, f"{10.0**tick:g}"
+            y = self.y(tick)
+            parts.append(f'<path d="M{LEFT},{y:.1f}H{RIGHT}"/>')
+            parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{label}</text>')
+        return f'<g class="grid">{"".join(parts)}</g>'
+
+
+def gain_bars(groups: Sequence[Sequence[tuple[float, str]]]) -> str:
+    """A bar per (gain, name), a colour per group."""
+    bars = [
+        (gain, name, min(colour, COLOURS - 1))
+        for colour, group in enumerate(groups)
+        for gain, name in group
+    ]
+    low, high = min(bars)[0], max(bars)[0]
+    axes = Axes((0, len(bars)), _padded([0.0, low, high]))
+    drawing = axes.grid("images by photograph, largest gain first", "gain, dB")
+    drawing += "".join(
+        f'<rect class="c{colour}" x="{axes.x(i + 0.1):.2f}" width="{axes.x(0.8) - LEFT:.2f}" '
+        f'y="{axes.y(max(gain, 0)):.1f}" height="{abs(axes.y(gain) - axes.y(0)):.1f}">'
+        f"<title>{text(name)}: {number(gain, signed=True)} dB</title></rect>"
+        for i, (gain, name, colour) in enumerate(bars)
+    )
+    drawing += f'<path class="zero" d="M{LEFT},{axes.y(0):.1f}H{RIGHT}"/>'
+    extremes = f"{number(low, signed=True)} to {number(high, signed=True)} dB"
+    return _svg(drawing, f"PSNR gain of {count(len(bars), 'image')}, from {extremes}")
+
+
+def curve_chart(name: str, curve: Curve) -> str:
+    """A figure of training and held-out values by step."""
+    if not (curve.training or curve.held_out):
+        return f"<p>{text(name)}: no finite value.</p>"
+    axes = _axes(name, curve)
+    unit = next((unit for key, unit in UNITS.items() if name.startswith(key)), "loss")
+    drawing = axes.grid("step", f"{unit}, log scale" if axes.log else unit)
+    words = []
+    for kind, values in (("training", curve.training), ("held-out", curve.held_out)):
+        if not values:
+            continue
+        points = sorted(values.items())
+        drawing += _training(axes, points) if kind == "training" else _held_out(axes, points)
+        (first, start), (last, end) = points[0], points[-1]
+        words.append(f"{kind} {start:.4g} at step {first}, {end:.4g} at step {last}")
+    picture = _svg(drawing, f"{name}: {'; '.join(words)}")
+    return f'<figure class="chart"><figcaption>{text(name)}</figcaption>{picture}</figure>'
+
+
+def _axes(name: str, curve: Curve) -> Axes:
+    values = [*curve.training.values(), *curve.held_out.values()]
+    steps = {*curve.training, *curve.held_out}
+    log = min(values) > 0 and max(values) > 100 * min(values) and "learning_rate" not in name
+    y_range = _padded(np.log10(values) if log else values)
+    return Axes((min(0, *steps), max(1, *steps)), y_range, log)
+
+
+def _training(axes: Axes, points: Points) -> str:
+    """A line; of many points a faint one, and their trend over it."""
+    noisy = len(points) >= 2 * TREND_POINTS
+    line = _line(axes, _thinned(points, POINTS), "noise" if noisy else "training")
+    return line + (_line(axes, _thinned(points, TREND_POINTS), "training") if noisy else "")
+
+
+def _held_out(axes: Axes, points: Points) -> str:
+    dots = (
+        f'<circle cx="{axes.x(step):.1f}" cy="{axes.y(value):.1f}" r="3"/>'
+        for step, value in _thinned(points, TREND_POINTS)
+    )
+    return _line(axes, _thinned(points, POINTS), "held-out") + "".join(dots)
+
+
+def _line(axes: Axes, points: Points, kind: str) -> str:
+    line = " ".join(f"{axes.x(step):.1f},{axes.y(value):.1f}" for step, value in points)
+    return f'<polyline class="{kind}" points="{line}"/>'
+
+
+def _svg(drawing: str, label: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(label)}">{drawing}</svg>'
+    )
+
+
+def _thinned(points: Points, most: int) -> Points:
+    """Means of neighbours when there are more than `most` points."""
+    if len(points) <= most:
+        return points
+    return [tuple(part.mean(0)) for part in np.array_split(np.asarray(points, float), most)]
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    low, high = float(min(values)), float(max(values))
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, str]]:
+    """Four to seven round values in the range, with labels."""
+    rough = (high - low) / 7
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = max(step, 1.0) if whole else step
+    numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    found = [n * step for n in numbers]
+    digits = max(0, -math.floor(math.log10(step)))
+    if max(abs(low), abs(high)) >= 10_000:
+        labels = [f"{tick / 1000:g}k" if tick else "0" for tick in found]
+    elif digits > 3:
+        labels = [f"{tick:g}" for tick in found]
+    else:
+        labels = [f"{tick + 0.0:.{digits}f}" for tick in found]
+    return [(tick, label.replace("-", "−")) for tick, label in zip(found, labels, strict=True)]

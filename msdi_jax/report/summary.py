@@ -1,0 +1,88 @@
+"""The head of the page: what the run achieved, and what to make of it."""
+
+from typing import Any
+
+from msdi_jax.report.reading import Curves, difference, per_image
+from msdi_jax.report.words import STAGES, count, is_number, number, plain
+
+# The published model, to say how far a short run is from it (Li et al., ECCV 2022, GoPro).
+PUBLISHED_PSNR, PUBLISHED_STEPS, PUBLISHED_WIDTH = 33.28, 400_000, 64
+SMALL_GAIN = 1.0  # dB
+PROTOCOLS = {"whole": "whole (each image in one piece)", "grid": "grid (tile by tile)"}
+
+
+def verdict(evaluation: dict) -> str:
+    """What the run achieved, in one sentence."""
+    gain = difference(evaluation, "psnr")
+    if gain is None:
+        return "This run has no deblurring result yet."
+    kind = " ".join(str(evaluation[key]) for key in ("dataset", "split") if key in evaluation)
+    over = f"the blurry input on {count(evaluation.get('images'), f'{kind} image'.strip())}"
+    if abs(gain) < 0.005:
+        return f"Deblurring leaves the PSNR of {over} unchanged."
+    word = "gains" if gain > 0 else "loses"
+    return f"Deblurring {word} {number(gain, signed=True)} dB over {over}."
+
+
+def remarks(evaluation: dict, curves: Curves, config: dict) -> list[str]:
+    """Sentences below the verdict."""
+    gain = difference(evaluation, "psnr")
+    if gain is None:
+        return _progress(curves)
+    found = _spread(per_image(evaluation))
+    if gain < SMALL_GAIN:
+        found.append(_short_run(evaluation.get("steps", {}).get("deblur"), config.get("width")))
+    return found
+
+
+def facts(evaluation: dict, config: dict) -> dict[str, Any]:
+    """What was run, by label; None for what is not recorded."""
+    width = {"Width": config.get("width")}
+    if not evaluation:
+        return width
+    protocol = evaluation.get("protocol")
+    return {
+        "Data set": evaluation.get("dataset"),
+        "Split": evaluation.get("split"),
+        "Images": evaluation.get("images"),
+        "Protocol": PROTOCOLS.get(protocol, protocol),
+        **{f"Steps, {stage}": evaluation.get("steps", {}).get(stage) for stage in STAGES},
+        **width,
+    }
+
+
+def _progress(curves: Curves) -> list[str]:
+    reached = [
+        f"{stage} step {max(step for c in scalars.values() for part in c for step in part)}"
+        for stage, scalars in curves.items()
+        if any(part for c in scalars.values() for part in c)
+    ]
+    return [f"Last logged: {', '.join(reached)}."] if reached else []
+
+
+def _spread(images: list[dict]) -> list[str]:
+    gains = [gain for gain in (difference(row, "psnr") for row in images) if gain is not None]
+    if not gains:
+        return []
+    better = sum(gain > 0 for gain in gains)
+    return [
+        f"{plain(better)} of {count(len(gains), 'image')} improve; the gain per image runs "
+        f"from {number(min(gains), signed=True)} to {number(max(gains), signed=True)} dB."
+    ]
+
+
+def _short_run(steps: Any, width: Any) -> str:
+    published = (
+        f"The published model reaches {PUBLISHED_PSNR} dB on GoPro after {PUBLISHED_STEPS:,} "
+        f"deblurring steps at width {PUBLISHED_WIDTH}"
+    )
+    if not (is_number(steps) and is_number(width)):
+        return f"{published}; how long and how wide this run was is not recorded."
+    this = f"this run took {count(steps, 'step')} at width {width}"
+    if steps >= PUBLISHED_STEPS and width >= PUBLISHED_WIDTH:
+        return f"{published}; {this}, so a short training does not explain the small gain."
+    wider = "" if width >= PUBLISHED_WIDTH else ", at a larger width,"
+    return (
+        f"{published}; {this}. Training it longer{wider} is the next thing to try. "
+        "The data sets differ, so their PSNR levels do not compare directly."
+    )

@@ -1,0 +1,366 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from torch.nn import functional
+
+from msdi_jax import layers
+from msdi_jax.state import arrays_of, merge, split
+
+
+def normal(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape)
+
+
+def nchw(x):
+    return torch.tensor(np.moveaxis(np.asarray(x), -1, 1))
+
+
+def nhwc(x):
+    return np.moveaxis(x.detach().numpy(), 1, -1)
+
+
+def tensor(x):
+    return torch.tensor(np.asarray(x))
+
+
+def oihw(kernel):
+    return tensor(np.transpose(kernel, (3, 2, 0, 1)))
+
+
+def hwio(kernel):
+    return kernel.detach().numpy().transpose(2, 3, 1, 0)
+
+
+def close(found, expected, tolerance=1e-12):
+    """Equal up to `tolerance` times the largest value."""
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+KERNELS_AND_PADDINGS = [(1, 0), *((k, p) for k in (3, 4, 7) for p in (0, 1, 2))]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "padding", "stride"),
+    [
+        *(((33, 40), *kernel, stride) for kernel in KERNELS_AND_PADDINGS for stride in (1, 2)),
+        # Nothing but one output, and a last row and column that no window reaches.
+        ((3, 3), 3, 0, 2),
+        ((8, 6), 3, 0, 2),
+    ],
+)
+def test_convolve_and_its_gradients(x64, size, stride, kernel_size, padding):
+    x, kernel = normal(2, *size, 3), normal(kernel_size, kernel_size, 3, 5)
+    inputs, weights = nchw(x).requires_grad_(), oihw(kernel).requires_grad_()
+    expected = functional.conv2d(inputs, weights, stride=stride, padding=padding)
+    pull = normal(*nhwc(expected).shape)
+    expected.backward(nchw(pull))
+
+    @jax.jit
+    def both_ways(x, kernel, pull):
+        convolve = partial(layers.convolve, stride=stride, padding=padding)
+        found, backward = jax.vjp(convolve, x, kernel)
+        return found, *backward(pull)
+
+    found, x_gradient, kernel_gradient = both_ways(x, kernel, pull)
+    assert found.shape == nhwc(expected).shape
+    close(found, nhwc(expected))
+    close(x_gradient, nhwc(inputs.grad))
+    close(kernel_gradient, hwio(weights.grad))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(1, 1, None), (3, 1, None), (7, 1, 0), (3, 2, None), (4, 2, 1)]
+)
+def test_conv(size, stride, padding, bias):
+    conv = layers.Conv(3, 5, size, stride=stride, padding=padding, bias=bias, rngs=nnx.Rngs(0))
+    assert (conv.bias is not None) == bias
+    x = normal(1, 33, 40, 3).astype(np.float32)
+    expected = functional.conv2d(
+        nchw(x),
+        oihw(conv.kernel[...]),
+        tensor(conv.bias[...]) if bias else None,
+        stride=stride,
+        padding=(size - 1) // 2 if padding is None else padding,
+    )
+    close(conv(x), nhwc(expected), 1e-6)
+
+
+def put(layer, **arrays):
+    """Replaces arrays, and with them their type: `[...] =` would cast to what the layer had."""
+    for name, array in arrays.items():
+        getattr(layer, name).set_value(jnp.asarray(array))
+
+
+def unit(size):
+    return normal(size) / np.linalg.norm(normal(size))
+
+
+def spectral_pair(stride=1):
+    """Our layer and PyTorch's, with the same kernel and vectors, in float64."""
+    ours = layers.SpectralConv(3, 5, 3, stride=stride, rngs=nnx.Rngs(0))
+    put(ours, kernel=normal(3, 3, 3, 5), bias=normal(5), u=unit(5), v=unit(27))
+    theirs = torch.nn.Conv2d(3, 5, 3, stride=stride, padding=1, dtype=torch.float64)
+    theirs = torch.nn.utils.spectral_norm(theirs)
+    with torch.no_grad():
+        theirs.weight_orig.copy_(oihw(ours.kernel[...]))
+        theirs.bias.copy_(tensor(ours.bias[...]))
+        theirs.weight_u.copy_(tensor(ours.u[...]))
+        theirs.weight_v.copy_(tensor(published_v(ours)))
+    return ours, theirs
+
+
+def published_v(layer):
+    return np.asarray(layer.v[...]).reshape(3, 3, 3).transpose(2, 0, 1).ravel()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_spectral_conv_against_pytorch(x64, stride):
+    ours, theirs = spectral_pair(stride)
+    kernel, x = np.array(ours.kernel[...]), normal(2, 9, 8, 3)
+    graph, params, stats = split(ours)
+
+    @partial(jax.jit, static_argnums=2)
+    @partial(jax.grad, has_aux=True)
+    def step(params, stats, training):
+        layer = merge(graph, params, stats, training=training)
+        y = layer(x)
+        return jnp.square(y).sum(), (y, arrays_of(layer))
+
+    for training in (True, True, True, False):
+        theirs.train(training)
+        theirs.zero_grad()
+        expected = theirs(nchw(x))
+        expected.square().sum().backward()
+        gradients, (found, after) = step(params, stats, training)
+        close(found, nhwc(expected))
+        close(gradients["kernel"], hwio(theirs.weight_orig.grad))
+        moved = not np.array_equal(stats["u"], after["u"])
+        assert moved == training
+        stats = {name: after[name] for name in stats}
+        layer = merge(graph, params, stats)
+        close(layer.u[...], theirs.weight_u.numpy())
+        close(published_v(layer), theirs.weight_v.numpy())
+        np.testing.assert_array_equal(after["kernel"], kernel)
+
+
+@pytest.mark.parametrize("channels", [(3, 8), (64, 64), (128, 16)])
+def test_fresh_singular_value_is_nearly_true(channels):
+    layer = layers.SpectralConv(*channels, 3, rngs=nnx.Rngs(1))
+    matrix = np.asarray(layer.kernel[...]).reshape(-1, channels[1])
+    estimate = np.asarray(layer.v[...]) @ matrix @ np.asarray(layer.u[...])
+    true = np.linalg.svd(matrix, compute_uv=False)[0]
+    assert 0.9 * true < estimate <= true * (1 + 1e-6)
+    np.testing.assert_allclose(
+        [np.linalg.norm(layer.u[...]), np.linalg.norm(layer.v[...])], 1, rtol=1e-6
+    )
+
+
+def test_up_conv(x64):
+    ours = layers.UpConv(6, 4, rngs=nnx.Rngs(0))
+    put(ours, kernel=normal(2, 2, 6, 4), bias=normal(4))
+    theirs = torch.nn.ConvTranspose2d(6, 4, 2, stride=2, dtype=torch.float64)
+    with torch.no_grad():
+        theirs.weight.copy_(tensor(ours.kernel[...].transpose(2, 3, 0, 1)))
+        theirs.bias.copy_(tensor(ours.bias[...]))
+    x = normal(2, 5, 7, 6)
+    close(ours(x), nhwc(theirs(nchw(x))))
+
+
+def test_instance_norm(x64):
+    x = 3 + 1e-2 * normal(2, 5, 7, 4)
+    close(layers.instance_norm(x), nhwc(functional.instance_norm(nchw(x), eps=1e-5)), 1e-10)
+
+
+def test_instance_norm_of_a_small_variance_is_accurate_in_float32():
+    x = 100 + normal(1, 16, 16, 2)
+    expected = functional.instance_norm(nchw(x.astype(np.float32)).double(), eps=1e-5)
+    close(layers.instance_norm(x.astype(np.float32)), nhwc(expected), 1e-5)
+
+
+def test_half_instance_norm(x64):
+    norm = layers.HalfInstanceNorm(6)
+    put(norm, scale=normal(3), bias=1 + normal(3))
+    x = normal(2, 5, 7, 6)
+    first = functional.instance_norm(
+        nchw(x[..., :3]),
+        weight=tensor(norm.scale[...]),
+        bias=tensor(norm.bias[...]),
+        eps=1e-5,
+    )
+    close(norm(x)[..., :3], nhwc(first))
+    np.testing.assert_array_equal(norm(x)[..., 3:], x[..., 3:])
+
+
+def test_batch_norm_against_pytorch(x64):
+    ours, theirs = layers.BatchNorm(3), torch.nn.BatchNorm2d(3, affine=False).double()
+    ours.train()
+    for scale in (1, 5, 0.1):
+        x = 2 + scale * normal(4, 5, 6, 3)
+        close(ours(x), nhwc(theirs(nchw(x))))
+        close(ours.mean[...], theirs.running_mean.numpy())
+        close(ours.var[...], theirs.running_var.numpy())
+    ours.eval()
+    theirs.eval()
+    mean, var = np.array(ours.mean[...]), np.array(ours.var[...])
+    close(ours(x), nhwc(theirs(nchw(x))))
+    np.testing.assert_array_equal(ours.mean[...], mean)
+    np.testing.assert_array_equal(ours.var[...], var)
+
+
+def test_batch_norm_gradient_is_pytorchs(x64):
+    norm, theirs = layers.BatchNorm(3), torch.nn.BatchNorm2d(3, affine=False).double()
+    graph, *arrays = split(norm)
+    x, pull = normal(4, 5, 6, 3), normal(4, 5, 6, 3) + 1
+    inputs = nchw(x).requires_grad_()
+    (theirs(inputs) ** 3).backward(nchw(pull))
+    loss = lambda x: (pull * merge(graph, *arrays, training=True)(x) ** 3).sum()  # noqa: E731
+    found = jax.jit(jax.grad(loss))(x)
+    close(found, nhwc(inputs.grad))
+
+
+def test_batch_norm_groups_are_normalised_by_themselves(x64):
+    x = normal(4, 5, 6, 3) * np.array([1, 2, 30, 40]).reshape(4, 1, 1, 1)
+    grouped, parts = layers.BatchNorm(3, groups=2), [layers.BatchNorm(3) for _ in range(2)]
+    for norm in (grouped, *parts):
+        norm.train()
+    close(grouped(x), np.concatenate([parts[0](x[:2]), parts[1](x[2:])]))
+    for name in ("mean", "var"):
+        expected = np.mean([getattr(part, name)[...] for part in parts], axis=0)
+        close(getattr(grouped, name)[...], expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "name"),
+    [
+        ("bilinear", "96x160", "resize"),
+        ("bilinear", "720x1280", "resize2"),
+        ("nearest", "256x256", "resize3"),
+    ],
+)
+def test_published_resizes(golden, image, kind, source, name):
+    arrays = golden("protocol")
+    channels = 2 if name == "resize3" else 3
+    x = image(name, (1, *map(int, source.split("x")), channels))
+    resize = {"bilinear": layers.resize_bilinear, "nearest": layers.resize_nearest}[kind]
+    keys = [k for k in arrays.files if k.startswith(f"resize/{kind}_{source}_to_")]
+    assert keys
+    for key in keys:
+        height, width = map(int, key.rsplit("_", 1)[1].split("x"))
+        found = jax.jit(resize, static_argnums=(1, 2))(x, height, width)
+        assert found.shape == (1, height, width, channels)
+        rows, columns = (a // b for a, b in zip((height, width), arrays[key].shape[1:3]))
+        close(found[:, ::rows, ::columns], arrays[key], 1e-6 if kind == "bilinear" else 0)
+
+
+@pytest.mark.parametrize(
+    "size", [(33, 40), (64, 96), (20, 31), (5, 7), (1, 1), (33, 17), (48, 33)], ids=str
+)
+def test_resizes_against_pytorch(x64, size):
+    x = normal(2, 33, 40, 3)
+    bilinear = functional.interpolate(nchw(x), size, mode="bilinear", align_corners=False)
+    nearest = functional.interpolate(nchw(x), size, mode="nearest")
+    both = jax.jit(lambda x: [layers.resize_bilinear(x, *size), layers.resize_nearest(x, *size)])
+    found = both(x)
+    close(found[0], nhwc(bilinear))
+    np.testing.assert_array_equal(found[1], nhwc(nearest))
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)], ids=str)
+def test_average_pool_and_upsampling(x64, size):
+    x = normal(2, *size, 3)
+    close(layers.average_pool(x), nhwc(functional.avg_pool2d(nchw(x), 2)))
+    doubled = functional.interpolate(nchw(x), scale_factor=2, mode="nearest")
+    np.testing.assert_array_equal(layers.upsample_twice(jnp.asarray(x)), nhwc(doubled))
+
+
+def test_reflect_pad_and_leaky_relu(x64):
+    x = normal(2, 5, 7, 3)
+    padded = functional.pad(nchw(x), (3, 3, 3, 3), mode="reflect")
+    np.testing.assert_array_equal(layers.reflect_pad(x, 3), nhwc(padded))
+    close(layers.leaky_relu(jnp.asarray(x)), functional.leaky_relu(torch.tensor(x), 0.2).numpy())
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda r: layers.Conv(32, 64, 3, rngs=r), torch.nn.Conv2d(32, 64, 3)),
+        (lambda r: layers.SpectralConv(32, 64, 3, rngs=r), torch.nn.Conv2d(32, 64, 3)),
+        (lambda r: layers.UpConv(32, 64, rngs=r), torch.nn.ConvTranspose2d(32, 64, 2, stride=2)),
+    ],
+    ids=["conv", "spectral", "up"],
+)
+def test_initialisation_is_pytorchs_distribution(ours, theirs):
+    layer = ours(nnx.Rngs(0))
+    for array, published in ((layer.kernel, theirs.weight), (layer.bias, theirs.bias)):
+        array, published = np.asarray(array[...]), published.detach().numpy()
+        # Thousands of uniform draws come near their bound; 64 biases less so.
+        few = array.size < 100
+        np.testing.assert_allclose(
+            np.abs(array).max(), np.abs(published).max(), rtol=0.15 if few else 2e-3
+        )
+        np.testing.assert_allclose(array.std(), published.std(), rtol=0.4 if few else 0.03)
+        assert abs(array.mean()) < 4 * published.std() / array.size**0.5
+
+
+def test_initialisation_follows_the_seed():
+    def pair(seed):
+        rngs = nnx.Rngs(seed)
+        return [layers.SpectralConv(3, 4, 3, rngs=rngs) for _ in range(2)]
+
+    (first, second), again, other = pair(0), pair(0)[0], pair(1)[0]
+    for name in ("kernel", "bias", "u", "v"):
+        values = [np.asarray(getattr(layer, name)[...]) for layer in (first, again, second, other)]
+        np.testing.assert_array_equal(values[0], values[1])
+        assert not np.allclose(values[0], values[2])
+        assert not np.allclose(values[0], values[3])
+
+
+def test_initialisation_runs_abstractly_and_compiled():
+    make = lambda: nnx.state(layers.SpectralConv(3, 4, 3, rngs=nnx.Rngs(0)))  # noqa: E731
+    eager, abstract, compiled = make(), nnx.eval_shape(make), jax.jit(make)()
+    assert jax.tree.map(jnp.shape, abstract) == jax.tree.map(jnp.shape, eager)
+    jax.tree.map(np.testing.assert_array_equal, eager, compiled)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda r: layers.Conv(4, 4, 1, rngs=r),
+        lambda r: layers.Conv(4, 4, 3, rngs=r),
+        lambda r: layers.Conv(4, 4, 4, stride=2, padding=1, rngs=r),
+        lambda r: layers.SpectralConv(4, 4, 3, rngs=r),
+        lambda r: layers.UpConv(4, 4, rngs=r),
+        lambda r: layers.HalfInstanceNorm(4),
+        lambda r: layers.BatchNorm(4),
+    ],
+    ids=["1×1", "3×3", "stride 2", "spectral", "up", "half norm", "batch norm"],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16_stays_and_is_close(make, training):
+    layer = make(nnx.Rngs(0))
+    x = jnp.asarray(normal(2, 8, 10, 4), jnp.bfloat16)
+    graph, params, stats = split(layer)
+    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (params, stats))
+
+    @jax.jit
+    def forward(arrays, x):
+        return merge(graph, *arrays, training=training)(x)
+
+    expected, found = forward((params, stats), x.astype(jnp.float32)), forward(half, x)
+    assert found.dtype == jnp.bfloat16
+    close(found.astype(np.float32), expected, 0.03)
+
+
+@pytest.mark.parametrize("resize", [layers.resize_bilinear, layers.resize_nearest])
+def test_bfloat16_resizes(resize):
+    x = jnp.asarray(normal(1, 8, 10, 4), jnp.bfloat16)
+    found = resize(x, 12, 7)
+    assert found.dtype == jnp.bfloat16
+    close(found.astype(np.float32), resize(x.astype(jnp.float32), 12, 7), 0.01)
