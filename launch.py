@@ -31,6 +31,18 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"error: {error}")
 
 
+def parse(arguments: list[str]) -> list[str]:
+    """absl's parser; a field that the configuration lacks is an error like any other."""
+    try:
+        return app.parse_flags_with_usage(arguments)
+    except (AttributeError, KeyError) as error:
+        sys.exit(f"error: no such field in the configuration: {_sentence(error)}")
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).strip("\"'").replace("\\'", "").replace("\\n", ": ")
+
+
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -6,6 +6,7 @@ sound choice and the comment names the published one.
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -22,7 +23,21 @@ def get_config() -> ml_collections.ConfigDict:
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1})
 
     # `name` is a folder of data/; the other fields are its builder's.
-    config.dataset = ml_collections.ConfigDict({"name": "camera_shake", "directory": "prepared"})
+    config.dataset = ml_collections.ConfigDict(
+        {
+            "name": "camera_shake",
+            "directory": "prepared",
+            # Folder of sharp photographs; None takes the ones inside scikit-image.
+            "photographs": config_dict.placeholder(str),
+            "train_pairs": 24,
+            "test_pairs": 8,
+            "longest_side": 384,
+            # What an exposure averages: "linear" light, "gamma"-encoded frames, or "both" in turn.
+            "domain": "linear",
+            "strength": 4.0,
+            "seed": 0,
+        }
+    )
     # "grid" is the published protocol: averaged 256-pixel tiles.
     config.evaluation = ml_collections.ConfigDict({"protocol": "grid", "samples": 8})
 

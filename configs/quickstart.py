@@ -14,7 +14,6 @@ from configs import base
 def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.width = 8
-    config.dataset.update({"train_pairs": 24, "test_pairs": 8, "domain": "linear"})
     config.evaluation.update({"protocol": "whole", "samples": 6})
     for stage, steps in (("reblur", 160), ("deblur", 300)):
         config[stage].update(

@@ -1,0 +1,141 @@
+import json
+import struct
+from types import SimpleNamespace
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from msdi_jax import log
+
+
+def write_rows(folder, *rows, tail=""):
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "metrics.jsonl").write_text(text + tail)
+
+
+def row(stage, step, **scalars):
+    return {"stage": stage, "step": step, **scalars}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Opens logs of `tmp_path` that are closed after the test."""
+    opened = []
+
+    def open_log(stage="deblur", *, start=0, steps=100):
+        opened.append(log.StageLog(tmp_path, stage, start=start, steps=steps))
+        return opened[-1]
+
+    yield open_log
+    for stage_log in opened:
+        stage_log.close()
+
+
+def rows(folder):
+    return log.read_rows(folder / "metrics.jsonl")
+
+
+def test_no_file_means_no_rows(tmp_path):
+    assert rows(tmp_path) == []
+
+
+@pytest.mark.parametrize("tail", ['{"stage": "deblur", "st', "{", '{"stage": "deblur", "step": 3'])
+def test_a_last_line_cut_short_is_left_out(tmp_path, tail):
+    whole = [row("deblur", 1, loss=0.5), row("deblur", 2, loss=0.25)]
+    write_rows(tmp_path, *whole, tail=tail)
+    assert rows(tmp_path) == whole
+
+
+def test_rows_after_a_cut_are_readable(tmp_path, start):
+    write_rows(tmp_path, row("deblur", 1), tail='{"stage": "deb')
+    start(start=1).train(2, {"loss": 0.5})
+    assert [r["step"] for r in rows(tmp_path)] == [1, 2]
+
+
+def test_going_on_drops_the_stages_rows_beyond_the_start(tmp_path, start):
+    other = [row("reblur", 10), row("reblur", 90, **{"held_out/loss": 1.0})]
+    own = [row("deblur", 10), row("deblur", 20), row("deblur", 21), row("deblur", 30)]
+    write_rows(tmp_path, *other, *own)
+    start(start=20)
+    assert rows(tmp_path) == [*other, *own[:2]]
+    assert not (tmp_path / "metrics.new").exists()
+
+
+def test_a_fresh_stage_keeps_what_the_other_wrote(tmp_path, start):
+    first = start("reblur")
+    first.train(1, {"loss": 1.0})
+    start("deblur").train(1, {"loss": 2.0})
+    assert [(r["stage"], r["loss"]) for r in rows(tmp_path)] == [("reblur", 1.0), ("deblur", 2.0)]
+
+
+def clock(monkeypatch, *times):
+    times = iter(times)
+    monkeypatch.setattr(
+        log, "time", SimpleNamespace(**vars(log.time) | {"monotonic": lambda: next(times)})
+    )
+
+
+def test_speed_and_time_left(tmp_path, start, monkeypatch, capsys):
+    """10 steps in 5 s, then 20 s of held-out evaluation that are not counted, then 10 in 20 s."""
+    clock(monkeypatch, 100.0, 105.0, 125.0, 145.0)
+    stage_log = start(start=30, steps=1000)
+    stage_log.train(40, {"loss": 0.5, "learning_rate": 1e-4})
+    stage_log.held_out(40, {"loss": 0.25})
+    stage_log.train(50, {"loss": 0.125, "learning_rate": 1e-4})
+    found = rows(tmp_path)
+    assert [r["step"] for r in found] == [40, 40, 50]
+    assert [r.get("steps_per_second") for r in found] == pytest.approx([2.0, None, 0.5])
+    assert found[1] == row("deblur", 40, **{"held_out/loss": 0.25})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "deblur 40/1000  loss 0.5  2.00 steps/s  ETA 00:08:00",
+        "deblur 40/1000  held out: loss 0.25",
+        "deblur 50/1000  loss 0.125  0.50 steps/s  ETA 00:31:40",
+    ]
+
+
+def test_rows_are_on_disk_before_the_log_is_closed(tmp_path, start):
+    start().train(1, {"loss": 0.5})
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["loss"] == 0.5
+
+
+def events(folder):
+    """(step, tag, value) of TensorBoard's records: length, checksum, event, checksum."""
+    found = []
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
+            data = data[16 + length :]
+    return found
+
+
+def test_tensorboard_sees_the_scalars(tmp_path, start):
+    stage_log = start()
+    stage_log.train(3, {"loss": 0.5})
+    stage_log.held_out(4, {"loss": 0.25})
+    stage_log.close()
+    found = events(tmp_path / "events" / "deblur")
+    assert (3, "deblur/loss", 0.5) in found
+    assert (4, "deblur/held_out/loss", 0.25) in found
+
+
+def test_held_out_ends(tmp_path):
+    assert log.held_out_ends(tmp_path, "deblur") == {}
+    write_rows(
+        tmp_path,
+        row("reblur", 0, **{"held_out/loss": 9.0}),
+        row("deblur", 0, **{"held_out/loss": 4.0, "held_out/l1": 1.0}),
+        row("deblur", 1, loss=100.0),
+        row("deblur", 5, **{"held_out/loss": 3.0, "held_out/l1": 2.0}),
+        row("deblur", 9, **{"held_out/loss": 2.0, "held_out/l1": 3.0}),
+        row("deblur", 10, loss=100.0),
+    )
+    assert log.held_out_ends(tmp_path, "deblur") == {
+        "initial": {"loss": 4.0, "l1": 1.0},
+        "final": {"loss": 2.0, "l1": 3.0},
+    }
+    assert log.held_out_ends(tmp_path, "reblur")["initial"] == {"loss": 9.0}
+    assert log.held_out_ends(tmp_path, "other") == {}

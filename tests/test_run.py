@@ -1,0 +1,199 @@
+"""The shipped quickstart, shrunk, from end to end through launch.py."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msdi_jax import load, restore
+from msdi_jax.model import describe
+
+ROOT = Path(__file__).parents[1]
+SHRUNK = [
+    "--config.width=2",
+    "--config.dataset.train_pairs=2",
+    "--config.dataset.test_pairs=1",
+    *(
+        f"--config.{stage}.{field}={value}"
+        for stage in ("reblur", "deblur")
+        for field, value in {
+            "steps": 6,
+            "schedule_steps": 8,
+            "batch_size": 2,
+            "crop": 32,
+            "log_every": 1,
+            "held_out_every": 3,
+            "held_out_images": 2,
+            "checkpoint_every": 2,
+        }.items()
+    ),
+]
+
+
+def command(workdir, prepared, *extra, config="configs/quickstart.py"):
+    return [
+        sys.executable,
+        "launch.py",
+        f"--config={config}",
+        f"--workdir={workdir}",
+        f"--config.dataset.directory={prepared}",
+        *SHRUNK,
+        *extra,
+    ]
+
+
+def launch(*arguments, **options):
+    return subprocess.run(
+        command(*arguments, **options), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture(scope="module")
+def interrupted_run(tmp_path_factory, prepared):
+    """A run that was interrupted in stage 1 and then repeated; with what both printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "interrupted"
+    process = subprocess.Popen(
+        command(workdir, prepared), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("reblur 2/6"):
+            process.send_signal(signal.SIGINT)
+            break
+    printed += process.stdout.read()
+    code = process.wait(timeout=600)
+    return workdir, printed, code, launch(workdir, prepared)
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_interrupting_and_repeating_continues(interrupted_run):
+    workdir, printed, code, repeated = interrupted_run
+    assert code == 0
+    assert (saved := re.search(r"saved at step (\d): resume with the same command", printed))
+    assert 2 <= int(saved[1]) < 6
+    assert repeated.returncode == 0, repeated.stderr
+    assert f"going on from step {saved[1]}" in repeated.stdout
+    for stage in ("reblur", "deblur"):
+        steps = [
+            r["step"] for r in rows(workdir) if r["stage"] == stage and "learning_rate" in str(r)
+        ]
+        assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_run_directory(interrupted_run):
+    workdir = interrupted_run[0]
+    for name in ("config.json", "report.html", "model/model.json", "model-reblur/model.json"):
+        assert (workdir / name).stat().st_size > 100, name
+    assert list((workdir / "events").glob("*/*tfevents*"))
+    found = json.loads((workdir / "evaluation.json").read_text())
+    assert found["images"] == len(found["per_image"]) == 2
+    for metric in ("psnr", "ssim_3d", "ssim"):
+        for kind in ("blurry", "deblurred", "reblurred"):
+            values = [row[f"{metric}_{kind}"] for row in found["per_image"]]
+            assert found[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
+    for stage in ("reblur", "deblur"):
+        ends = found["held_out"][stage]
+        assert ends["initial"]["loss"] != ends["final"]["loss"]
+    assert found["samples"]
+    for name in found["samples"]:
+        row = Image.open(workdir / "samples" / f"{name}-row.png")
+        single = Image.open(workdir / "samples" / f"{name}-blurry.png")
+        assert row.size == (3 * single.width, single.height)
+
+
+def test_generator_rate_is_annealed(interrupted_run):
+    logged = [r for r in rows(interrupted_run[0]) if "learning_rate_generator" in r]
+    expected = [1e-7 + (2e-4 - 1e-7) * (1 + np.cos(np.pi * i / 8)) / 2 for i in range(6)]
+    np.testing.assert_allclose([r["learning_rate_generator"] for r in logged], expected, rtol=1e-5)
+
+
+def test_stage_2_keeps_the_encoder_of_stage_1(interrupted_run):
+    workdir = interrupted_run[0]
+    image = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
+    first, second = load(workdir / "model-reblur"), load(workdir / "model")
+    assert describe(workdir / "model").network == "msdi2_net"
+    np.testing.assert_array_equal(
+        first.degradation(image).representation, second.degradation(image).representation
+    )
+
+
+def test_resumed_run_is_bitwise_the_uninterrupted_one(interrupted_run, tmp_path, prepared):
+    workdir = tmp_path / "straight"
+    straight = launch(workdir, prepared)
+    assert straight.returncode == 0, straight.stderr
+    image = np.random.default_rng(0).random((17, 23, 3), np.float32)
+    restored = [
+        restore.whole(load(run / "model").deblur, image) for run in (interrupted_run[0], workdir)
+    ]
+    np.testing.assert_array_equal(*restored)
+    losses = [[r.get("psnr_loss") for r in rows(run)] for run in (interrupted_run[0], workdir)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (
+            ["--config.deblur.step=3"],
+            'no such field in the configuration: step: Did you mean "steps"',
+        ),
+        (["--config.reblur.crop=wide"], "--config.reblur.crop=wide: invalid literal for int()"),
+        (["--config.reblur.crop=40"], "reblur.crop=40 must be a multiple of 16"),
+        (["--config.stages=('deblur',)"], "deblur.degradation_from is empty"),
+        (["--config.dataset.name=gopr"], "there is no data/gopr"),
+        (["--config.reblur.vgg_weights=/nowhere.pth"], "/nowhere.pth is no file"),
+        (["--config.mesh.rows=3"], "must be the number of devices"),
+    ],
+)
+def test_unusable_configurations_are_refused_at_once(tmp_path, prepared, extra, message):
+    started = time.monotonic()
+    refused = launch(tmp_path / "run", prepared, *extra)
+    assert refused.returncode != 0
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "run").exists()
+    assert time.monotonic() - started < 60
+
+
+def test_an_empty_photo_folder_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    refused = launch(
+        tmp_path / "run", tmp_path / "prepared", f"--config.dataset.photographs={tmp_path}/photos"
+    )
+    assert refused.returncode == 1
+    assert f"{tmp_path}/photos" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_of_another_configuration_is_refused(interrupted_run, prepared):
+    workdir = interrupted_run[0]
+    before = sorted(p.name for p in workdir.iterdir())
+    refused = launch(workdir, prepared, "--config.seed=1")
+    assert refused.returncode == 1
+    assert "seed: 0 there, 1 here" in refused.stderr
+    assert "choose another --workdir" in refused.stderr
+    assert sorted(p.name for p in workdir.iterdir()) == before
+
+
+def test_a_foreign_folder_is_refused(tmp_path, prepared):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    refused = launch(tmp_path, prepared)
+    assert refused.returncode == 1
+    assert "no run directory" in refused.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
