@@ -15,7 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.width = 8
     config.evaluation.update({"protocol": "whole", "samples": 6})
-    for stage, steps in (("reblur", 160), ("deblur", 300)):
+    for stage, steps in (("reblur", 120), ("deblur", 200)):
         config[stage].update(
             {
                 "steps": steps,

@@ -1,0 +1,191 @@
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax import model
+from msdi_jax.deblur_net import MSDINet
+from msdi_jax.degradation import Degradation
+from msdi_jax.joint_net import Joint, ReblurDeblurNet
+from msdi_jax.state import arrays_of
+
+DESCRIPTION = model.Description("msdi2_net", 2, 5, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
+
+
+def filled(make, seed=0):
+    """A network of normal weights: made abstractly, since drawing its own takes longer."""
+    rng = np.random.default_rng(seed)
+    graph, state = nnx.split(nnx.eval_shape(make))
+    draw = lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32)  # noqa: E731
+    return nnx.merge(graph, jax.tree.map(draw, nnx.to_pure_dict(state)))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return filled(lambda: MSDINet(2, version=2, hidden=5, rngs=nnx.Rngs(0)))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, network):
+    path = tmp_path_factory.mktemp("saved") / "deep" / "model"
+    model.save(path, network, DESCRIPTION)
+    return path
+
+
+@pytest.fixture
+def copy(tmp_path, saved):
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def loaded(saved):
+    return model.load(saved)
+
+
+def assert_same_arrays(found, expected):
+    found, expected = jax.tree.leaves_with_path(found), jax.tree.leaves_with_path(expected)
+    assert [path for path, _ in found] == [path for path, _ in expected]
+    for (path, a), (_, b) in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+
+
+def test_round_trip(saved, loaded, network):
+    assert loaded.description == DESCRIPTION
+    assert_same_arrays(arrays_of(loaded.network), arrays_of(network))
+    assert sorted(p.name for p in saved.iterdir()) == ["arrays", "model.json"]
+    assert [p.name for p in saved.parent.iterdir()] == ["model"]
+    assert json.loads((saved / "model.json").read_text()) == dataclasses.asdict(DESCRIPTION)
+
+
+def test_sizes_that_do_not_fit_are_refused(loaded):
+    for call in (loaded, loaded.deblur):
+        with pytest.raises(ValueError, match="multiples of 16, got 40×64"):
+            call(np.zeros((1, 40, 64, 3), np.float32))
+
+
+def test_a_deblurring_model_takes_one_image(loaded):
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    assert not loaded.reblurs
+    for images in ((), (image, image)):
+        with pytest.raises(ValueError, match=r"msdi2_net model takes \(blurry\) images"):
+            loaded(*images)
+
+
+class Echo(nnx.Module):
+    """Answers with what it was asked, and tells the order."""
+
+    def __init__(self):
+        self.scale = nnx.Param(jnp.asarray(2.0))
+
+    def __call__(self, blurry, sharp):
+        return Joint(self.scale[...] * blurry, sharp)
+
+    def degradation(self, image):
+        return Degradation(image.mean((1, 2), keepdims=True), (image,))
+
+
+def test_a_joint_model_takes_blurry_and_sharp():
+    joint = model.Model(Echo(), dataclasses.replace(DESCRIPTION, network="joint"))
+    assert joint.reblurs
+    blurry, sharp = np.full((1, 16, 16, 3), 0.25), np.full((1, 16, 16, 3), 0.75)
+    output = joint(blurry, sharp)
+    np.testing.assert_array_equal(output.deblurred, 0.5 * np.ones_like(blurry))
+    np.testing.assert_array_equal(output.reblurred, sharp)
+    np.testing.assert_array_equal(joint.deblur(sharp), 1.5 * np.ones_like(blurry))
+    np.testing.assert_array_equal(joint.degradation(blurry).representation.ravel(), [0.25] * 3)
+    for images in ((), (blurry,), (blurry, sharp, sharp)):
+        with pytest.raises(ValueError, match=r"joint model takes \(blurry, sharp\) images"):
+            joint(*images)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "version"),
+    [("msdi_net", MSDINet, 1), ("msdi2_net", MSDINet, 2), ("joint", ReblurDeblurNet, 2)],
+)
+def test_description_builds_its_network(name, kind, version):
+    description = dataclasses.replace(DESCRIPTION, network=name)
+    network = nnx.eval_shape(lambda: description.build(nnx.Rngs(0)))
+    assert isinstance(network, kind)
+    assert network.degradation.encoder.version == version
+    modulation = network.deblur.modulation if name == "joint" else network.modulation
+    assert modulation[1].gamma.kernel.shape == (3, 3, 5, 4)
+
+
+def test_saving_replaces_the_older_model(copy):
+    small = Echo()
+    model.save(copy, small, dataclasses.replace(DESCRIPTION, licence="other"))
+    assert model.describe(copy).licence == "other"
+    found = model.load_arrays(copy / "arrays", {"scale": jax.ShapeDtypeStruct((), jnp.float32)})
+    assert found == {"scale": 2.0}
+    assert [p.name for p in copy.parent.iterdir()] == ["model"]
+
+
+def test_failed_save_leaves_the_older_model_and_nothing_else(copy, monkeypatch):
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    monkeypatch.setattr(model, "save_arrays", fail)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(copy, Echo(), DESCRIPTION)
+    assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+    assert [p.name for p in copy.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["gone", "empty", "file"])
+def test_what_is_no_model_directory_is_refused_by_name(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=rf"{tmp_path / name} is not a model directory"):
+        model.load(tmp_path / name)
+
+
+def edit(path, **fields):
+    text = json.loads((path / "model.json").read_text())
+    (path / "model.json").write_text(json.dumps(text | fields))
+
+
+@pytest.mark.parametrize("text", ["", '{"network": "msdi', "5", "[]", '{"network": "joint"}'])
+def test_damaged_description_is_refused_by_name(copy, text):
+    (copy / "model.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged"):
+        model.load(copy)
+
+
+def test_unknown_field_is_refused_by_name(copy):
+    edit(copy, depth=5)
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged.*'depth'"):
+        model.load(copy)
+
+
+def test_unknown_network_is_refused_by_name(copy):
+    edit(copy, network="msdi3_net")
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json: network 'msdi3_net' is none of"):
+        model.load(copy)
+
+
+def truncate(path):
+    for file in (path / "arrays").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: shutil.rmtree(path / "arrays"),
+        truncate,
+        lambda path: edit(path, width=4),
+        lambda path: edit(path, network="msdi_net"),
+    ],
+    ids=["missing", "truncated", "other width", "other network"],
+)
+def test_arrays_that_do_not_fit_are_refused_by_name(copy, damage):
+    damage(copy)
+    with pytest.raises(ValueError, match=rf"arrays of {copy} cannot be read"):
+        model.load(copy)
