@@ -154,8 +154,10 @@ class SpectralConv(Conv):
         matrix = kernel.reshape(-1, kernel.shape[-1])
         if not self.use_running_average:
             fixed = jax.lax.stop_gradient(matrix)
-            self.v[...] = _unit(fixed @ self.u[...])
-            self.u[...] = _unit(self.v[...] @ fixed)
+            # `set_value`, since `variable[...] = x` asks a traced x for its sharding, and the error
+            # that it swallows took three quarters of the time to trace a training step.
+            self.v.set_value(_unit(fixed @ self.u[...]))
+            self.u.set_value(_unit(self.v[...] @ fixed))
         return kernel / (self.v[...] @ matrix @ self.u[...])
 
 
@@ -230,8 +232,8 @@ class BatchNorm(nnx.Module):
         return ((grouped - mean) * jax.lax.rsqrt(var + 1e-5)).reshape(x.shape).astype(x.dtype)
 
     def _remember(self, mean: Array, var: Array) -> None:
-        self.mean[...] = 0.9 * self.mean[...] + 0.1 * jax.lax.stop_gradient(mean)
-        self.var[...] = 0.9 * self.var[...] + 0.1 * jax.lax.stop_gradient(var)
+        self.mean.set_value(0.9 * self.mean[...] + 0.1 * jax.lax.stop_gradient(mean))
+        self.var.set_value(0.9 * self.var[...] + 0.1 * jax.lax.stop_gradient(var))
 
 
 def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
