@@ -69,7 +69,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     is otherwise an order of magnitude slower).
     """
     size = kernel.shape[0]
-    if size == 1 and stride == 1:
+    if size == 1 and stride == 1 and padding == 0:
         return x @ kernel[0, 0]
     if stride == 2:
         return _convolve_stride_2(x, kernel, padding)
@@ -158,7 +158,7 @@ class SpectralConv(Conv):
             # that it swallows took three quarters of the time to trace a training step.
             self.v.set_value(_unit(fixed @ self.u[...]))
             self.u.set_value(_unit(self.v[...] @ fixed))
-        return kernel / (self.v[...] @ matrix @ self.u[...])
+        return kernel / (self.v[...] @ matrix @ self.u[...]).astype(kernel.dtype)
 
 
 def _unit(x: Array) -> Array:
@@ -244,12 +244,16 @@ def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Arra
 
 
 def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
-    """Nearest resize with source index floor(target · in / out) (PyTorch `nearest`)."""
-    rows = jnp.arange(height) * x.shape[1] // height
-    columns = jnp.arange(width) * x.shape[2] // width
+    """Nearest resize, PyTorch's `nearest`: source index floor(target · (in / out)) in float32."""
     if x.shape[1] != height:
-        x = x[:, rows]
-    return x if x.shape[2] == width else x[:, :, columns]
+        x = x[:, _nearest(x.shape[1], height)]
+    return x if x.shape[2] == width else x[:, :, _nearest(x.shape[2], width)]
+
+
+def _nearest(size: int, target: int) -> np.ndarray:
+    # In exact arithmetic some indices differ, first for 256 → 656.
+    scale = np.float32(size) / np.float32(target)
+    return np.minimum(np.arange(target, dtype=np.float32) * scale, size - 1).astype(int)
 
 
 def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:

@@ -1,5 +1,6 @@
 """What a run tells: progress lines, `metrics.jsonl`, TensorBoard events."""
 
+import datetime
 import json
 import os
 import time
@@ -43,7 +44,7 @@ class StageLog:
         self._since = (now, step)
         rate = max(step - done, 1) / max(now - then, 1e-9)
         self._write(step, {"steps_per_second": rate, **scalars})
-        left = time.strftime("%H:%M:%S", time.gmtime((self._steps - step) / rate))
+        left = datetime.timedelta(seconds=round((self._steps - step) / rate))
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items() if "rate" not in k)
         print(
             f"{self._stage} {step}/{self._steps}  {shown}  {rate:.2f} steps/s  ETA {left}",

@@ -14,15 +14,20 @@ def _wide(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def l1(a: Array, b: Array) -> Float[Array, ""]:
-    """Mean absolute difference; shapes must be equal."""
+def _check_shapes(a: Array, b: Array) -> None:
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+
+
+def l1(a: Array, b: Array) -> Float[Array, ""]:
+    """Mean absolute difference."""
+    _check_shapes(a, b)
     return jnp.abs(_wide(a) - _wide(b)).mean()
 
 
 def psnr_loss(restored: Float[Array, "b h w c"], sharp: Float[Array, "b h w c"]) -> Array:
     """Negative PSNR in dB, mean over images (HINet)."""
+    _check_shapes(restored, sharp)
     mse = jnp.square(_wide(restored) - _wide(sharp)).mean((1, 2, 3))
     return 10 / jnp.log(10.0) * jnp.log(mse + 1e-8).mean()
 

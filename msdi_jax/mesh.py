@@ -9,15 +9,15 @@ from jax.sharding import PartitionSpec as P
 
 
 def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
-    """A mesh of data × rows devices; -1 takes what the other axis leaves.
+    """A mesh of data × rows devices; data = -1 takes what `rows` leaves.
 
     Raises:
         ValueError: if the product is not the number of devices.
     """
     count = jax.device_count()
-    if data == -1:
+    if data == -1 and rows > 0:
         data = count // rows
-    if data * rows != count:
+    if min(data, rows) < 1 or data * rows != count:
         raise ValueError(
             f"mesh.data × mesh.rows = {data} × {rows} must be the number of devices, {count}"
         )

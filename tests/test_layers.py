@@ -371,3 +371,26 @@ def test_bfloat16_resizes(resize):
     found = resize(x, 12, 7)
     assert found.dtype == jnp.bfloat16
     close(found.astype(np.float32), resize(x.astype(jnp.float32), 12, 7), 0.01)
+
+
+@pytest.mark.parametrize("size", [256, 128, 64, 32])
+def test_nearest_resize_takes_pytorch_s_indices(size):
+    """For every size of a feature in images of up to 4096 pixels in steps of 16."""
+    column = torch.arange(size, dtype=torch.float32).reshape(1, 1, size, 1)
+    for target in range(size // 16, 16 * size + 1, size // 16):
+        expected = functional.interpolate(column, (target, 1)).numpy().ravel()
+        found = layers._nearest(size, target)
+        np.testing.assert_array_equal(found, expected, err_msg=f"{size} → {target}")
+
+
+def test_a_1x1_convolution_pads_too():
+    found = layers.convolve(jnp.ones((1, 4, 4, 2)), jnp.ones((1, 1, 2, 3)), padding=1)
+    assert found.shape == (1, 6, 6, 3)
+    assert float(found[0, 0, 0, 0]) == 0
+
+
+def test_spectral_convolution_mixes_bfloat16_kernels_with_float32_vectors():
+    conv = layers.SpectralConv(4, 4, 3, rngs=nnx.Rngs(0))
+    for variable in (conv.kernel, conv.bias):
+        variable.set_value(variable[...].astype(jnp.bfloat16))
+    assert conv(jnp.ones((1, 8, 8, 4), jnp.bfloat16)).dtype == jnp.bfloat16

@@ -76,21 +76,21 @@ def clock(monkeypatch, *times):
 
 
 def test_speed_and_time_left(tmp_path, start, monkeypatch, capsys):
-    """10 steps in 5 s, then 20 s of held-out evaluation that are not counted, then 10 in 20 s."""
-    clock(monkeypatch, 100.0, 105.0, 125.0, 145.0)
+    """10 steps in 5 s, then 20 s of held-out evaluation that are not counted, then 10 in 40 s."""
+    clock(monkeypatch, 100.0, 105.0, 125.0, 165.0)
     stage_log = start(start=30, steps=1000)
     stage_log.train(40, {"loss": 0.5, "learning_rate": 1e-4})
     stage_log.held_out(40, {"loss": 0.25})
     stage_log.train(50, {"loss": 0.125, "learning_rate": 1e-4})
     found = rows(tmp_path)
     assert [r["step"] for r in found] == [40, 40, 50]
-    assert [r.get("steps_per_second") for r in found] == pytest.approx([2.0, None, 0.5])
+    assert [r.get("steps_per_second") for r in found] == pytest.approx([2.0, None, 0.25])
     assert found[1] == row("deblur", 40, **{"held_out/loss": 0.25})
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "deblur 40/1000  loss 0.5  2.00 steps/s  ETA 00:08:00",
+        "deblur 40/1000  loss 0.5  2.00 steps/s  ETA 0:08:00",
         "deblur 40/1000  held out: loss 0.25",
-        "deblur 50/1000  loss 0.125  0.50 steps/s  ETA 00:31:40",
+        "deblur 50/1000  loss 0.125  0.25 steps/s  ETA 1:03:20",
     ]
 
 
@@ -139,3 +139,12 @@ def test_held_out_ends(tmp_path):
     }
     assert log.held_out_ends(tmp_path, "reblur")["initial"] == {"loss": 9.0}
     assert log.held_out_ends(tmp_path, "other") == {}
+
+
+def test_eta_beyond_a_day(tmp_path, monkeypatch, capsys):
+    times = iter([0.0, 1.0])
+    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    stage_log = log.StageLog(tmp_path, "deblur", start=0, steps=400_000)
+    stage_log.train(1, {"loss": 1.0})
+    stage_log.close()
+    assert "ETA 4 days, 15:06:39" in capsys.readouterr().out

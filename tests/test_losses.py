@@ -95,3 +95,8 @@ def test_bfloat16_is_summed_in_float32():
     for loss in (losses.l1, losses.psnr_loss):
         assert loss(a, b).dtype == jnp.float32
     assert losses.l1(a, b) == 1
+
+
+def test_psnr_loss_refuses_to_broadcast():
+    with pytest.raises(ValueError, match="shapes differ"):
+        losses.psnr_loss(jnp.ones((2, 4, 4, 3)), jnp.zeros((1, 4, 4, 3)))

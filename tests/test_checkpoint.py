@@ -1,0 +1,114 @@
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from msdi_jax import optimise
+from msdi_jax.checkpoint import Checkpoints, load_arrays, save_arrays
+from msdi_jax.mesh import make_mesh, replicated
+from msdi_jax.state import State
+
+
+def state(step):
+    """A state whose every array tells its step."""
+    rng = np.random.default_rng(step)
+    params = {
+        "a": [jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)],
+        "b": jnp.asarray(rng.normal(size=4), jnp.bfloat16),
+    }
+    adam = optimise.adam(ml_collections.ConfigDict({"adam_b1": 0.9, "adam_b2": 0.99}))
+    opt = adam.update(params, adam.init(params))[1]
+    stats = {"u": jnp.asarray(rng.normal(size=5), jnp.float32)}
+    return State(jnp.asarray(step, jnp.int32), params, stats, opt, {"frozen": jnp.full(2, step)})
+
+
+def assert_equal(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def open_checkpoints(tmp_path):
+    opened = []
+
+    def make(**options):
+        opened.append(Checkpoints(tmp_path / "deep" / "checkpoints", **options))
+        return opened[-1]
+
+    yield make
+    for checkpoints in opened:
+        checkpoints.close()
+
+
+def test_nothing_saved_yet(open_checkpoints):
+    assert open_checkpoints().latest() is None
+
+
+def test_another_process_goes_on_from_the_latest(open_checkpoints):
+    first = open_checkpoints()
+    for step in (5, 20):
+        first.save(state(step))
+    first.wait()
+    again = open_checkpoints()
+    assert again.latest() == 20
+    like = jax.eval_shape(lambda: state(0))
+    assert_equal(again.restore(state(0)), state(20))
+    restored = again.restore(jax.tree.map(with_sharding(replicated(make_mesh())), like))
+    assert_equal(restored, state(20))
+    assert restored.step.sharding == replicated(make_mesh())
+
+
+def with_sharding(sharding):
+    return lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+
+def test_only_the_latest_are_kept(open_checkpoints, tmp_path):
+    checkpoints = open_checkpoints(keep=2)
+    for step in (1, 2, 3, 4):
+        checkpoints.save(state(step))
+    checkpoints.wait()
+    kept = [p.name for p in (tmp_path / "deep" / "checkpoints").iterdir()]
+    assert sorted(kept) == ["3", "4"]
+    assert_equal(checkpoints.restore(state(0)), state(4))
+
+
+def test_saving_a_step_twice_does_nothing(open_checkpoints):
+    checkpoints = open_checkpoints()
+    checkpoints.save(state(3))
+    checkpoints.wait()
+    checkpoints.save(State(jnp.asarray(3), *[{}] * 4))
+    checkpoints.wait()
+    assert_equal(checkpoints.restore(state(0)), state(3))
+
+
+def test_what_was_saved_does_not_change_with_its_source(open_checkpoints):
+    """Training steps donate the state: the background writer must have its own copy."""
+    checkpoints, source = open_checkpoints(), state(3)
+    checkpoints.save(source)
+    for leaf in jax.tree.leaves(source):
+        leaf.delete()
+    checkpoints.wait()
+    assert_equal(checkpoints.restore(state(0)), state(3))
+
+
+def test_an_unfinished_checkpoint_does_not_count(open_checkpoints, tmp_path):
+    first = open_checkpoints()
+    first.save(state(3))
+    first.wait()
+    (tmp_path / "deep" / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
+    assert open_checkpoints().latest() == 3
+
+
+def test_arrays(tmp_path, monkeypatch):
+    """A relative path is the working directory's, though orbax wants absolute ones."""
+    monkeypatch.chdir(tmp_path)
+    arrays = {"a": {"0": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.asarray(3, jnp.int32)}
+    save_arrays(tmp_path.relative_to(tmp_path) / "arrays", arrays)
+    shapes = jax.eval_shape(lambda: arrays)
+    assert_equal(load_arrays(tmp_path.relative_to(tmp_path) / "arrays", shapes), arrays)
+    shapes["b"] = jax.ShapeDtypeStruct((4,), jnp.int32)
+    with pytest.raises(ValueError, match="shape"):
+        load_arrays(tmp_path / "arrays", shapes)

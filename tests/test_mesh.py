@@ -1,0 +1,39 @@
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+from msdi_jax import mesh
+
+
+def test_one_device():
+    for found in (mesh.make_mesh(), mesh.make_mesh(1, 1), mesh.make_mesh(-1, 1)):
+        assert dict(found.shape) == {"data": 1, "rows": 1}
+        # Explicit axes would refuse the networks' reshapes.
+        assert found.axis_types == (AxisType.Auto,) * 2
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2, 1), (1, 2), (0, 1), (-1, 2), (-2, 1), (1, -1), (-1, 0), (-1, -1)], ids=str
+)
+def test_wrong_products_are_refused(sizes):
+    with pytest.raises(ValueError, match=r"must be the number of devices, 1$"):
+        mesh.make_mesh(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"), [((3, 2), "3 × 2"), ((8, 2), "8 × 2"), ((-1, 3), "2 × 3")], ids=str
+)
+def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, told):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    with pytest.raises(ValueError, match=f"{told} must be the number of devices, 8"):
+        mesh.make_mesh(*sizes)
+
+
+def test_shardings():
+    found = mesh.make_mesh()
+    assert mesh.replicated(found).spec == P()
+    assert mesh.over_batch(found).spec == P("data", "rows")
+    batch = jax.device_put(np.ones((2, 4, 4, 3)), mesh.over_batch(found))
+    assert batch.sharding.mesh == found
