@@ -127,8 +127,8 @@ def from_folder(folder: str | Path) -> Split:
             "2 are needed, one to train and one to test on"
         )
     # By the first name of each group; the lowest hashes go to the test split.
-    ranked = sorted(groups.values(), key=lambda group: _unit_hash(group[0].name))
-    wanted = sum(_unit_hash(group[0].name) < TEST_SHARE for group in ranked)
+    ranked = sorted(groups.values(), key=lambda group: unit_hash(group[0].name))
+    wanted = sum(unit_hash(group[0].name) < TEST_SHARE for group in ranked)
     tests = min(max(wanted, 1), len(ranked) - 1)
     return Split(_flatten(ranked[tests:]), _flatten(ranked[:tests]))
 
@@ -142,7 +142,8 @@ def _flatten(groups: Iterable[list[Photograph]]) -> tuple[Photograph, ...]:
     return tuple(sorted((photo for group in groups for photo in group), key=lambda p: p.name))
 
 
-def _unit_hash(name: str) -> float:
+def unit_hash(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone: who is below a share is on that side."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 

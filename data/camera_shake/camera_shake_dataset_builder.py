@@ -26,7 +26,10 @@ from tqdm import tqdm
 
 from data import photographs as sources
 from data.exposure import render
+from data.records import encode_png, open_split
 from data.shake import DOMAINS, Shake, draw_shake
+
+__all__ = ["Builder", "open_split", "plan", "prepare", "rebuild_shake"]
 
 SMALLEST_SIDE = 256
 # Stronger motions, as a share of the longest side, leave nothing to restore.
@@ -194,25 +197,6 @@ def prepare(directory: str | Path, photographs: str | Path | None = None, **sett
     return Path(builder.data_dir)
 
 
-def open_split(directory: str | Path, split: Literal["train", "test"]):
-    """Random access to the records of a prepared set: `len(source)`, `source[index]`.
-
-    Raises:
-        ValueError: when there is no set at `directory` or it lacks the split.
-    """
-    try:
-        builder = tfds.builder_from_directory(Path(directory).expanduser())
-    except OSError as error:
-        raise ValueError(
-            f"{directory} holds no data set: give the path that prepare() returned"
-        ) from error
-    if split not in builder.info.splits:
-        raise ValueError(
-            f"{directory} has no split {split!r}: choose one of {', '.join(builder.info.splits)}"
-        )
-    return builder.as_data_source(split)
-
-
 def rebuild_shake(record: Mapping) -> Shake:
     """The shake that blurred a record, for its `motion_field` or to expose something else."""
     return draw_shake(int(record["seed"]), **json.loads(record["parameters"])["shake"])
@@ -302,16 +286,10 @@ def _make(pair: Pair, settings: Settings, read: Callable) -> dict:
     layers = [pair.others[choice.integers(len(pair.others))] for _ in shake.layers]
     blurry, sharp = render(photo, shake, [read(layer) for layer in layers])
     return {
-        "blurry": _encode_png(blurry),
-        "sharp": _encode_png(sharp),
+        "blurry": encode_png(blurry),
+        "sharp": encode_png(sharp),
         "name": pair.name,
         "photograph": pair.photograph.name,
         "seed": pair.seed,
         "parameters": json.dumps({"shake": parameters, "layers": [p.name for p in layers]}),
     }
-
-
-def _encode_png(rgb: np.ndarray) -> bytes:
-    # Level 1: a tenth larger than the default and several times faster to write.
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)[1].tobytes()

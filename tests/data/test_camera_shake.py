@@ -86,7 +86,7 @@ def test_an_interrupted_set_is_not_taken_for_a_finished_one(tmp_path, folder, mo
         def fail(*_):
             raise KeyboardInterrupt
 
-        patch.setattr(f"{module}._encode_png", fail)
+        patch.setattr(f"{module}.encode_png", fail)
         with pytest.raises(KeyboardInterrupt):
             prepare(tmp_path, folder, **SMALL)
     assert not list(tmp_path.rglob("dataset_info.json"))

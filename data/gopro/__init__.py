@@ -1,0 +1,1 @@
+"""The GoPro pairs, as a tfds data set."""

@@ -1,0 +1,1 @@
+"""Blurry/sharp pairs of your own, as a tfds data set."""

@@ -1,0 +1,181 @@
+"""Blurry/sharp pairs of your own: two folders of equal file names, or a table.
+
+    directory = prepare("~/datasets", blurry="~/mine/blurry", sharp="~/mine/sharp")
+    directory = prepare("~/datasets", table="~/mine/pairs.csv")
+    train = open_split(directory, "train")
+
+The table is a CSV file with the columns blurry and sharp, relative to its own folder, and perhaps
+split (train or test). Without that column, and for folders, a fifth goes to the test split by a
+hash of the names. What shows one scene stays on one side: the files of one subfolder, or the rows
+of a table with the same sharp file.
+
+Licence: that of the images.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import tensorflow_datasets as tfds
+
+from data import paired
+from data.paired import Pair
+from data.photographs import TEST_SHARE, unit_hash
+from data.records import open_split
+
+__all__ = ["Builder", "from_folders", "from_table", "open_split", "prepare"]
+
+SPLITS = ("train", "test")
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+    """Training frames in tiles, test frames whole."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "pairs"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            features=paired.features(),
+            supervised_keys=("blurry", "sharp"),
+            license="that of the images",
+        )
+
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
+        del dl_manager  # nothing is downloaded
+        return paired.shards(self.builder_config, self.name)
+
+
+def prepare(
+    directory: str | Path,
+    *,
+    blurry: str | Path | None = None,
+    sharp: str | Path | None = None,
+    table: str | Path | None = None,
+    tile: int = paired.TILE,
+) -> Path:
+    """Makes the set below `directory`, unless it is there already, and returns where it is.
+
+    Args:
+        directory: root of all sets; each gets its own place below.
+        blurry: folder of the blurry images; `sharp` then holds files of the same names.
+        sharp: folder of the sharp images.
+        table: CSV file instead of the two folders.
+        tile: side of the training tiles, px, one every half side. Smaller images stay whole; 0
+            keeps all of them whole.
+
+    Raises:
+        ValueError: for an unusable table or bad pairs (all are listed), before anything is
+            written.
+    """
+    folders = [Path(folder).expanduser() for folder in (blurry, sharp) if folder is not None]
+    if table is not None and not folders:
+        pairs = from_table(Path(table).expanduser())
+    elif table is None and len(folders) == 2:
+        pairs = from_folders(*folders)
+    else:
+        raise ValueError(
+            f"blurry={blurry}, sharp={sharp}, table={table}: give both folders or a table"
+        )
+    prefix = f"tile{tile}" if tile else "whole"
+    return paired.prepare(Builder, directory, paired.PairedConfig.for_pairs(prefix, pairs, tile))
+
+
+def from_folders(blurry: Path, sharp: Path) -> dict[str, list[Pair]]:
+    """Pairs of equal names below two folders, split by a hash.
+
+    Raises:
+        ValueError: when a folder is missing, both are the same, or they hold fewer than two scenes.
+    """
+    for folder in (blurry, sharp):
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder: give one that holds images")
+    if blurry.samefile(sharp):
+        raise ValueError(f"{blurry} cannot hold the blurry and the sharp images of equal names")
+    return _split(
+        f"{blurry} and {sharp}",
+        [Pair(name, _scene(name), *files) for name, *files in paired.match(blurry, sharp)],
+    )
+
+
+def from_table(table: Path) -> dict[str, list[Pair]]:
+    """Pairs of a CSV file, in its order, split by its column or else by a hash.
+
+    Raises:
+        ValueError: when the table is missing, lacks a column or a split, or has unusable rows (all
+            are listed).
+    """
+    rows = _read_rows(table)
+    pairs = [_pair(table.parent, row) for row in rows]
+    if "split" not in rows[0]:
+        return _split(table, pairs)
+    split = {
+        part: [pair for pair, row in zip(pairs, rows, strict=True) if row["split"] == part]
+        for part in SPLITS
+    }
+    if empty := [part for part in SPLITS if not split[part]]:
+        raise ValueError(f"{table} has no rows with split {' or '.join(empty)}: at least 1 each")
+    return split
+
+
+def _read_rows(table: Path) -> list[dict[str, str]]:
+    if not table.is_file():
+        raise ValueError(f"{table} is not a file: give a CSV file with the columns blurry, sharp")
+    # "-sig": spreadsheet programs begin their files with a byte order mark.
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        if not {"blurry", "sharp"} <= set(columns):
+            raise ValueError(
+                f"{table} has the columns {', '.join(columns)}: blurry and sharp are needed, "
+                "separated by commas"
+            )
+        rows = [(reader.line_num, row) for row in reader]
+    if not rows:
+        raise ValueError(f"{table} has no rows below its heading")
+    _check_rows(table, rows)
+    return [row for _, row in rows]
+
+
+def _pair(folder: Path, row: Mapping[str, str]) -> Pair:
+    return Pair(row["blurry"], row["sharp"], folder / row["blurry"], folder / row["sharp"])
+
+
+def _check_rows(table: Path, rows: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+    problems: list[str] = []
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        if empty := [column for column in ("blurry", "sharp") if not row[column]]:
+            problems.append(f"{table}:{line}: no {' and no '.join(empty)} file")
+        elif (first := seen.setdefault(row["blurry"], line)) != line:
+            problems.append(f"{table}:{line}: {row['blurry']} is in line {first} already")
+        if row.get("split", "train") not in SPLITS:
+            problems.append(f"{table}:{line}: split {row['split']!r} is not train or test")
+    if problems:
+        raise ValueError(f"{len(problems)} problems with the rows:\n" + "\n".join(problems))
+
+
+def _scene(name: str) -> str:
+    folder = PurePosixPath(name).parent.as_posix()
+    return name if folder == "." else folder
+
+
+def _split(source: str | Path, pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    scenes = sorted({pair.photograph for pair in pairs}, key=unit_hash)
+    if len(scenes) < 2:
+        raise ValueError(
+            f"{len(pairs)} pairs of {len(scenes)} scenes in {source}: at least 2 scenes are "
+            "needed, one to train and one to test on (a subfolder is one scene; a table with the "
+            "column split divides as you like)"
+        )
+    # A scene's side does not depend on the others, except where one would be left empty.
+    wanted = sum(unit_hash(scene) < TEST_SHARE for scene in scenes)
+    tests = set(scenes[: min(max(wanted, 1), len(scenes) - 1)])
+    return {
+        "train": [pair for pair in pairs if pair.photograph not in tests],
+        "test": [pair for pair in pairs if pair.photograph in tests],
+    }

@@ -1,0 +1,215 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.gopro.gopro_dataset_builder import find, open_split, prepare
+from data.paired import Pair
+
+FRAMES = {
+    "train": ["GOPR0372_07_00/000047", "GOPR0372_07_00/000048", "GOPR0374_11_01/000150"],
+    "test": ["GOPR0384_11_00/000001", "GOPR0410_11_00/000133"],
+}
+# By hand, for frames of 520×600: tiles every 256 px, the last flush with the border.
+CORNERS = [(0, 0), (0, 88), (8, 0), (8, 88)]
+
+
+def frame(*seed):
+    """Smooth noise, no two alike, as an RGB array."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (7, 8, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (600, 520), interpolation=cv2.INTER_CUBIC)
+
+
+def save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, compress_level=1)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """(split, sequence-number, kind) → image."""
+    return {
+        (part, name.replace("/", "-"), kind): frame(split, index, kinds)
+        for split, (part, names) in enumerate(FRAMES.items())
+        for index, name in enumerate(names)
+        for kinds, kind in enumerate(("blur", "blur_gamma", "sharp"))
+    }
+
+
+@pytest.fixture(scope="module")
+def original(frames, tmp_path_factory):
+    root = tmp_path_factory.mktemp("original")
+    for (part, name, kind), image in frames.items():
+        sequence, number = name.split("-")
+        save(root / part / sequence / kind / f"{number}.png", image)
+    return root
+
+
+@pytest.fixture(scope="module")
+def repacked(frames, tmp_path_factory):
+    root = tmp_path_factory.mktemp("repacked")
+    for (part, name, kind), image in frames.items():
+        if kind != "blur_gamma":
+            folder = {"blur": "input", "sharp": "target"}[kind]
+            save(root / part / folder / f"{name}.png", image)
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(original, tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("prepared"), original, check_counts=False)
+
+
+@pytest.fixture
+def mendable(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "GOPRO_Large")
+
+
+def records(directory, part):
+    return {record["name"].decode(): record for record in open_split(directory, part)}
+
+
+def test_training_tiles_are_windows_of_the_frames(prepared, frames):
+    tiles = records(prepared, "train")
+    assert len(tiles) == len(open_split(prepared, "train")) == len(CORNERS) * 3
+    for name in ("GOPR0372_07_00-000047", "GOPR0372_07_00-000048", "GOPR0374_11_01-000150"):
+        for top, left in CORNERS:
+            tile = tiles[f"{name}_{top:04d}_{left:04d}"]
+            assert tile["photograph"].decode() == name.split("-")[0]
+            for key, kind in (("blurry", "blur"), ("sharp", "sharp")):
+                window = frames["train", name, kind][top : top + 512, left : left + 512]
+                np.testing.assert_array_equal(tile[key], window)
+
+
+def test_test_frames_stay_whole(prepared, frames):
+    whole = records(prepared, "test")
+    assert set(whole) == {"GOPR0384_11_00-000001", "GOPR0410_11_00-000133"}
+    for name, record in whole.items():
+        assert record["photograph"].decode() == name.split("-")[0]
+        np.testing.assert_array_equal(record["blurry"], frames["test", name, "blur"])
+        np.testing.assert_array_equal(record["sharp"], frames["test", name, "sharp"])
+
+
+def test_both_layouts_give_the_same_records(prepared, repacked, tmp_path):
+    other = prepare(tmp_path, repacked, check_counts=False)
+    for part in ("train", "test"):
+        for one, two in zip(open_split(prepared, part), open_split(other, part), strict=True):
+            assert one.keys() == two.keys()
+            for key in one:
+                np.testing.assert_array_equal(one[key], two[key])
+
+
+def test_blur_gamma(original, frames, tmp_path):
+    directory = prepare(tmp_path, original, blur="blur_gamma", check_counts=False)
+    assert directory.parent.name.startswith("blur_gamma_")
+    for name, record in records(directory, "test").items():
+        np.testing.assert_array_equal(record["blurry"], frames["test", name, "blur_gamma"])
+        np.testing.assert_array_equal(record["sharp"], frames["test", name, "sharp"])
+
+
+def test_unknown_blurs_are_refused(original, repacked):
+    with pytest.raises(ValueError, match=r"train/input is of the re-pack(.|\n)*blur='blur_gamma'"):
+        find(repacked, "blur_gamma")
+    with pytest.raises(ValueError, match="'sharp' is unknown: choose one of blur, blur_gamma"):
+        find(original, "sharp")
+
+
+def test_an_incomplete_set_is_refused(original, repacked, tmp_path):
+    with pytest.raises(ValueError, match="check_counts=False") as error:
+        prepare(tmp_path / "new", original)
+    assert str(error.value).splitlines()[1:] == [
+        "train: found 3 pairs, expected 2103; 2 folders: "
+        "train/GOPR0372_07_00/blur (2), train/GOPR0374_11_01/blur (1)",
+        "test: found 2 pairs, expected 1111; 2 folders: "
+        "test/GOPR0384_11_00/blur (1), test/GOPR0410_11_00/blur (1)",
+    ]
+    with pytest.raises(ValueError, match=r"found 3 pairs.*; 1 folders: train/input \(3\)"):
+        prepare(tmp_path / "new", repacked)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
+    pairs = {
+        part: [Pair(f"{i}", "scene", tmp_path / f"b{i}", tmp_path / f"s{i}") for i in range(count)]
+        for part, count in (("train", 2103), ("test", 1111))
+    }
+    monkeypatch.setattr("data.gopro.gopro_dataset_builder.find", lambda *_: pairs)
+    monkeypatch.setattr("data.paired.prepare", lambda _, directory, config: config)
+    assert prepare(tmp_path, tmp_path).pairs == pairs
+    pairs["test"].append(pairs["train"][0])
+    with pytest.raises(ValueError, match="test: found 1112 pairs, expected 1111"):
+        prepare(tmp_path, tmp_path)
+
+
+def test_a_part_of_the_set(mendable, tmp_path):
+    shutil.rmtree(mendable / "train")
+    directory = prepare(tmp_path, mendable, check_counts=False)
+    assert len(open_split(directory, "test")) == 2
+    with pytest.raises(ValueError, match="no split 'train'"):
+        open_split(directory, "train")
+
+
+def test_folders_without_the_set_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"has neither train/ nor test/ inside: expected \{train"):
+        prepare(tmp_path / "new", tmp_path)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(ValueError, match=f"{tmp_path} holds no pairs: expected"):
+        prepare(tmp_path / "new", tmp_path, check_counts=False)
+    with pytest.raises(ValueError, match="train: found 0 pairs, expected 2103; 0 folders"):
+        prepare(tmp_path / "new", tmp_path)
+
+
+def test_all_bad_pairs_are_named_at_once(mendable, tmp_path):
+    sequence = mendable / "train" / "GOPR0372_07_00"
+    (sequence / "sharp" / "000047.png").unlink()
+    (sequence / "blur" / "._000047.png").touch()  # as macOS leaves them: no image
+    save(sequence / "blur" / "000048.png", np.zeros((520, 598, 3), np.uint8))
+    broken = mendable / "train" / "GOPR0374_11_01" / "blur" / "000150.png"
+    broken.write_bytes(broken.read_bytes()[:-5000])
+    save(mendable / "test" / "GOPR0384_11_00" / "sharp" / "000001.png", frame(9)[..., 0])
+    deep = mendable / "test" / "GOPR0410_11_00" / "blur" / "000133.png"
+    cv2.imwrite(str(deep), frame(9).astype(np.uint16) * 257)
+    with pytest.raises(ValueError, match="5 problems with the pairs, mend or remove them") as error:
+        prepare(tmp_path / "new", mendable, check_counts=False)
+    found = [line.removeprefix(f"{mendable}/") for line in str(error.value).splitlines()[1:]]
+    assert found[0].startswith("train/GOPR0372_07_00/sharp/000047.png: missing, the partner of")
+    assert found[1].startswith("train/GOPR0372_07_00/blur/000048.png: 520×598 px, but")
+    assert found[1].endswith("sharp/000048.png: 520×600 px: pairs must have equal sizes")
+    assert found[2].startswith("train/GOPR0374_11_01/blur/000150.png: ")
+    assert found[3] == ("test/GOPR0384_11_00/sharp/000001.png: mode L, but 8-bit RGB is needed")
+    assert found[4] == (
+        "test/GOPR0410_11_00/blur/000133.png: 16 bits per channel, but 8-bit RGB is needed"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_finished_set_is_reused_until_a_file_changes(mendable, tmp_path):
+    shutil.rmtree(mendable / "train" / "GOPR0374_11_01")
+    first = prepare(tmp_path, mendable, check_counts=False)
+    stamp = (first / "dataset_info.json").stat().st_mtime_ns
+    moved = mendable.rename(tmp_path / "moved")
+    assert prepare(tmp_path, moved, check_counts=False) == first
+    assert (first / "dataset_info.json").stat().st_mtime_ns == stamp
+    path = moved / "train" / "GOPR0372_07_00" / "blur" / "000047.png"
+    image = np.array(Image.open(path))
+    image[0, 0, 0] ^= 1
+    save(path, image)
+    second = prepare(tmp_path, moved, check_counts=False)
+    assert second != first
+    np.testing.assert_array_equal(open_split(second, "train")[0]["blurry"], image[:512, :512])
+
+
+def test_an_interrupted_set_is_not_taken_for_a_finished_one(mendable, tmp_path, monkeypatch):
+    shutil.rmtree(mendable / "train" / "GOPR0372_07_00")
+    with monkeypatch.context() as patch:
+
+        def fail(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr("data.paired.encode_png", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(tmp_path, mendable, check_counts=False)
+    assert not list(tmp_path.rglob("dataset_info.json"))
+    assert len(open_split(prepare(tmp_path, mendable, check_counts=False), "train")) == 4
