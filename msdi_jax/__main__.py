@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from msdi_jax import images, model, report, restore
+from msdi_jax import command_convert, command_deblur, command_evaluate, report
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,31 +19,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m msdi_jax", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    deblur = commands.add_parser("deblur", help="restore a photograph of any size")
-    deblur.set_defaults(command=_deblur)
-    deblur.add_argument("--model", required=True, help="model directory")
-    deblur.add_argument("--input", required=True, help="image file")
-    deblur.add_argument("--output", required=True, help="image file to write")
-    deblur.add_argument(
-        "--protocol",
-        choices=restore.MODES,
-        default="whole",
-        help="in one piece, or in the 256-pixel tiles of the published evaluation",
-    )
+    command_deblur.add_to(commands)
+    command_evaluate.add_to(commands)
+    command_convert.add_to(commands)
 
     page = commands.add_parser("report", help="write a run's report.html anew")
     page.set_defaults(command=lambda o: print(report.write_report(Path(o.run))))
     page.add_argument("run", help="run directory")
     return parser
-
-
-def _deblur(options: argparse.Namespace) -> None:
-    images.check_writable(options.output)
-    photograph = images.read(options.input)
-    network = model.load(options.model)
-    restored = restore.MODES[options.protocol](network.deblur, images.to_unit(photograph))
-    images.write(options.output, images.to_uint8(restored))
-    print(options.output)
 
 
 if __name__ == "__main__":

@@ -1,203 +1,256 @@
-"""Published PyTorch weights ↔ our networks: one table of names, and the layouts of the arrays.
+"""Published PyTorch files → model directories, and back. Both need PyTorch.
 
-The published names and shapes are facts of the checkpoints; what they compute is restated in the
-modules. Conversion is strict: every key is accounted for, or refused with all the others.
+Files are read with PyTorch's restricted unpickler: one that wants to run code is refused.
 """
 
+import hashlib
+import os
 import pickle
 import re
+import time
+import zipfile
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from flax import nnx, traverse_util
+from flax import nnx
 
-from msdi_jax.vgg import VGG19
+from msdi_jax import model, published, recognise
+from msdi_jax.published import Entry, from_published, key_table, to_published
 
-# Ours → published, applied in order to the dotted path of an array. Levels count from the finest
-# here and from the deepest in the published skip and up paths, hence `3 - level`.
-SKIPS = (2, 4, 5, 6)
-RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [
-    (r"^degradation\.encoder\.shallow\.down\.(\d)", lambda m: f"net_prior.layer{int(m[1]) + 1}.0"),
-    (r"^degradation\.encoder\.deep\.(\d)", lambda m: f"net_prior.layer{int(m[1]) + 5}.0"),
-    (r"^degradation\.encoder\.shallow\.smooth", "net_prior.conv_7x7"),
-    (r"^degradation\.encoder\.residual\.(\d)\.conv_1", r"net_prior.res_\1.conv_block.1"),
-    (r"^degradation\.encoder\.residual\.(\d)\.conv_2", r"net_prior.res_\1.conv_block.4"),
-    (r"^degradation\.pyramid\.up\.(\d)\.", r"prior_upsampling.conv_latent_\1.conv_block."),
-    (r"^(prior_upsampling\..*\.)before", r"\g<1>1"),
-    (r"^(prior_upsampling\..*\.)after", r"\g<1>5"),
-    (r"^deblur\.", "generator."),
-    (r"^reblur\.", "inverse_generator."),
-    (r"\bstem_([12])", r"conv_0\1"),
-    (r"\bstem", "conv_01"),
-    (r"\bunet\.", "unet_1."),
-    (r"\bunet_([12])\.down\.", r"down_path_\1."),
-    (r"\bunet_([12])\.downsample\.(\d)", r"down_path_\1.\2.downsample"),
-    (r"\bunet_([12])\.up\.(\d)\.", lambda m: f"up_path_{m[1]}.{3 - int(m[2])}."),
-    (r"(up_path_\d\.\d)\.block\.", r"\1.conv_block."),
-    (r"^before\.(\d)", lambda m: f"skip_conv_1.{3 - int(m[1])}"),
-    (r"^after\.(\d)", lambda m: f"skip_conv_3.{3 - int(m[1])}"),
-    (r"^skip\.(\d)\.(\d)", lambda m: f"skip_conv_{SKIPS[int(m[2])]}.{3 - int(m[1])}"),
-    (r"\bpointwise", "conv_3"),
-    (r"\bfuse_encoder", "csff_enc"),
-    (r"\bfuse_decoder", "csff_dec"),
-    (r"\bmodulation\.(\d)\.project", r"ad1_list.\1.conv_0"),
-    (
-        r"\bmodulation\.(\d)\.shared\.(\d)",
-        lambda m: f"ad1_list.{m[1]}.norm_0.mlp_shared.{2 * int(m[2])}",
+__all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
+
+WITHOUT_PARTS = ("vgg19", "discriminator", "encoder", "pyramid")
+# Files of these alone have their keys without the prefix they have within a network.
+ALONE = {"encoder": recognise.ENCODER, "pyramid": recognise.PYRAMID}
+LICENCES = {
+    "vgg19": "torchvision's, see there",
+    None: (
+        "the converted file's; that of the published MSDI-Net weights is unclear: "
+        "do not redistribute them"
     ),
-    (r"\bmodulation\.(\d)\.norm\.(mean|var)", r"ad1_list.\1.norm_0.param_free_norm.running_\2"),
-    (r"\bmodulation\.(\d)\.(gamma|beta)", r"ad1_list.\1.norm_0.mlp_\2"),
-    (r"^attention\.feature", "sam12.conv1"),
-    (r"^attention\.to_image", "sam12.conv2"),
-    (r"^attention\.gate", "sam12.conv3"),
-    (r"^merge", "cat12"),
-    (r"^scale\.(\d)\.first", r"discriminator_\1.model0.0"),
-    (r"^scale\.(\d)\.middle\.(\d)", lambda m: f"discriminator_{m[1]}.model{int(m[2]) + 1}.0.0"),
-    (r"^scale\.(\d)\.last", r"discriminator_\1.model4.0"),
-    (r"^conv\.(\d+)", r"features.\1"),
-    (r"\.scale$", ".weight"),
-    (r"\.([uv])$", r".weight_\1"),
-]
-# The two versions of the degradation networks number the same things differently.
-VERSION_RULES = {
-    1: [
-        (r"^degradation\.encoder\.out\.0", "net_prior.out.0"),
-        (r"conv_latent_0", "conv_latent_init"),
-        (r"conv_latent_(\d)", lambda m: f"conv_latent_up{int(m[1]) + 1}"),
-    ],
-    2: [
-        (
-            r"^degradation\.encoder\.out\.(\d)",
-            lambda m: f"net_prior.out.{1 + 3 * int(m[1])}.0",
-        ),
-        (r"conv_latent_(\d)", lambda m: f"conv_latent_up{int(m[1]) + 2}"),
-    ],
 }
-# In the published checkpoints, and never used by the published networks.
-UNUSED = [
-    r"(^|\.)(down_path|up_path|skip_conv)_\d\.\d\.(conv_block\.)?conv_4\.weight$",
-    r"^ad1_list\.\d\.norm_0\.param_free_norm\.running_(mean|var)$",
-    r"\.num_batches_tracked$",
-    r"^(inverse_)?generator\.conv_02\.(weight|bias)$",
-    r"^features\.(30|32|34)\.(weight|bias)$",
-    r"^classifier\.",
-]
-
-Path = tuple[str | int, ...]
 
 
-class Entry(NamedTuple):
-    """Where one of our arrays stands in a published state dict, and in which layout."""
+class Weights(NamedTuple):
+    """A file's arrays by their standard keys, and whether they stood in a `params` entry."""
 
-    key: str
-    kind: str  # 'kernel', 'up', 'u', 'v' or 'vector'
-    kernel_shape: tuple[int, ...]
-
-    def shape(self, ours: tuple[int, ...]) -> tuple[int, ...]:
-        """The published shape of our array of shape `ours`."""
-        if self.kind == "kernel":
-            return (ours[3], ours[2], *ours[:2])
-        return (*ours[2:], *ours[:2]) if self.kind == "up" else ours
-
-    def to_ours(self, published: np.ndarray) -> np.ndarray:
-        if self.kind == "kernel":
-            return published.transpose(2, 3, 1, 0)
-        if self.kind == "up":
-            return published.transpose(2, 3, 0, 1)
-        if self.kind == "v":
-            height, width, inputs, _ = self.kernel_shape
-            return published.reshape(inputs, height, width).transpose(1, 2, 0).ravel()
-        return published
-
-    def to_published(self, ours: np.ndarray) -> np.ndarray:
-        if self.kind == "kernel":
-            return ours.transpose(3, 2, 0, 1)
-        if self.kind == "up":
-            return ours.transpose(2, 3, 0, 1)
-        if self.kind == "v":
-            height, width, inputs, _ = self.kernel_shape
-            return ours.reshape(height, width, inputs).transpose(2, 0, 1).ravel()
-        return ours
+    arrays: dict[str, np.ndarray]
+    wrapped: bool
 
 
-def key_table(network: nnx.Module) -> dict[Path, Entry]:
-    """Every array of `network` (abstract or real) with its published name and layout."""
-    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(network)))
-    version = 1 if ("degradation", "encoder", "deep", 1, "kernel") in arrays else 2
-    return {path: _entry(path, arrays, VERSION_RULES[version]) for path in arrays}
+class Converted(NamedTuple):
+    description: model.Description
+    arrays: int
+    unused: list[str]
 
 
-def _entry(path: Path, arrays: Mapping[Path, np.ndarray], version_rules: list) -> Entry:
-    key = ".".join(map(str, path))
-    for pattern, replacement in [*RULES, *version_rules]:
-        key = re.sub(pattern, replacement, key)
-    *stem, leaf = path
-    kernel_shape = arrays[(*stem, "kernel")].shape if (*stem, "kernel") in arrays else ()
-    if leaf == "kernel":
-        spectral = (*stem, "u") in arrays
-        key = key.removesuffix("kernel") + ("weight_orig" if spectral else "weight")
-        kind = "up" if stem[-1] == "up" else "kernel"
-    else:
-        kind = leaf if leaf in ("u", "v") else "vector"
-    return Entry(key, kind, kernel_shape)
+def convert(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    encoder: Path | str | None = None,
+    pyramid: Path | str | None = None,
+    check: Callable[[model.Model], None] = lambda _: None,
+) -> Converted:
+    """Writes the model directory `destination` from a published checkpoint, whole or not at all.
 
-
-def from_published(network: nnx.Module, weights: Mapping[str, np.ndarray]) -> tuple[dict, list]:
-    """Arrays for `network` out of a published state dict.
+    Which network it is, and how wide, is read off its keys and shapes. Floating-point arrays
+    become float32. Arrays that the network never uses are kept beside for `export`.
 
     Args:
-        network: abstract (`nnx.eval_shape`) or real; only names and shapes are looked at.
-        weights: published key → array.
-
-    Returns:
-        The nested dict of arrays, and the keys of `weights` that the networks never use.
+        source: a `.pth` file.
+        destination: made, or replaced when it is a model directory.
+        encoder, pyramid: files of these alone, for a source without them.
+        check: sees the model before anything is written, and raises ValueError to refuse it.
 
     Raises:
-        ValueError: naming every unknown, missing and misshaped key.
+        ValueError: when a file is no checkpoint of tensors, or does not fit: all unknown, missing
+            and misshaped keys are in one message.
     """
-    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(network)))
-    table = key_table(network)
-    known = {entry.key for entry in table.values()}
-    unused = [k for k in weights if k not in known and any(re.search(p, k) for p in UNUSED)]
-    problems = [f"unknown: {k}" for k in weights if k not in known and k not in unused]
-    found = {}
-    for path, entry in table.items():
-        if entry.key not in weights:
-            problems.append(f"missing: {entry.key}")
-            continue
-        array, expected = np.asarray(weights[entry.key]), entry.shape(arrays[path].shape)
-        if array.shape != expected:
-            problems.append(f"misshaped: {entry.key} is {array.shape}, expected {expected}")
-            continue
-        found[path] = entry.to_ours(array)
-    if problems:
-        raise ValueError(
-            f"{len(problems)} keys do not fit this network:\n  " + "\n  ".join(problems)
-        )
-    return traverse_util.unflatten_dict(found), unused
+    destination = Path(destination)
+    model.check_replaceable(destination)
+    weights = read(source)
+    arrays = _joined(source, weights.arrays, {"encoder": encoder, "pyramid": pyramid})
+    try:
+        found = recognise.recognise(arrays)
+        _check_whole(found, arrays)
+        network, unused = _network(found, arrays)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    parts = {"encoder": encoder, "pyramid": pyramid}
+    description = model.Description(
+        **found._asdict(),
+        provenance=_provenance(source, weights.wrapped, found)
+        | {name: _origin(path) for name, path in parts.items() if path},
+        licence=LICENCES.get(found.network, LICENCES[None]),
+    )
+    check(model.Model(network, description))
+    # VGG19's classifier would be six times its convolutions, and nobody exports VGG19.
+    kept = {} if found.network == "vgg19" else {key: arrays[key] for key in unused}
+    model.save(destination, network, description, kept)
+    return Converted(description, len(arrays) - len(unused), unused)
 
 
-def to_published(network: nnx.Module) -> dict[str, np.ndarray]:
-    """The published state dict of `network`, without the keys that are never used."""
-    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(network)))
-    table = key_table(network)
-    return {entry.key: entry.to_published(np.asarray(arrays[p])) for p, entry in table.items()}
+def export(source: Path | str, destination: Path | str) -> int:
+    """Writes the model directory `source` as a file with the published keys, shapes and layout.
+
+    Arrays that the network never uses come from the converted file, or are new: zeros, and ones
+    for running variances. Returns the number of arrays.
+
+    Raises:
+        ValueError: when `source` is no model directory, or `destination` cannot be written.
+    """
+    destination = Path(destination)
+    if destination.is_dir() or not destination.parent.is_dir():
+        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    loaded = model.load(source)
+    name = loaded.description.network
+    if name == "vgg19":
+        raise ValueError(f"{source} is VGG19 up to relu5_1: use torchvision's own file instead")
+    kept = model.load_unused(source)
+    arrays = to_published(loaded.network)
+    for key, shape in published.never_used(loaded.network).items():
+        arrays[key] = kept.get(key, _fresh(key, shape))
+    torch = _torch(destination)
+    tensors = {
+        key.removeprefix(ALONE.get(name, "")): torch.from_numpy(np.array(array, order="C"))
+        for key, array in arrays.items()
+    }
+    wrapped = loaded.description.provenance.get("wrapped", True)
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    try:
+        torch.save({"params": tensors} if wrapped else tensors, temporary)
+        temporary.replace(destination)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(tensors)
 
 
 def read_vgg(path: str) -> dict:
-    """VGG19's arrays out of torchvision's `vgg19-*.pth`. Needs PyTorch.
+    """VGG19's arrays out of torchvision's `vgg19-*.pth`, or of its model directory.
 
     Raises:
-        ValueError: when PyTorch is missing, or the file is no such checkpoint.
+        ValueError: when the file is no such checkpoint, or PyTorch, which reads it, is missing.
     """
+    if Path(path).is_dir():
+        loaded = model.load(path)
+        if loaded.description.network != "vgg19":
+            raise ValueError(f"{path} is a {loaded.description.network} model, not VGG19")
+        return model.arrays_of(loaded.network)
+    vgg = recognise.Recognised("vgg19", None, 64, None)
+    return model.arrays_of(_network(vgg, read(path).arrays)[0])
+
+
+def read(path: Path | str) -> Weights:
+    """The arrays of a PyTorch file, floating-point ones as float32.
+
+    Raises:
+        ValueError: when PyTorch is missing, or the file holds anything but named tensors.
+    """
+    torch = _torch(path)
+    try:
+        # Only PyTorch's zip files can be mapped instead of read.
+        mapped = zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {_reason(error)}") from error
+    except Exception as error:
+        # A damaged file makes PyTorch raise nearly anything.
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {error}") from error
+    wrapped = isinstance(content, Mapping) and isinstance(content.get("params"), Mapping)
+    content = content["params"] if wrapped else content
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: it has no named arrays")
+    arrays = {str(key): _array(path, key, value) for key, value in content.items()}
+    try:
+        return Weights(recognise.standard_keys(arrays), wrapped)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _torch(path: Path | str):
     try:
         import torch
     except ImportError as error:
-        raise ValueError(f"reading {path} needs PyTorch: pip install torch") from error
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {error}") from error
-    network = nnx.eval_shape(lambda: VGG19(rngs=nnx.Rngs(0)))
-    return from_published(network, {key: value.numpy() for key, value in weights.items()})[0]
+        raise ValueError(f"reading or writing {path} needs PyTorch: pip install torch") from error
+    return torch
+
+
+def _reason(error: Exception) -> str:
+    """PyTorch's own message recommends to load without protection."""
+    wanted = re.search(r"GLOBAL (\S+)", str(error))
+    if wanted:
+        return f"it wants to run {wanted[1]}, which is refused"
+    return "it is damaged, or of another kind"
+
+
+def _array(path: Path | str, key: Any, value: Any) -> np.ndarray:
+    torch = _torch(path)
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(
+            f"{path} is no PyTorch checkpoint of tensors: {key!r} holds a {type(value).__name__}"
+        )
+    if str(key).endswith("num_batches_tracked") and value.numel() == 1:
+        # PyTorch, too, reads the (1,) of older versions and of NumPy as a scalar.
+        value = value.reshape(())
+    return (value.detach().float() if value.is_floating_point() else value).numpy()
+
+
+def _joined(
+    source: Path | str, arrays: dict[str, np.ndarray], files: dict[str, Path | str | None]
+) -> dict[str, np.ndarray]:
+    for name, path in files.items():
+        if not path:
+            continue
+        prefix = ALONE[name]
+        if any(key.startswith(prefix) for key in arrays):
+            raise ValueError(f"{source} has its own {name} ({prefix}*): leave out --{name}")
+        part = read(path).arrays
+        if not any(key.startswith(prefix) for key in part):
+            raise ValueError(f"{path} holds no {name}: it has no key {prefix}*")
+        foreign = [key for key in part if not key.startswith(prefix)]
+        if foreign:
+            raise ValueError(f"{path} is no {name} alone: it also has {foreign[0]}")
+        arrays = arrays | part
+    return arrays
+
+
+def _check_whole(found: recognise.Recognised, arrays: dict[str, np.ndarray]) -> None:
+    if found.network in WITHOUT_PARTS:
+        return
+    for name, prefix in ALONE.items():
+        if not any(key.startswith(prefix) for key in arrays):
+            raise ValueError(f"the {name} ({prefix}*) is missing: give its file by --{name}")
+
+
+def _network(found: recognise.Recognised, arrays: dict) -> tuple[nnx.Module, list[str]]:
+    description = model.Description(**found._asdict(), provenance={}, licence="")
+    graph, shapes = description.abstract()
+    ours, unused = from_published(nnx.merge(graph, shapes), arrays)
+    wrong = [key for key, a in arrays.items() if key not in unused and a.dtype != np.float32]
+    if wrong:
+        raise ValueError(f"not floating-point: {', '.join(wrong)}")
+    return nnx.merge(graph, jax.tree.map(np.ascontiguousarray, ours)), unused
+
+
+def _provenance(path: Path | str, wrapped: bool, found: recognise.Recognised) -> dict[str, Any]:
+    return {
+        "converted": time.strftime("%Y-%m-%d"),
+        **_origin(path),
+        "network": found.network,
+        "width": found.width,
+        "wrapped": wrapped,
+    }
+
+
+def _origin(path: Path | str) -> dict[str, str]:
+    with Path(path).open("rb") as file:
+        return {"file": Path(path).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _fresh(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    kind = np.int64 if key.endswith("num_batches_tracked") else np.float32
+    return (np.ones if key.endswith("running_var") else np.zeros)(shape, kind)

@@ -45,13 +45,11 @@ def evaluate(
     shown = set(np.linspace(0, len(source) - 1, sample_count).astype(int).tolist())
     rows, names = [], []
     for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
-        record = source[index]
-        pictures = _pictures(record, deblurrer or joint, joint, restore.MODES[protocol])
-        name, photograph = _text(record, "name"), _text(record, "photograph")
-        rows.append({"name": name, "photograph": photograph, **_figures(pictures)})
+        row, pictures = measure(source[index], deblurrer or joint, joint, protocol)
+        rows.append(row)
         if samples is not None and index in shown:
-            names.append(name)
-            _write(samples, name, pictures)
+            names.append(row["name"])
+            _write(samples, row["name"], pictures)
     keys = [key for key in rows[0] if key not in ("name", "photograph")]
     means = {key: float(np.mean([row[key] for row in rows])) for key in keys}
     return {
@@ -61,6 +59,15 @@ def evaluate(
         "per_image": rows,
         "samples": names,
     }
+
+
+def measure(
+    record, deblurrer: Model, joint: Model | None = None, protocol: str = "whole"
+) -> tuple[dict[str, str | float], dict[str, np.ndarray]]:
+    """The name and the figures of one pair, and the 8-bit pictures they were read from."""
+    pictures = _pictures(record, deblurrer, joint, restore.MODES[protocol])
+    names = {key: text(record, key) for key in ("name", "photograph")}
+    return {**names, **_figures(pictures)}, pictures
 
 
 def _pictures(record, deblurrer: Model, joint: Model | None, mode) -> dict[str, np.ndarray]:
@@ -99,6 +106,6 @@ def _write(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> None:
             images.write(folder / f"{name}-{key}.png", row)
 
 
-def _text(record, key: str) -> str:
+def text(record, key: str) -> str:
     value = record.get(key, "")
     return value.decode() if isinstance(value, bytes) else str(value)

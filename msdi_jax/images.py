@@ -1,28 +1,127 @@
-"""Photographs in and out of files, uint8 RGB."""
+"""Photographs in and out of files: 8 and 16 bit, colour and grey, with and without alpha."""
 
+import dataclasses
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+HOLD_16_BIT = (".png", ".tif", ".tiff")
+HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
+ORIENTATION = 0x0112
+# What each EXIF orientation asks of a viewer.
+_UPRIGHT = {
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+    """What a file holds.
+
+    Attributes:
+        rgb: (h, w, 3), uint8 or uint16; grey is repeated.
+        alpha: (h, w) of the same type, or None.
+        grey: whether the file had one colour channel (in 16 bit: whether no pixel has a colour).
+        profile: ICC colour profile, or None.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    grey: bool = False
+    profile: bytes | None = None
+
+    def unit(self) -> Float[np.ndarray, "h w 3"]:
+        return to_unit(self.rgb)
+
+    def restored(self, unit: Float[np.ndarray, "h w 3"]) -> "Photograph":
+        """The same photograph with other colours, given in [0, 1]."""
+        quantise = to_uint16 if self.rgb.dtype == np.uint16 else to_uint8
+        return dataclasses.replace(self, rgb=quantise(unit))
+
+
+def read_photograph(path: Path | str) -> Photograph:
+    """An image file, turned upright by its EXIF orientation.
+
+    Raises:
+        ValueError: naming the file, when it is missing, no image, or of more than 16 bits.
+    """
+    path = Path(path)
+    try:
+        if _maybe_16_bit(path):
+            channels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+            if channels is not None and channels.dtype == np.uint16:
+                return _from_opencv(path, channels)
+        with Image.open(path) as image:
+            return _from_pillow(path, image)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist: give the path of an image file") from error
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, cv2.error) as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
 def read(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
-    """An image file, turned upright by its EXIF orientation, as RGB.
+    """`read_photograph` as 8-bit RGB."""
+    rgb = read_photograph(path).rgb
+    return rgb if rgb.dtype == np.uint8 else to_uint8(to_unit(rgb))
 
-    Raises:
-        ValueError: naming the file, when it is missing or no image.
-    """
+
+def _maybe_16_bit(path: Path) -> bool:
+    """Pillow silently halves the bits of 16-bit colour, so OpenCV reads what may be such."""
+    with path.open("rb") as file:
+        start = file.read(25)
+    if start.startswith(b"\x89PNG"):
+        return start[24:] == b"\x10"
+    return start[:4] in (b"II*\0", b"MM\0*")
+
+
+def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
+    orientation, profile = _tags(path)
+    # OpenCV turns TIFF upright itself.
+    if path.suffix.lower() == ".png" and orientation in _UPRIGHT:
+        channels = _UPRIGHT[orientation](channels)
+    channels = np.atleast_3d(channels)
+    colours, alpha = channels, None
+    if channels.shape[2] == 4:
+        colours, alpha = channels[..., :3], np.ascontiguousarray(channels[..., 3])
+    # OpenCV makes grey with alpha colour.
+    grey = bool(np.ptp(colours, axis=2).max() == 0)
+    rgb = colours.repeat(3, axis=2) if colours.shape[2] == 1 else colours[..., ::-1]
+    return Photograph(np.ascontiguousarray(rgb), alpha, grey, profile)
+
+
+def _tags(path: Path) -> tuple[int, bytes | None]:
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist: give the path of an image file") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+            return image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile")
+    except UnidentifiedImageError:  # some of the 16-bit TIFF that OpenCV reads
+        return 1, None
+
+
+def _from_pillow(path: Path, image: Image.Image) -> Photograph:
+    if image.mode in ("F", "I"):
+        raise ValueError(f"{path} has more than 16 bits per value: save it as 8 or 16 bit")
+    profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.uint16)
+        return Photograph(np.stack([values] * 3, axis=-1), None, True, profile)
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+        return Photograph(rgb, alpha, grey, profile)
+    return Photograph(np.asarray(image.convert("RGB")), None, grey, profile)
 
 
 def check_writable(path: Path | str) -> None:
@@ -40,14 +139,55 @@ def check_writable(path: Path | str) -> None:
 
 def write(path: Path | str, image: UInt8[np.ndarray, "h w 3"]) -> None:
     """Writes an image; the file is there whole or not at all. The suffix tells the format."""
+    write_photograph(path, Photograph(image))
+
+
+def write_photograph(path: Path | str, photograph: Photograph) -> None:
+    """Writes what the format can hold: where it lacks alpha or 16 bits, these are left out."""
     path = Path(path)
     check_writable(path)
+    channels = _channels(photograph, path.suffix.lower())
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        Image.fromarray(image).save(temporary, quality=95)
+        if channels.dtype == np.uint16:
+            temporary.write_bytes(_encode_16_bit(path.suffix, channels, photograph.profile))
+        else:
+            options = {"icc_profile": photograph.profile} if photograph.profile else {}
+            Image.fromarray(channels).save(temporary, quality=95, **options)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _channels(photograph: Photograph, suffix: str) -> np.ndarray:
+    """(h, w) or (h, w, channels) as they are to be written."""
+    deep = suffix in HOLD_16_BIT
+    rgb = photograph.rgb if deep else _to_8_bit(photograph.rgb)
+    if photograph.grey:
+        grey = np.round(rgb.mean(axis=-1)).astype(rgb.dtype)
+        rgb = grey[..., None]
+    if photograph.alpha is not None and suffix in HOLD_ALPHA:
+        alpha = photograph.alpha if deep else _to_8_bit(photograph.alpha)
+        # Neither OpenCV nor WebP knows grey with alpha.
+        if rgb.shape[2] == 1 and (rgb.dtype == np.uint16 or suffix == ".webp"):
+            rgb = rgb.repeat(3, axis=2)
+        rgb = np.concatenate([rgb, alpha[..., None]], axis=-1)
+    return rgb[..., 0] if rgb.shape[2] == 1 else rgb
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype == np.uint8 else to_uint8(to_unit(values))
+
+
+def _encode_16_bit(suffix: str, channels: np.ndarray, profile: bytes | None) -> bytes:
+    """By OpenCV, since Pillow knows no 16-bit colour."""
+    if channels.ndim == 3:
+        order = [2, 1, 0, 3][: channels.shape[2]]
+        channels = np.ascontiguousarray(channels[..., order])
+    if profile is not None and suffix.lower() == ".png":
+        tags = [cv2.IMAGE_METADATA_ICCP], [np.frombuffer(profile, np.uint8)]
+        return cv2.imencodeWithMetadata(suffix, channels, *tags)[1].tobytes()
+    return cv2.imencode(suffix, channels)[1].tobytes()
 
 
 def to_uint8(image: np.ndarray) -> UInt8[np.ndarray, "*shape"]:
@@ -55,5 +195,11 @@ def to_uint8(image: np.ndarray) -> UInt8[np.ndarray, "*shape"]:
     return np.round(np.clip(np.asarray(image), 0, 1) * 255).astype(np.uint8)
 
 
-def to_unit(image: UInt8[np.ndarray, "*shape"]) -> np.ndarray:
-    return image.astype(np.float32) / 255
+def to_uint16(image: np.ndarray) -> np.ndarray:
+    """[0, 1] → [0, 65535], clipped and rounded."""
+    return np.round(np.clip(np.asarray(image), 0, 1) * 65535).astype(np.uint16)
+
+
+def to_unit(image: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 → [0, 1]."""
+    return image.astype(np.float32) / np.iinfo(image.dtype).max

@@ -4,22 +4,54 @@
 """
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax.checkpoint import load_arrays, save_arrays
 from msdi_jax.deblur_net import Deblurred, MSDINet
-from msdi_jax.degradation import Degradation
+from msdi_jax.degradation import (
+    Degradation,
+    DegradationEncoder,
+    DegradationEstimator,
+    DegradationPyramid,
+)
+from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.state import arrays_of
+from msdi_jax.state import Arrays, arrays_of
+from msdi_jax.vgg import VGG19
+
+# Name → (description, rngs) → network; "degradation" is encoder and pyramid.
+BUILDERS = {
+    "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, hidden=d.hidden, rngs=rngs),
+    "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, hidden=d.hidden, rngs=rngs),
+    "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, rngs=rngs),
+    "degradation": lambda d, rngs: DegradationEstimator(d.width, version=d.version, rngs=rngs),
+    "encoder": lambda d, rngs: DegradationEncoder(d.width, version=d.version, rngs=rngs),
+    "pyramid": lambda d, rngs: DegradationPyramid(d.width, version=d.version, rngs=rngs),
+    "discriminator": lambda d, rngs: MultiscaleDiscriminator(d.width, rngs=rngs),
+    "vgg19": lambda d, rngs: VGG19(rngs=rngs),
+}
+NETWORKS = tuple(BUILDERS)
+DEBLURRING = ("msdi_net", "msdi2_net", "joint")
+ESTIMATING = (*DEBLURRING, "degradation")
+VERSIONS = {"msdi_net": 1, "msdi2_net": 2, "joint": 2}
+INPUTS = {
+    "joint": ("blurry", "sharp"),
+    "pyramid": ("representation",),
+    "discriminator": ("sharp and candidate, stacked",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,27 +59,52 @@ class Description:
     """What `model.json` holds.
 
     Attributes:
-        network: "msdi_net" (degradation encoder version 1), "msdi2_net" (2) or "joint".
+        network: one of `NETWORKS`.
         width: channels of the finest level.
-        hidden: context channels of the modulation.
+        hidden: context channels of the modulation; None where there is none.
         provenance: where the weights come from.
         licence: of the weights.
+        version: of the degradation encoder and pyramid, 1 or 2; the names of the deblurring
+            networks tell it. None where there is neither.
     """
 
     network: str
     width: int
-    hidden: int
+    hidden: int | None
     provenance: dict[str, Any]
     licence: str
+    version: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
 
     def build(self, rngs: nnx.Rngs) -> nnx.Module:
-        if self.network == "joint":
-            return ReblurDeblurNet(self.width, hidden=self.hidden, rngs=rngs)
-        version = {"msdi_net": 1, "msdi2_net": 2}[self.network]
-        return MSDINet(self.width, version=version, hidden=self.hidden, rngs=rngs)
+        return BUILDERS[self.network](self, rngs)
+
+    def abstract(self) -> tuple[nnx.GraphDef, Arrays]:
+        """The network without its arrays, and their shapes and types."""
+        return _abstract(self.network, self.width, self.hidden, self.version)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return INPUTS.get(self.network, ("blurry",))
+
+    def input_shapes(self, size: int) -> list[tuple[int, ...]]:
+        """Of one image of `size`×`size` pixels, or of the one representation there is."""
+        if self.network == "pyramid":
+            side, channels = (4, 4) if self.version == 1 else (8, 32)
+            return [(1, side, side, channels * self.width)]
+        channels = 6 if self.network == "discriminator" else 3
+        return [(1, size, size, channels)] * len(self.inputs)
 
 
-NETWORKS = ("msdi_net", "msdi2_net", "joint")
+@functools.lru_cache(maxsize=4)
+def _abstract(network: str, width: int, hidden: int | None, version: int | None):
+    """Tracing a deblurring network takes seconds, so the latest few are kept."""
+    description = Description(network, width, hidden, {}, "", version)
+    graph, state = nnx.split(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state))
+    return graph, shapes
 
 
 class Model:
@@ -64,48 +121,111 @@ class Model:
         self._graph, self._arrays = nnx.split(network)
         self._call = jax.jit(lambda arrays, *images: nnx.merge(self._graph, arrays)(*images))
         self._degradation = jax.jit(
-            lambda arrays, image: nnx.merge(self._graph, arrays).degradation(image)
+            lambda arrays, image: _estimator(nnx.merge(self._graph, arrays))(image)
         )
 
     @property
     def reblurs(self) -> bool:
         return self.description.network == "joint"
 
-    def __call__(self, *images: Float[Array, "b h w 3"]) -> Deblurred | Joint:
+    @property
+    def estimator(self) -> DegradationEstimator:
+        """Encoder and pyramid.
+
+        Raises:
+            ValueError: when the network does not have both.
+        """
+        self._require(ESTIMATING, "has no degradation encoder with its pyramid")
+        return _estimator(self.network)
+
+    def __call__(self, *images: Float[Array, "b h w 3"]) -> Deblurred | Joint | Any:
         """`model(blurry)` for deblurring networks, `model(blurry, sharp)` for the joint one.
 
-        Images are [0, 1] RGB whose sides are multiples of 16; outputs are not clipped.
+        Images are [0, 1] RGB whose sides are multiples of 16; outputs are not clipped. The other
+        networks take and give what their modules do.
         """
-        expected = 2 if self.reblurs else 1
-        if len(images) != expected:
-            names = "blurry, sharp" if self.reblurs else "blurry"
+        inputs = self.description.inputs
+        if len(images) != len(inputs):
+            names = ", ".join(inputs)
             raise ValueError(f"a {self.description.network} model takes ({names}) images")
         return self._call(self._arrays, *map(jnp.asarray, images))
 
     def deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        """The deblurred images, whatever the network."""
+        """The deblurred images, whatever the deblurring network."""
+        self._require(DEBLURRING, "deblurs nothing")
         images = (blurry, blurry) if self.reblurs else (blurry,)
         return self(*images).deblurred
 
     def degradation(self, images: Float[Array, "b h w 3"]) -> Degradation:
         """The degradation representation of images of any size, and its four maps."""
+        self._require(ESTIMATING, "has no degradation encoder with its pyramid")
         return self._degradation(self._arrays, jnp.asarray(images))
 
+    def _require(self, networks: tuple[str, ...], lack: str) -> None:
+        name = self.description.network
+        if name not in networks:
+            raise ValueError(f"the {name} model {lack}: give one of {', '.join(networks)}")
 
-def save(path: Path | str, network: nnx.Module, description: Description) -> None:
-    """Writes a model directory; an older one at `path` is replaced once the new one is whole."""
+
+def _estimator(network: nnx.Module) -> DegradationEstimator:
+    return network if isinstance(network, DegradationEstimator) else network.degradation
+
+
+def save(
+    path: Path | str,
+    network: nnx.Module,
+    description: Description,
+    unused: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Writes a model directory; an older one at `path` is replaced once the new one is whole.
+
+    Args:
+        path: the directory.
+        network: with arrays of NumPy or jax.
+        description: see `Description`.
+        unused: arrays of a converted file that the network never uses, kept for `export`.
+
+    Raises:
+        ValueError: when something else than a model directory stands at `path`.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    check_replaceable(path)
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
     try:
         temporary.mkdir(parents=True)
         save_arrays(temporary / "arrays", arrays_of(network))
+        if unused:
+            np.savez(temporary / "unused.npz", **unused)
         text = json.dumps(dataclasses.asdict(description), indent=2, ensure_ascii=False)
         (temporary / "model.json").write_text(text + "\n")
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(old)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises ValueError when writing a model to `path` would destroy something else."""
+    if path.exists() and not (path / "model.json").is_file() and not _empty(path):
+        raise ValueError(f"{path} exists and is no model directory: choose another name")
+
+
+def _empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def load_unused(path: Path | str) -> dict[str, np.ndarray]:
+    """The never used arrays that `save` was given, by their published keys."""
+    file = Path(path) / "unused.npz"
+    if not file.exists():
+        return {}
+    try:
+        with np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} is damaged ({error}): convert the model again") from error
 
 
 def describe(path: Path | str) -> Description:
@@ -126,6 +246,10 @@ def describe(path: Path | str) -> Description:
         raise ValueError(f"{file} is damaged: {error}") from error
     if description.network not in NETWORKS:
         raise ValueError(f"{file}: network {description.network!r} is none of {NETWORKS}")
+    if description.network in ("degradation", "encoder", "pyramid") and (
+        description.version not in (1, 2)
+    ):
+        raise ValueError(f"{file}: version {description.version!r} must be 1 or 2")
     return description
 
 
@@ -136,9 +260,7 @@ def load(path: Path | str) -> Model:
         ValueError: when it is not one, or its arrays are missing or damaged.
     """
     description = describe(path)
-    abstract = nnx.eval_shape(lambda: description.build(nnx.Rngs(0)))
-    graph, state = nnx.split(abstract)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state))
+    graph, shapes = description.abstract()
     try:
         arrays = load_arrays(Path(path) / "arrays", shapes)
     except (OSError, ValueError, KeyError) as error:

@@ -83,13 +83,41 @@ def check(config: ml_collections.ConfigDict) -> None:
                 f"{name}.batch_size={settings.batch_size} must be a multiple of the {shards} "
                 "devices of mesh axis data"
             )
-    for path in (config.deblur.degradation_from, config.deblur.features_from):
-        if path and "deblur" in stages:
-            model.describe(path)
-    if config.reblur.vgg_weights and not Path(config.reblur.vgg_weights).is_file():
+    if "deblur" in stages:
+        _check_degradation(config)
+    _check_vgg(config.reblur.vgg_weights)
+
+
+def _check_degradation(config: ml_collections.ConfigDict) -> None:
+    """Both model directories have the parts that stage 2 takes from them, in its sizes."""
+    fields = {
+        "degradation_from": (config.version, model.ESTIMATING),
+        "features_from": (None, (*model.ESTIMATING, "encoder")),
+    }
+    for field, (version, networks) in fields.items():
+        path = config.deblur[field]
+        if not path:
+            continue
+        found = model.describe(path)
+        if found.network not in networks:
+            raise ValueError(
+                f"deblur.{field}={path} is a {found.network} model: give one of "
+                f"{', '.join(networks)}"
+            )
+        if found.width != config.width or version not in (None, found.version):
+            raise ValueError(
+                f"deblur.{field}={path} has width {found.width} and version {found.version}: "
+                f"set width={found.width}" + (f" and version={found.version}" if version else "")
+            )
+
+
+def _check_vgg(path: str) -> None:
+    if not path or Path(path).is_file():
+        return
+    if not Path(path).is_dir() or model.describe(path).network != "vgg19":
         raise ValueError(
-            f"reblur.vgg_weights={config.reblur.vgg_weights} is no file: give torchvision's "
-            "vgg19-*.pth, or leave it empty to train without the perceptual term"
+            f"reblur.vgg_weights={path} is no file of torchvision's VGG19, nor the model "
+            "directory converted from it: leave it empty to train without the perceptual term"
         )
 
 
@@ -144,15 +172,17 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     if name == "reblur":
         return reblur.stage(config, _vgg(config.reblur))
     source = config.deblur.degradation_from or workdir / MODEL_DIRECTORIES["reblur"]
-    degradation = _degradation(source)
-    features = degradation
+    degradation = arrays_of(model.load(source).estimator)
+    encoder = degradation["encoder"]
     if config.deblur.features_from:
-        features = _degradation(config.deblur.features_from)
-    return deblur.stage(config, degradation, features["encoder"]["shallow"])
+        encoder = _encoder(config.deblur.features_from)
+    return deblur.stage(config, degradation, encoder["shallow"])
 
 
-def _degradation(path: Path | str) -> Arrays:
-    return arrays_of(model.load(path).network.degradation)
+def _encoder(path: Path | str) -> Arrays:
+    loaded = model.load(path)
+    alone = loaded.description.network == "encoder"
+    return arrays_of(loaded.network if alone else loaded.estimator.encoder)
 
 
 def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:

@@ -1,5 +1,6 @@
 """Shared by all tests: stand-ins for the published weights, and the golden arrays."""
 
+import functools
 import importlib.util
 import os
 from pathlib import Path
@@ -34,15 +35,24 @@ def image():
 
 
 @pytest.fixture(scope="session")
-def stand_in():
+def state_dict():
+    """(name, dtype) → stand-in weights under the keys and shapes of tests/reference/NAME.tsv."""
+
+    def make(name, dtype=np.float32):
+        spec = recipe.read_spec(HERE / "reference" / f"{name}.tsv")
+        return recipe.state_dict(spec, dtype=dtype)
+
+    small = functools.cache(make)
+    return lambda name, dtype=np.float32: (small if "w8" in name else make)(name, dtype)
+
+
+@pytest.fixture(scope="session")
+def stand_in(state_dict):
     """(make, name) → the network with the stand-in weights of tests/reference/NAME.tsv."""
 
     def build(make, name, dtype=np.float32):
-        weights = recipe.state_dict(
-            recipe.read_spec(HERE / "reference" / f"{name}.tsv"), dtype=dtype
-        )
         abstract = nnx.eval_shape(make)
-        arrays, _ = from_published(abstract, weights)
+        arrays, _ = from_published(abstract, state_dict(name, dtype))
         graph, _ = nnx.split(abstract)
         # Contiguous, since jax would keep a transposed view's layout.
         return nnx.merge(graph, jax.tree.map(lambda x: jnp.array(np.ascontiguousarray(x)), arrays))

@@ -1,0 +1,145 @@
+"""python -m msdi_jax deblur: photographs in, photographs out."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from msdi_jax import images, model, restore, tiling
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+Restore = Callable[[np.ndarray], np.ndarray]
+
+
+def add_to(commands) -> None:
+    parser = commands.add_parser("deblur", help="restore photographs of any size")
+    parser.set_defaults(command=run)
+    parser.add_argument("--model", required=True, help="model directory")
+    parser.add_argument("--input", required=True, help="image file, or a folder of such")
+    parser.add_argument("--output", required=True, help="image file or folder to write")
+    parser.add_argument(
+        "--format",
+        choices=[suffix.removeprefix(".") for suffix in images.SUFFIXES],
+        help="of all files of a folder; default: each keeps its own",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=restore.MODES,
+        help="in one piece whatever it takes, or in the 256-pixel tiles of the published "
+        "evaluation; default: in one piece if --memory allows, else in large blended tiles",
+    )
+    parser.add_argument("--memory", help="bound of one pass, like 500MB; default: 2GB")
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="mean over four rotations with and without a flip: eight times slower",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    memory = parse_memory(options.memory)
+    if options.protocol and options.memory:
+        raise ValueError(
+            f"--protocol {options.protocol} leaves nothing for --memory to choose: give one of them"
+        )
+    source, target = Path(options.input), Path(options.output)
+    work = _folder_work(source, target, options.format) if source.is_dir() else [(source, target)]
+    check_work(work)
+    if not source.is_dir():
+        if options.format:
+            raise ValueError(f"--format is for folders: name {target} as it shall be")
+        images.check_writable(target)
+        # Before the model, whose loading takes longer.
+        images.read_photograph(source)
+    restored = _restorer(options.model, options.protocol, memory, options.ensemble)
+    if source.is_dir():
+        target.mkdir(exist_ok=True)
+    restore_files(work, restored)
+    print(target)
+
+
+def parse_memory(text: str | None) -> int:
+    """Bytes out of "2GB", "500 MB" or a plain number."""
+    if text is None:
+        return tiling.MEMORY
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)B?\s*", text.upper())
+    if found is None or float(found[1]) == 0:
+        raise ValueError(f"--memory {text!r} is no amount of memory: write it like 2GB or 500MB")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Path, Path]]:
+    inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in images.SUFFIXES)
+    inputs = [p for p in inputs if p.is_file() and not p.name.startswith(".")]
+    if not inputs:
+        raise ValueError(f"{source} holds no images (files in {', '.join(images.SUFFIXES)})")
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{target} is a file, and {source} is a folder: name a folder to write to")
+    if not target.absolute().parent.is_dir():
+        raise ValueError(f"{target}: the folder {target.absolute().parent} does not exist, make it")
+    return [(p, target / (p.with_suffix(f".{kind}") if kind else p).name) for p in inputs]
+
+
+def check_work(work: list[tuple[Path, Path]]) -> None:
+    """Raises ValueError when an output would destroy an input or another output."""
+    inputs = {source.resolve(): source for source, _ in work}
+    outputs: dict[str, Path] = {}
+    for source, target in work:
+        # By lower case: file systems that ignore it would mix them up.
+        earlier = outputs.setdefault(str(target.resolve()).lower(), source)
+        if earlier is not source:
+            raise ValueError(
+                f"{earlier} and {source} would both become {target}: rename one, or leave out "
+                "--format"
+            )
+        same = target.exists() and any(target.samefile(p) for p in inputs if p.exists())
+        if same or target.resolve() in inputs:
+            raise ValueError(f"{target} would overwrite an input: choose another --output")
+
+
+def _restorer(path: str, protocol: str | None, memory: int, ensemble: bool) -> Restore:
+    """[0, 1] image → [0, 1] image."""
+    network = model.load(path)
+    deblur = network.deblur if protocol else tiling.BoundedRestorer(network, memory)
+    if ensemble:
+        deblur = restore.ensemble(deblur)
+    if protocol:
+        return lambda image: restore.MODES[protocol](deblur, image)
+    return lambda image: np.clip(deblur(image[None])[0], 0, 1)
+
+
+def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
+    """Restores each file; bad ones are told at the end, when the good ones are done."""
+    problems = []
+    progress = tqdm(work, desc="deblur", unit="image", disable=len(work) == 1)
+    for source, target in progress:
+        progress.set_postfix_str(source.name)
+        try:
+            photograph = images.read_photograph(source)
+            images.write_photograph(target, photograph.restored(restored(photograph.unit())))
+            _tell_losses(photograph, target)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    if len(work) == 1 and problems:
+        raise ValueError(problems[0])
+    if problems:
+        raise ValueError(
+            f"{len(problems)} of {len(work)} images could not be restored:\n  "
+            + "\n  ".join(problems)
+        )
+
+
+def _tell_losses(photograph: images.Photograph, target: Path) -> None:
+    suffix = target.suffix.lower()
+    lost = []
+    if photograph.alpha is not None and suffix not in images.HOLD_ALPHA:
+        lost.append("the alpha channel")
+    if photograph.rgb.dtype == np.uint16 and suffix not in images.HOLD_16_BIT:
+        lost.append("16-bit depth")
+    if lost:
+        message = f"{target}: {suffix} cannot hold {' and '.join(lost)}; .png can"
+        tqdm.write(message, file=sys.stderr)

@@ -1,0 +1,104 @@
+"""`python -m msdi_jax export`: the way back into the original code."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+import msdi_jax
+from msdi_jax import convert, model
+from msdi_jax.__main__ import main
+
+NETWORKS = {
+    "msdi_net": "msdi_net",
+    "msdi2_net": "msdi2_net",
+    "MSDI2E": "joint",
+    "MultiscaleDiscriminator": "discriminator",
+}
+
+
+def tensors(weights):
+    return {key: torch.from_numpy(np.array(array)) for key, array in weights.items()}
+
+
+def assert_same(found, expected):
+    assert set(found) == set(expected)
+    for key, array in expected.items():
+        assert found[key].dtype == array.dtype, key
+        assert torch.equal(found[key], array), key
+
+
+@pytest.mark.parametrize(
+    ("name", "wrapped"), [*((name, True) for name in NETWORKS), ("MultiscaleDiscriminator", False)]
+)
+def test_convert_and_export_give_every_array_back(state_dict, tmp_path, name, wrapped):
+    """Bit for bit, the never used ones and the wrapper included."""
+    expected = tensors(state_dict(f"{name}-w8"))
+    torch.save({"params": expected} if wrapped else expected, tmp_path / "in.pth")
+    convert.convert(tmp_path / "in.pth", tmp_path / "model")
+    main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
+    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert_same(found["params"] if wrapped else found, expected)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.pth", "model", "out.pth"]
+
+
+def test_a_part_alone_has_the_keys_of_its_own_file(state_dict, tmp_path):
+    weights = tensors(state_dict("msdi_net-w8"))
+    prefix = "net_prior."
+    encoder = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    torch.save({"params": encoder}, tmp_path / "net_E.pth")
+    convert.convert(tmp_path / "net_E.pth", tmp_path / "model")
+    convert.export(tmp_path / "model", tmp_path / "out.pth")
+    assert_same(torch.load(tmp_path / "out.pth", weights_only=True)["params"], encoder)
+
+
+@pytest.mark.parametrize("name", ["msdi_net", "MSDI2E"])
+def test_a_model_trained_here_has_all_published_keys(state_dict, tmp_path, name):
+    """What it does not have is new: neutral running statistics, zeros elsewhere."""
+    description = model.Description(NETWORKS[name], 8, 16, {"trained": "today"}, "mine")
+    graph, state = nnx.split(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    fill = jax.tree.map(lambda x: jnp.full(x.shape, 3.0), nnx.to_pure_dict(state))
+    model.save(tmp_path / "model", nnx.merge(graph, fill), description)
+    convert.export(tmp_path / "model", tmp_path / "out.pth")
+    found = torch.load(tmp_path / "out.pth", weights_only=True)["params"]
+    expected = tensors(state_dict(f"{name}-w8"))
+    assert {k: (v.shape, v.dtype) for k, v in found.items()} == {
+        k: (v.shape, v.dtype) for k, v in expected.items()
+    }
+    new = {k: v for k, v in found.items() if not (v == 3).all()}
+    assert len(new) == {"msdi_net": 54, "MSDI2E": 12}[name]
+    for key, array in new.items():
+        assert (array == (1 if key.endswith("running_var") else 0)).all(), key
+
+
+@pytest.mark.parametrize("output", ["folder", "gone/out.pth"])
+def test_outputs_that_cannot_be_written_are_refused_first(tmp_path, output):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SystemExit, match=f"{output} cannot be written"):
+        main(["export", str(tmp_path / "no model"), str(tmp_path / output)])
+
+
+def test_damaged_unused_arrays_are_refused_by_name(tmp_path):
+    np.savez(tmp_path / "unused.npz", a=np.zeros(1000))
+    assert set(model.load_unused(tmp_path)) == {"a"}
+    kept = tmp_path / "unused.npz"
+    kept.write_bytes(kept.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"{kept} is damaged"):
+        model.load_unused(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_full_width(state_dict, tmp_path, name):
+    """Width 64 converts, loads in at most 1.5 times its size, runs, and comes back."""
+    expected = tensors(state_dict(name))
+    torch.save({"params": expected}, tmp_path / "in.pth")
+    found = convert.convert(tmp_path / "in.pth", tmp_path / "model").description
+    assert (found.network, found.width) == (NETWORKS[name], 64)
+    loaded = msdi_jax.load(tmp_path / "model")
+    inputs = [np.full(shape, 0.5, np.float32) for shape in found.input_shapes(64)]
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(loaded(*inputs)))
+    convert.export(tmp_path / "model", tmp_path / "out.pth")
+    assert_same(torch.load(tmp_path / "out.pth", weights_only=True)["params"], expected)

@@ -1,0 +1,125 @@
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx, traverse_util
+from PIL import Image
+
+from msdi_jax import model
+from msdi_jax.__main__ import main
+from msdi_jax.deblur_net import MSDINet
+
+
+def small_network():
+    """Width 2, with NumPy's draws: a network that draws its own takes several times longer."""
+    rng = np.random.default_rng(0)
+    graph, state = nnx.split(nnx.eval_shape(lambda: MSDINet(2, hidden=4, rngs=nnx.Rngs(0))))
+    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
+    for path, x in arrays.items():
+        fan_in = np.prod(x.shape[:-1])
+        arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
+    for path in [path for path in arrays if path[-1] == "u"]:
+        kernel = arrays[(*path[:-1], "kernel")]
+        left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
+        arrays[path], arrays[(*path[:-1], "v")] = jnp.asarray(right[0]), jnp.asarray(left[:, 0])
+    return nnx.merge(graph, traverse_util.unflatten_dict(arrays))
+
+
+@pytest.fixture(scope="module")
+def model_directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "model"
+    model.save(path, small_network(), model.Description("msdi2_net", 2, 4, {}, "none"))
+    return path
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """A 37×51 image file."""
+    x = np.random.default_rng(0).integers(64, 192, (37, 51, 3), dtype=np.uint8)
+    Image.fromarray(x).save(tmp_path / "photograph.png")
+    return tmp_path / "photograph.png"
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def test_deblur(tmp_path, photograph, model_directory, monkeypatch, capsys):
+    loaded, load = [], model.load
+    monkeypatch.setattr(model, "load", lambda path: loaded.append(load(path)) or loaded[-1])
+    output = tmp_path / "sharp.png"
+    main(["deblur", f"--model={model_directory}", f"--input={photograph}", f"--output={output}"])
+    assert capsys.readouterr().out.splitlines()[-1] == str(output)
+    assert {p.name for p in tmp_path.iterdir()} == {"photograph.png", "sharp.png"}
+
+    x = read(photograph)
+    x = np.pad(x, ((0, 48 - 37), (0, 64 - 51), (0, 0)), mode="reflect").astype(np.float32) / 255
+    expected = np.asarray(loaded[0](x[None]).deblurred)[0, :37, :51]
+    found = read(output)
+    np.testing.assert_array_equal(found, np.round(255 * np.clip(expected, 0, 1)))
+    assert np.abs(found - read(photograph).astype(float)).max() > 3
+
+
+@pytest.mark.parametrize(("protocol", "size"), [("whole", (48, 64)), ("grid", (256, 256))])
+def test_protocols(tmp_path, photograph, monkeypatch, protocol, size):
+    """A model that inverts: what it is shown tells the protocol."""
+    shapes = []
+
+    def invert(x):
+        shapes.append(x.shape)
+        return 1 - x
+
+    monkeypatch.setattr(model, "load", lambda path: SimpleNamespace(deblur=invert))
+    output = tmp_path / "sharp.png"
+    paths = [f"--input={photograph}", f"--output={output}"]
+    main(["deblur", "--model=any", *paths, f"--protocol={protocol}"])
+    assert shapes == [(1, *size, 3)]
+    np.testing.assert_array_equal(read(output), 255 - read(photograph))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"model": "no_model"}, r"no_model is not a model directory"),
+        ({"model": "damaged"}, r"damaged/model\.json is damaged"),
+        ({"input": "gone.png"}, r"gone\.png does not exist"),
+        ({"input": "damaged/model.json"}, r"damaged/model\.json cannot be read as an image"),
+        ({"output": "sharp.gif"}, r"sharp\.gif: the name must end in one of"),
+        ({"output": "sharp"}, r"sharp: the name must end in one of"),
+        ({"output": "gone/sharp.png"}, r"gone/sharp\.png: the folder .*gone does not exist"),
+    ],
+    ids=lambda x: "" if isinstance(x, str) else "=".join(*x.items()),
+)
+def test_refusals_name_the_path_and_write_nothing(
+    tmp_path, photograph, model_directory, monkeypatch, capsys, changes, told
+):
+    (tmp_path / "no_model").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "model.json").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    paths = {"model": str(model_directory), "input": str(photograph), "output": "sharp.png"}
+    arguments = [f"--{name}={path}" for name, path in (paths | changes).items()]
+    # An exit with a text prints it and has status 1.
+    with pytest.raises(SystemExit, match=f"^error: .*{told}"):
+        main(["deblur", *arguments])
+    assert sorted(tmp_path.rglob("*")) == before
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sharpen"],
+        ["deblur", "--model=m", "--input=a.png"],
+        ["deblur", "--model=m", "--input=a.png", "--output=b.png", "--protocol=tiles"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert "usage: python -m msdi_jax" in capsys.readouterr().err

@@ -1,0 +1,228 @@
+"""What files hold beyond 8-bit RGB, and folders of them."""
+
+import struct
+import zlib
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from msdi_jax import command_deblur, images, model
+from msdi_jax.__main__ import main
+
+HEIGHT, WIDTH = 5, 7
+
+
+def draw(*shape, dtype=np.uint8):
+    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def write_png(path, values):
+    """A PNG by its specification alone: 8 or 16 bit with 1 to 4 channels, no filter."""
+    height, width, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    big_endian = values.astype(values.dtype.newbyteorder(">"))
+    lines = b"".join(b"\0" + row.tobytes() for row in big_endian)
+    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, kind, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in parts
+        )
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_png_of_every_kind(tmp_path, channels, dtype):
+    values = draw(HEIGHT, WIDTH, channels, dtype=dtype)
+    write_png(tmp_path / "a.png", values)
+    found = images.read_photograph(tmp_path / "a.png")
+    assert found.rgb.dtype == dtype
+    assert found.grey == (channels < 3)
+    np.testing.assert_array_equal(
+        found.rgb,
+        np.broadcast_to(values[..., :3] if channels > 2 else values[..., :1], (HEIGHT, WIDTH, 3)),
+    )
+    if channels in (2, 4):
+        np.testing.assert_array_equal(found.alpha, values[..., -1])
+    else:
+        assert found.alpha is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("grey", [False, True])
+def test_lossless_round_trip(tmp_path, suffix, dtype, alpha, grey):
+    rgb = draw(HEIGHT, WIDTH, 3, dtype=dtype)
+    rgb = rgb[..., :1].repeat(3, axis=2) if grey else rgb
+    written = images.Photograph(rgb, draw(HEIGHT, WIDTH, dtype=dtype) if alpha else None, grey)
+    path = tmp_path / f"a{suffix}"
+    images.write_photograph(path, written)
+    found = images.read_photograph(path)
+    assert found.rgb.dtype == dtype
+    np.testing.assert_array_equal(found.rgb, rgb)
+    np.testing.assert_array_equal(found.alpha, written.alpha)
+    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if suffix == ".tif" and alpha:
+        return  # OpenCV multiplies the colours of such files by their alpha
+    assert raw.dtype == dtype
+    if grey and not alpha:
+        np.testing.assert_array_equal(raw.squeeze(), rgb[..., 0])
+    elif not grey:
+        np.testing.assert_array_equal(raw[..., 2::-1], rgb)
+
+
+def test_16_bits_become_8_where_the_format_holds_no_more(tmp_path):
+    images.write_photograph(tmp_path / "a.bmp", images.Photograph(draw(4, 4, 3, dtype=np.uint16)))
+    expected = np.round(draw(4, 4, 3, dtype=np.uint16) / 257)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.bmp")), expected)
+
+
+def test_16_bits_are_restored_without_passing_8(tmp_path):
+    values = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
+    photograph = images.Photograph(values)
+    np.testing.assert_array_equal(photograph.restored(photograph.unit()).rgb, values)
+
+
+def test_16_bit_png_is_turned_upright(tmp_path):
+    values = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    write_png(tmp_path / "a.png", values)
+    plain = (tmp_path / "a.png").read_bytes()
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    (tmp_path / "a.png").write_bytes(plain[:33] + chunk + plain[33:])
+    np.testing.assert_array_equal(
+        images.read_photograph(tmp_path / "a.png").rgb, np.rot90(values, -1)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colour_profile_is_kept(tmp_path, dtype):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    rgb = draw(HEIGHT, WIDTH, 3, dtype=dtype)
+    images.write_photograph(tmp_path / "a.png", images.Photograph(rgb, profile=profile))
+    assert images.read_photograph(tmp_path / "a.png").profile == profile
+    np.testing.assert_array_equal(images.read_photograph(tmp_path / "a.png").rgb, rgb)
+
+
+def test_float_images_are_refused(tmp_path):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif has more than 16 bits"):
+        images.read_photograph(tmp_path / "a.tif")
+
+
+@pytest.fixture
+def invert(monkeypatch):
+    """A model that inverts, so that every file tells whether it was restored."""
+    monkeypatch.setattr(model, "load", lambda path: SimpleNamespace(deblur=lambda x: 1 - x))
+
+    def deblur(source, target, *more):
+        main(
+            [
+                "deblur",
+                "--model=any",
+                "--protocol=whole",
+                f"--input={source}",
+                f"--output={target}",
+                *more,
+            ]
+        )
+
+    return deblur
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_png(tmp_path / "in" / "colour.png", draw(HEIGHT, WIDTH, 3))
+    write_png(tmp_path / "in" / "grey.png", draw(HEIGHT, WIDTH, 1))
+    write_png(tmp_path / "in" / "deep.png", draw(HEIGHT, WIDTH, 4, dtype=np.uint16))
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    return tmp_path / "in"
+
+
+def test_folder(folder, tmp_path, invert):
+    invert(folder, tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"colour.png", "grey.png", "deep.png"}
+
+    def raw(name):
+        return cv2.imread(str(tmp_path / "out" / name), cv2.IMREAD_UNCHANGED)
+
+    np.testing.assert_array_equal(raw("colour.png")[..., ::-1], 255 - draw(HEIGHT, WIDTH, 3))
+    np.testing.assert_array_equal(raw("grey.png").squeeze(), 255 - draw(HEIGHT, WIDTH, 1)[..., 0])
+    deep = draw(HEIGHT, WIDTH, 4, dtype=np.uint16)
+    np.testing.assert_array_equal(raw("deep.png")[..., 2::-1], 65535 - deep[..., :3])
+    np.testing.assert_array_equal(raw("deep.png")[..., 3], deep[..., 3])
+
+
+def test_bad_files_are_told_and_the_good_ones_done(folder, tmp_path, invert, capsys):
+    for name in ("colour", "deep"):
+        content = (folder / f"{name}.png").read_bytes()
+        (folder / f"broken_{name}.png").write_bytes(content[: len(content) - 60])
+    (folder / "text.jpg").write_text("no image")
+    with pytest.raises(SystemExit) as stop:
+        invert(folder, tmp_path / "out")
+    told = str(stop.value.code)
+    assert "3 of 6 images could not be restored" in told
+    assert "broken_colour.png cannot be read" in told
+    assert "broken_deep.png cannot be read" in told
+    assert "text.jpg cannot be read" in told
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"colour.png", "grey.png", "deep.png"}
+
+
+def test_losses_are_told(folder, tmp_path, invert, capsys):
+    invert(folder, tmp_path / "out", "--format=jpg")
+    assert (
+        "deep.jpg: .jpg cannot hold the alpha channel and 16-bit depth" in capsys.readouterr().err
+    )
+    assert Image.open(tmp_path / "out" / "grey.jpg").mode == "L"
+
+
+def test_one_name_for_two_inputs_is_refused(folder, tmp_path, invert):
+    Image.fromarray(draw(4, 4, 3)).save(folder / "Colour.jpg")
+    with pytest.raises(SystemExit, match=r"Colour\.jpg and .*colour\.png would both become"):
+        invert(folder, tmp_path / "out", "--format=png")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("way", ["itself", "folder", "link"])
+def test_no_input_is_overwritten(folder, tmp_path, invert, way):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    source, target = folder, folder
+    if way == "itself":
+        source = target = folder / "colour.png"
+    if way == "link":
+        target = tmp_path / "out"
+        target.mkdir()
+        (target / "grey.png").hardlink_to(folder / "grey.png")
+    with pytest.raises(SystemExit, match="would overwrite an input"):
+        invert(source, target)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_folder_without_images_is_refused(tmp_path, invert):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(SystemExit, match="in holds no images"):
+        invert(tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("2GB", 2 * 10**9), ("500 mb", 5 * 10**8), ("1.5G", 15 * 10**8), ("7", 7)]
+)
+def test_memory(text, found):
+    assert command_deblur.parse_memory(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "0", "2 TB"])
+def test_no_amount_of_memory(text):
+    with pytest.raises(ValueError, match="write it like 2GB"):
+        command_deblur.parse_memory(text)

@@ -1,0 +1,171 @@
+"""Tiles within a bound on memory against the photograph in one piece."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx, traverse_util
+
+from msdi_jax import model, restore, tiling
+from msdi_jax.deblur_net import MSDINet
+from msdi_jax.discriminator import MultiscaleDiscriminator
+
+# The width-2 network below takes about 16 MB for 272×512 pixels.
+LARGE, SMALL = 10**9, 12 * 10**6
+
+
+def draw_arrays(abstract, seed=0):
+    """NumPy's draws: a network that draws its own takes several times longer."""
+    rng = np.random.default_rng(seed)
+    graph, state = nnx.split(abstract)
+    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
+    for path, x in arrays.items():
+        fan_in = np.prod(x.shape[:-1])
+        arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
+    for path in [path for path in arrays if path[-1] == "u"]:
+        kernel = arrays[(*path[:-1], "kernel")]
+        left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
+        arrays[path], arrays[(*path[:-1], "v")] = jnp.asarray(right[0]), jnp.asarray(left[:, 0])
+    return nnx.merge(graph, traverse_util.unflatten_dict(arrays))
+
+
+@pytest.fixture(scope="module")
+def network():
+    abstract = nnx.eval_shape(lambda: MSDINet(2, hidden=4, rngs=nnx.Rngs(0)))
+    return model.Model(draw_arrays(abstract), model.Description("msdi2_net", 2, 4, {}, ""))
+
+
+@pytest.fixture(scope="module")
+def large(network):
+    return tiling.BoundedRestorer(network, LARGE)
+
+
+@pytest.fixture(scope="module")
+def small(network):
+    return tiling.BoundedRestorer(network, SMALL)
+
+
+def smooth_picture(height, width):
+    rng = np.random.default_rng(0)
+    coarse = jnp.asarray(rng.uniform(size=(height // 16 + 1, width // 16 + 1, 3)), jnp.float32)
+    return np.asarray(jax.image.resize(coarse, (height, width, 3), "cubic").clip(0, 1))
+
+
+@pytest.mark.parametrize("side", [16, 272, 400, 1024, 4000])
+@pytest.mark.parametrize("tile", [256, 320, 512])
+def test_tiles_cover_the_axis_with_weights_that_sum_to_one(side, tile):
+    total = np.zeros(side)
+    for start, weights in tiling.spans(side, tile):
+        assert start % 16 == 0
+        assert len(weights) == min(tile, side)
+        total[start : start + len(weights)] += weights
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_weights_are_smooth_and_leave_out_a_tiles_own_border():
+    for start, weights in tiling.spans(1024, 400):
+        assert np.abs(np.diff(weights)).max() < 0.02
+        assert start == 0 or (weights[: tiling.MARGIN] == 0).all()
+        assert start == 1024 - 400 or (weights[-tiling.MARGIN :] == 0).all()
+        assert weights.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels", "found"),
+    [
+        ((3008, 4000), 3008 * 4000, (3008, 4000)),
+        ((256, 4000), 256 * 1000, (256, 928)),
+        ((4000, 256), 256 * 1000, (928, 256)),
+        ((1024, 1024), 128 * 128, None),
+        ((16, 1024), 16 * 256, (16, 256)),
+    ],
+)
+def test_tile_shape(size, pixels, found):
+    assert tiling.tile_shape(*size, pixels) == found
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (3008, 4000), (272, 8000), (736, 1280)])
+@pytest.mark.parametrize("pixels", [256 * 256, 300_000, 500_000])
+def test_tiles_overlap_enough_within_the_pixels(size, pixels):
+    tile = tiling.tile_shape(*size, pixels)
+    assert tile[0] * tile[1] <= pixels
+    for side, length in zip(size, tile, strict=True):
+        starts = [span.start for span in tiling.spans(side, length)]
+        assert starts[-1] + length == side
+        assert len(starts) == 1 or max(np.diff(starts)) <= length - tiling.OVERLAP + 15
+
+
+def test_cropped_maps_are_those_of_the_whole_image():
+    rng = np.random.default_rng(0)
+    height, width, top, left, tile = 336, 400, 48, 128, (176, 208)
+    maps = tuple(rng.uniform(size=(1, 256 >> i, 256 >> i, 2)).astype(np.float32) for i in range(4))
+    place = np.array([top, left, height, width])
+    found = jax.jit(tiling.crop_maps, static_argnums=1)(maps, tile, place)
+    for level, cropped in enumerate(found):
+        side, here = 256 >> level, [n >> level for n in (height, width)]
+        rows, columns = (np.arange(n) * side // n for n in here)
+        full = maps[level][:, rows][:, :, columns]
+        rows = slice(top >> level, (top + tile[0]) >> level)
+        columns = slice(left >> level, (left + tile[1]) >> level)
+        np.testing.assert_array_equal(cropped, full[:, rows, columns])
+
+
+def test_what_fits_is_restored_in_one_piece(network, large):
+    x = np.random.default_rng(0).uniform(size=(17, 23, 3)).astype(np.float32)
+    expected = restore.whole(network.deblur, x)
+    np.testing.assert_allclose(np.clip(large(x[None])[0], 0, 1), expected, atol=2e-6)
+
+
+def test_tiles_stay_below_the_bound_and_show_no_seams(network, large, small):
+    x = smooth_picture(270, 500)
+    tile = small.tile(272, 512)
+    assert tile == (272, 336)
+    sizes = small.program(tile).memory_analysis()
+    arrays = sum(a.nbytes for a in jax.tree.leaves(nnx.state(network.network)))
+    taken = arrays + sizes.temp_size_in_bytes + sizes.output_size_in_bytes
+    assert taken <= SMALL
+
+    whole, tiled = large(x[None])[0], small(x[None])[0]
+    effect = np.abs(whole - x).max()
+    difference = tiled - whole
+    assert np.abs(difference).max() < 0.1 * effect
+    edges = {e for s in tiling.spans(512, tile[1]) for e in (s.start, s.start + tile[1])}
+    for edge in sorted(edges - {0, 512}):
+        # A seam is a step that all rows share.
+        step = (difference[:, edge] - difference[:, edge - 1]).mean()
+        assert abs(step) < 1e-3, f"seam at column {edge}"
+
+
+def test_too_little_memory_is_refused_with_what_it_takes(small, monkeypatch):
+    monkeypatch.setattr(small, "memory", 2 * 10**6)
+    with pytest.raises(ValueError, match="allow at least") as error:
+        small.tile(272, 512)
+    least = int(str(error.value).split()[-2])
+    monkeypatch.setattr(small, "memory", least * 10**6)
+    assert small.tile(272, 512)[1] < 512
+
+
+def test_models_that_deblur_nothing_are_refused():
+    other = nnx.eval_shape(lambda: MultiscaleDiscriminator(2, rngs=nnx.Rngs(0)))
+    description = model.Description("discriminator", 2, None, {}, "")
+    with pytest.raises(ValueError, match="a discriminator model deblurs nothing"):
+        tiling.BoundedRestorer(model.Model(other, description))
+
+
+def test_ensemble_averages_eight_orientations():
+    """A restorer that darkens the top left pixel: every corner has its turn, twice."""
+    seen = []
+
+    def darken(x):
+        seen.append(x.copy())
+        y = x.copy()
+        y[:, 0, 0] -= 8
+        return y
+
+    x = np.random.default_rng(0).uniform(size=(1, 3, 4, 3)).astype(np.float32)
+    expected = x.copy()
+    for row in (0, -1):
+        for column in (0, -1):
+            expected[:, row, column] -= 2
+    np.testing.assert_allclose(restore.ensemble(darken)(x), expected, atol=1e-6)
+    assert len({y.tobytes() for y in seen}) == 8

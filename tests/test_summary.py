@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax import model, summary
+from msdi_jax.__main__ import main
+from msdi_jax.layers import Conv, UpConv
+
+
+def description(network, width=64, version=None):
+    return model.Description(network, width, 2 * width, {}, "", version)
+
+
+# Convolution MACs as published, and parameters as the keys and shapes of the files add up.
+@pytest.mark.parametrize(
+    ("network", "gmacs", "total", "trained"),
+    [
+        ("msdi_net", 332.8, 246.864134, 135.429766),
+        ("msdi2_net", 338.9, 330.616070, 135.429766),
+        ("joint", None, 284.184198, 284.184198),
+        ("discriminator", None, 5.533826, 5.533826),
+    ],
+)
+def test_the_published_counts(network, gmacs, total, trained):
+    found = summary.summarise(description(network))
+    assert (found.parameters + found.never_used) / 1e6 == pytest.approx(total, abs=5e-7)
+    assert total - found.frozen / 1e6 == pytest.approx(trained, abs=5e-7)
+    if gmacs:
+        assert found.macs / 1e9 == pytest.approx(gmacs, abs=0.05)
+
+
+def test_discriminator_by_hand():
+    """Sides 64 → 33 → 17 → 9 → 10 → 11, and 32 → 17 → 9 → 5 → 6 → 7; 4×4 kernels."""
+    channels = [6 * 1, 1 * 2, 2 * 4, 4 * 8, 8 * 1]
+    sides = [(33, 17, 9, 10, 11), (17, 9, 5, 6, 7)]
+    expected = 16 * sum(c * n * n for s in sides for c, n in zip(channels, s, strict=True))
+    assert summary.summarise(description("discriminator", 1), 64).macs == expected
+
+
+def test_parts_by_hand():
+    found = {part.name: part for part in summary.summarise(description("msdi_net", 2), 32).parts}
+    assert found["last"].macs == 32 * 32 * 9 * 2 * 3
+    assert found["merge"].macs == 32 * 32 * 4 * 2
+    # The encoder sees 256×256 whatever the image: layers 1, 7×7, 2, 3, 4, 5, 6, res, res, out.
+    expected = 128**2 * (27 * 2 + 49 * 4) + 9 * (
+        64**2 * 8 + 32**2 * 32 + 16**2 * 128 + 8**2 * 256 * 2 + 6 * 8**2 * 256
+        + 4 * 4**2 * 256 + 4**2 * 128
+    )  # fmt: skip
+    assert found["degradation.encoder"].macs == expected
+    assert [name for name, part in found.items() if part.frozen] == [
+        "degradation.encoder",
+        "degradation.pyramid",
+    ]
+
+
+def test_counting_leaves_the_layers_as_they_were():
+    before = Conv.__call__, UpConv.__call__
+    summary.summarise(description("pyramid", 1, version=1))
+    with pytest.raises(ValueError, match="multiples of 16"):
+        summary.summarise(description("msdi_net", 1), 40)
+    assert (Conv.__call__, UpConv.__call__) == before
+
+
+@pytest.fixture
+def directory(tmp_path):
+    what = description("pyramid", 2, version=2)
+    graph, state = nnx.split(nnx.eval_shape(lambda: what.build(nnx.Rngs(0))))
+    arrays = nnx.to_pure_dict(state)
+    filled = nnx.merge(graph, _fill(arrays))
+    model.save(tmp_path / "model", filled, what)
+    return tmp_path / "model"
+
+
+def _fill(arrays):
+    if isinstance(arrays, dict):
+        return {key: _fill(value) for key, value in arrays.items()}
+    return np.full(arrays.shape, 0.1, np.float32)
+
+
+def test_command(directory, capsys):
+    main(["summary", str(directory)])
+    printed = capsys.readouterr().out
+    assert "pyramid, version 2, width 2, 256×256 pixels" in printed
+    assert "paper" not in printed
+    with pytest.raises(SystemExit, match="is not a model directory"):
+        main(["summary", str(directory.parent)])
+
+
+def test_the_papers_figure_is_compared():
+    what = description("msdi_net")
+    text = summary.text(what)
+    assert "246.9 M, trained 135.4 M" in text
+    assert "The paper's 336.43 G is 3.6 G (1.1 %) more" in text
+    found = summary.Summary([], 0)
+    assert len(summary._paper(what, 256, found)) == 2
+    assert len(summary._paper(what, 128, found)) == 1
+
+
+def test_forward_statistics(directory):
+    lines = summary.forward_statistics(model.load(directory)).splitlines()
+    # A version 2 pyramid gives four maps, finest first.
+    assert [line.split()[1] for line in lines[1:]] == [
+        "1×256×256×2", "1×128×128×4", "1×64×64×8", "1×32×32×16",
+    ]  # fmt: skip
