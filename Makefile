@@ -8,11 +8,14 @@ BIN := .venv/bin
 run: .venv/.run
 	$(BIN)/python launch.py --config configs/quickstart.py --workdir runs/quickstart
 
+# The longest files first, each in one of two processes: the time goes into compiling.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_run.py tests/test_reblur.py tests
+
 test: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-full: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
