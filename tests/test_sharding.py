@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("stage", ["deblur", "reblur"])
+# Stage 1 on three meshes takes minutes to compile.
+@pytest.mark.parametrize("stage", ["deblur", pytest.param("reblur", marks=pytest.mark.slow)])
 def test_meshes_give_one_device_s_losses(stage):
     flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(
