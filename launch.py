@@ -3,7 +3,10 @@
     python launch.py --config configs/quickstart.py --workdir runs/quickstart
     python launch.py --config configs/quickstart.py --workdir runs/wide --config.width=16
 
-Repeating the command goes on where it stopped.
+Repeating the command goes on where it stopped. On several hosts, with a run directory that all of
+them see, run on each:
+
+    python launch.py --config … --workdir … --coordinator=HOST:PORT --num_processes=N --process_id=I
 """
 
 import sys
@@ -12,10 +15,13 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from msdi_jax import run, train
+from msdi_jax import hosts, run, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: made, or gone on with.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "Process 0's HOST:PORT, of several.")
+_PROCESS = flags.DEFINE_integer("process_id", None, "Number of this process.")
+_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes.")
 
 
 def main(arguments: list[str]) -> None:
@@ -24,9 +30,12 @@ def main(arguments: list[str]) -> None:
     # orbax and tfds tell their inner workings at lower levels.
     logging.set_verbosity(logging.ERROR)
     try:
+        hosts.start(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
         run.run(_CONFIG.value, Path(_WORKDIR.value))
     except train.Interrupted as stop:
-        print(f"saved at step {stop.step}: resume with the same command")
+        hosts.say(f"saved at step {stop.step}: resume with the same command")
+    except OSError as error:
+        sys.exit(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
     except ValueError as error:
         sys.exit(f"error: {error}")
 

@@ -20,7 +20,20 @@ def get_config() -> ml_collections.ConfigDict:
     # Degradation encoder of the deblurring network: 2 is `msdi2_net`, 1 is `msdi_net`.
     config.version = 2
 
-    config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1})
+    # bfloat16: weights and activations of the forward and backward passes; the weights that are
+    # kept, norms' statistics, losses and optimiser stay float32.
+    config.compute_dtype = "float32"
+    # Blocks of so many of the finest U-Net levels (at most 5) are computed again in the backward
+    # pass instead of being kept.
+    config.remat = 0
+
+    # data splits the batch, rows the rows of every image; data = -1 takes the devices that rows
+    # leaves. shard_state keeps weights and moments in one piece per device of data.
+    config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
+    # How many of the latest, and of those with the highest held-out PSNR, are kept.
+    config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})
+    # Take the next training pair instead of stopping at one that cannot be read.
+    config.skip_damaged = False
 
     # `name` is a folder of data/; the other fields are its builder's.
     config.dataset = ml_collections.ConfigDict(
@@ -64,9 +77,10 @@ def get_config() -> ml_collections.ConfigDict:
         learning_rate=3e-4,
         schedule_steps=400_000,
         feature_weight=1.0,
-        # Model directory whose degradation encoder and pyramid are frozen; empty: this run's own.
+        # Model or run directory whose degradation encoder and pyramid are frozen; empty: this
+        # run's own or, when only stage 2 is run, start_from's.
         degradation_from="",
-        # Model directory whose first encoder layers the feature loss uses; empty: the frozen
+        # Model or run directory whose first encoder layers the feature loss uses; empty: the frozen
         # encoder's own. Published: version 1's, for both versions.
         features_from="",
     )
@@ -79,6 +93,14 @@ def _stage(**fields) -> ml_collections.ConfigDict:
             "crop": 256,
             "final_learning_rate": 1e-7,
             "clip_norm": 0.01,
+            # Model or run directory whose weights training starts from; empty: random ones.
+            "start_from": "",
+            # Parts of a batch whose gradients are computed one after the other, to save memory.
+            "accumulate": 1,
+            # Decay of the moving average of the weights, exported beside them; 0: none.
+            "ema_decay": 0.0,
+            # Steps whose loss or gradient is not finite that are left out before the run stops.
+            "skip_nonfinite": 0,
             "adam_b1": 0.9,
             "adam_b2": 0.99,
             "log_every": 100,

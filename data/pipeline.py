@@ -17,6 +17,8 @@ import grain
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from data.damaged import Readable
+
 
 def batches(
     source: Sequence[Mapping],
@@ -26,6 +28,7 @@ def batches(
     seed: int,
     process: int = 0,
     processes: int = 1,
+    skip_damaged: bool = False,
 ) -> grain.MapDataset:
     """This host's part of every batch: [step] → {"blurry", "sharp"}, uint8 (b, crop, crop, 3).
 
@@ -38,12 +41,13 @@ def batches(
         crop: side of the square crops, px.
         seed: of the order and of the augmentation.
         process: this host's number.
-        processes: number of hosts. Host p holds global positions p, p + processes, …: taking
-            one row of each host in turn restores the batch of a single host.
+        processes: number of hosts. Their parts, one after the other, are the batch of a single
+            host.
+        skip_damaged: take the next record instead of one that cannot be read.
 
     Raises:
         ValueError: for an empty source or numbers that do not fit; when a record is read, also for
-            an image smaller than the crop or a pair of unequal sizes.
+            a damaged one, an image smaller than the crop or a pair of unequal sizes.
     """
     if len(source) == 0:
         raise ValueError("the source holds no records: check the split and its directory")
@@ -55,9 +59,11 @@ def batches(
         raise ValueError(f"process {process} is not one of 0 … {processes - 1}")
     if crop < 1:
         raise ValueError(f"crop={crop}: at least 1 px is needed")
-    pairs = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    readable = Readable(source, skip=skip_damaged)
+    # As good as without end, which Grain cannot slice.
+    pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
     crops = pairs.random_map(RandomCrop(crop))
-    return crops[process::processes].batch(batch_size // processes)
+    return crops.batch(batch_size // processes)[process::processes]
 
 
 def iterate(

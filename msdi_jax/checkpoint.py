@@ -1,12 +1,19 @@
 """Arrays on disk. The only file that imports orbax."""
 
-from collections.abc import Iterator
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from flax import traverse_util
+from orbax.checkpoint.checkpoint_managers import (
+    AnyPreservationPolicy,
+    LatestN,
+    PreservationPolicy,
+)
 
 from msdi_jax.state import Arrays, State
 
@@ -18,37 +25,147 @@ class Checkpoints:
 
     Args:
         directory: made when missing.
-        keep: how many of the latest stay.
+        keep_last: how many of the latest stay.
+        keep_best: how many of those with the highest held-out PSNR stay besides.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 3):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+    def __init__(self, directory: Path, *, keep_last: int = 3, keep_best: int = 0):
+        self.directory = directory
+        self._best = _Best(directory.parent / f"{directory.name}-psnr.json", keep_best)
+        options = ocp.CheckpointManagerOptions(
+            create=True,
+            preservation_policy=AnyPreservationPolicy([LatestN(keep_last), self._best]),
+            # What a killed process left half-written.
+            cleanup_tmp_directories=True,
+        )
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
 
     def latest(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, state: State) -> None:
-        """Does nothing when the state's step is already there."""
+    def best(self) -> int | None:
+        """The step with the highest held-out PSNR; None when none was measured."""
+        return next(iter(self._best.ranked(self.steps())), None)
+
+    def save(self, state: State, psnr: float | None = None) -> None:
+        """Does nothing when the state's step is already there.
+
+        Args:
+            psnr: of held-out crops with this very state, dB, when it was measured.
+
+        Raises:
+            ValueError: when this one, or the one before it, cannot be written.
+        """
         step = int(state.step)
-        if step != self.latest():
+        if step == self.latest():
+            return
+        with self._told_as_value_error():
+            if psnr is not None:
+                self._best.note(step, psnr)
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
-    def restore(self, like: State) -> State:
-        """The latest state, with the shapes, types and shardings of `like` (real or abstract)."""
+    def restore(self, like: State, step: int | None = None) -> State:
+        """The latest state, or that of `step`, with the shapes, types and shardings of `like`."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(self.latest(), args=ocp.args.StandardRestore(abstract))
+        chosen = self.latest() if step is None else step
+        return self._manager.restore(chosen, args=ocp.args.StandardRestore(abstract))
+
+    def restore_latest_readable(self, like: State, say: Callable[[str], None]) -> State | None:
+        """The latest state that can be read; damaged ones after it are told of and deleted.
+
+        None when nothing was saved yet.
+
+        Raises:
+            ValueError: when there are checkpoints and none of them can be read.
+        """
+        damaged = []
+        for step in reversed(self.steps()):
+            try:
+                state = self.restore(like, step)
+            # Whatever orbax and its libraries raise for the many ways a file can be damaged.
+            except Exception as error:
+                say(f"checkpoint {self.directory / str(step)} cannot be read: {_first_line(error)}")
+                damaged.append(step)
+                continue
+            for lost in damaged:
+                say(f"deleting checkpoint {lost}, going back to step {step}")
+                self._manager.delete(lost)
+            return state
+        if not damaged:
+            return None
+        raise ValueError(
+            f"none of the checkpoints in {self.directory} can be read: delete that folder to start "
+            "the stage anew"
+        )
 
     def wait(self) -> None:
-        self._manager.wait_until_finished()
+        """Until what is being written is on disk; raises like `save`."""
+        with self._told_as_value_error():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits for what is being written."""
         self._manager.close()
 
+    @contextlib.contextmanager
+    def _told_as_value_error(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._manager.reload()
+            latest = self.latest()
+            kept = f"step {latest} is intact" if latest is not None else "there is none before it"
+            raise ValueError(
+                f"a checkpoint could not be written to {self.directory} "
+                f"({_first_line(error)}); {kept}: make room there and repeat "
+                "the command"
+            ) from error
+
+
+class _Best(PreservationPolicy):
+    """Keeps the checkpoints with the highest held-out PSNR, which `file` remembers.
+
+    Orbax would keep such figures inside the checkpoints, and fail on a damaged one.
+    """
+
+    def __init__(self, file: Path, count: int):
+        self._file, self._count = file, count
+        self._psnr = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._psnr = {int(k): float(v) for k, v in json.loads(file.read_text()).items()}
+
+    def note(self, step: int, psnr: float) -> None:
+        self._psnr[step] = psnr
+        if jax.process_index() != 0:
+            return
+        temporary = self._file.with_suffix(".new")
+        temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
+        temporary.replace(self._file)
+
+    def ranked(self, steps: Sequence[int]) -> list[int]:
+        """Those of `steps` that were measured, best first."""
+        return sorted(self._psnr.keys() & set(steps), key=self._psnr.get, reverse=True)
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        kept = self.ranked([found.step for found in checkpoints])[: self._count]
+        return [found.step in kept for found in checkpoints]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
-    with ocp.StandardCheckpointer() as checkpointer:
+    """Writes host arrays; of several processes only one may call this."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix=path.name,
+    )
+    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save(path.absolute(), arrays)
 
 

@@ -12,84 +12,119 @@ from flax import nnx
 from msdi_jax import losses, optimise
 from msdi_jax.deblur_net import Deblurred, MSDINet
 from msdi_jax.degradation import ShallowEncoder
-from msdi_jax.stage import Batch, Stage, unit_range
+from msdi_jax.mesh import by_image, gathered
+from msdi_jax.stage import (
+    Batch,
+    Scalars,
+    in_type,
+    move,
+    moving_average,
+    spectral_scalars,
+    unit_range,
+)
 from msdi_jax.state import Arrays, State, merge, split
+
+FROZEN = nnx.PathContains("degradation")
 
 
 def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
     return MSDINet(config.width, version=config.version, hidden=config.hidden or None, rngs=rngs)
 
 
-def stage(config: ml_collections.ConfigDict, degradation: Arrays, features: Arrays) -> Stage:
-    """Stage 2 of `config` (fields: `configs/base.py`).
+class DeblurStage:
+    """Stage 2 of `config` (fields: `configs/base.py`); see `stage.Stage`.
 
     Args:
-        config: width, hidden, version, and the fields of `config.deblur`.
+        config: width, hidden, version, compute_dtype, and the fields of `config.deblur`.
         degradation: arrays of the `DegradationEstimator` to freeze.
         features: arrays of the `ShallowEncoder` whose features are compared. The published
             recipe takes version 1's, also to train version 2.
+        start: a network whose weights training starts from, instead of random ones.
     """
-    settings = config.deblur
-    abstract = nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0)))
-    graph, *_ = nnx.split(abstract, nnx.PathContains("degradation"), nnx.Param, ...)
-    feature_graph, *_ = split(
-        nnx.eval_shape(lambda: ShallowEncoder(config.width, rngs=nnx.Rngs(0)))
-    )
-    adam = optimise.adam(settings)
 
-    def init(key: jax.Array) -> State:
-        network = make_network(config, nnx.Rngs(key))
-        _, _, params, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
-        params = nnx.to_pure_dict(params)
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        degradation: Arrays,
+        features: Arrays,
+        start: MSDINet | None = None,
+    ):
+        self.config, self.settings, self.start = config, config.deblur, start
+        self.frozen = {"degradation": degradation, "features": features}
+        self.graph, *_ = _split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
+        self.feature_graph, *_ = split(
+            nnx.eval_shape(lambda: ShallowEncoder(config.width, rngs=nnx.Rngs(0)))
+        )
+
+    def init(self, key: jax.Array) -> State:
+        _, params, stats = _split(self.start or make_network(self.config, nnx.Rngs(key)))
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            stats=nnx.to_pure_dict(stats),
-            opt=adam.init(params),
-            # Copies: the features may be the encoder's own first layers, and steps donate both.
-            frozen=jax.tree.map(jnp.copy, {"degradation": degradation, "features": features}),
+            stats=stats,
+            opt=optimise.adam(self.settings).init(params),
+            frozen=self.frozen,
+            ema=params if self.settings.ema_decay else {},
+            skipped=jnp.zeros((), jnp.int32),
         )
 
-    def whole(state: State, params: Arrays, *, training: bool) -> MSDINet:
-        network = merge(
-            graph,
-            {"degradation": state.frozen["degradation"]},
-            params,
-            state.stats,
-            training=training,
+    def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+
+        def loss(params: Arrays, images: Batch):
+            blurry, sharp = unit_range(images["blurry"]), unit_range(images["sharp"])
+            params = in_type(params, self.config.compute_dtype)
+            network = self._merge(frozen, params, state.stats, training=True)
+            terms = self._loss_terms(frozen, _deblur(network, blurry), sharp)
+            return sum(terms.values()), (terms, _split(network)[-1])
+
+        rate = optimise.cosine_rate(state.step, self.settings)
+        new = move(
+            loss, state.params, state.opt, state.stats, batch, settings=self.settings, rate=rate
         )
+        after = State(
+            step=state.step + 1,
+            params=new.params,
+            stats=new.stats,
+            opt=new.opt,
+            frozen=state.frozen,
+            ema=moving_average(state.ema, new.params, self.settings.ema_decay),
+            skipped=state.skipped + ~new.finite,
+        )
+        scalars = new.scalars | spectral_scalars(self.network(after))
+        return after, scalars | {"skipped": after.skipped}
+
+    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
+        blurry, sharp = unit_range(batch["blurry"]), unit_range(batch["sharp"])
+        output = _deblur(self.network(state), blurry)
+        terms = self._loss_terms(state.frozen, output, sharp)
+        scalars = terms | {
+            "loss": sum(terms.values()),
+            "psnr": -losses.psnr_loss(output.deblurred.clip(0, 1), sharp),
+        }
+        return scalars, {"blurry": blurry, "deblurred": output.deblurred, "sharp": sharp}
+
+    def network(self, state: State) -> MSDINet:
+        return self._merge(state.frozen, state.params, state.stats, training=False)
+
+    def _merge(self, frozen: Arrays, params: Arrays, stats: Arrays, *, training: bool) -> MSDINet:
+        degradation = {"degradation": frozen["degradation"]}
+        network = merge(self.graph, degradation, params, stats, training=training)
         network.degradation.eval()
         return network
 
-    def loss_terms(state: State, output: Deblurred, sharp: jax.Array) -> dict[str, jax.Array]:
-        encoder = merge(feature_graph, state.frozen["features"])
+    def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
+        encoder = merge(self.feature_graph, frozen["features"])
         psnr = sum(0.5 * losses.psnr_loss(image, sharp) for image in output)
         features = losses.feature_l1(encoder(sharp), encoder(output.deblurred))
-        return {"psnr_loss": psnr, "feature_loss": settings.feature_weight * features}
+        return {"psnr_loss": psnr, "feature_loss": self.settings.feature_weight * features}
 
-    def train_step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
-        blurry, sharp = unit_range(batch["blurry"]), unit_range(batch["sharp"])
 
-        def loss(params: Arrays):
-            network = whole(state, params, training=True)
-            terms = loss_terms(state, network(blurry), sharp)
-            _, _, _, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
-            return sum(terms.values()), (terms, nnx.to_pure_dict(stats))
+def _deblur(network: MSDINet, blurry: jax.Array) -> Deblurred:
+    return network(blurry, network.degradation(by_image(blurry)))
 
-        gradients, (terms, stats) = jax.grad(loss, has_aux=True)(state.params)
-        rate = optimise.cosine_rate(state.step, settings)
-        new = optimise.update(
-            adam, gradients, state.params, state.opt, rate=rate, clip_norm=settings.clip_norm
-        )
-        scalars = terms | {"gradient_norm": new.gradient_norm, "learning_rate": rate}
-        return State(state.step + 1, new.params, stats, new.opt, state.frozen), scalars
 
-    def held_out(state: State, batch: Batch) -> dict[str, jax.Array]:
-        output = network(state)(unit_range(batch["blurry"]))
-        terms = loss_terms(state, output, unit_range(batch["sharp"]))
-        return terms | {"loss": sum(terms.values())}
-
-    def network(state: State) -> MSDINet:
-        return whole(state, state.params, training=False)
-
-    return Stage(init, train_step, held_out, network)
+def _split(network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:
+    """The description, what is trained, and its statistics; the frozen part is left out."""
+    graph, _, params, stats = nnx.split(network, FROZEN, nnx.Param, ...)
+    return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)

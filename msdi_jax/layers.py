@@ -52,6 +52,10 @@ def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Arr
     return jax.pure_callback(iterate, results, jax.random.key_data(key), kernel)
 
 
+# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns.
+FEW_CHANNELS = 16
+
+
 def leaky_relu(x: Array) -> Array:
     return nnx.leaky_relu(x, negative_slope=0.2)
 
@@ -64,15 +68,17 @@ def reflect_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*si
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
     """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
 
-    Two shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    Three shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
-    is otherwise an order of magnitude slower).
+    is otherwise an order of magnitude slower), few channels as pairs of columns.
     """
     size = kernel.shape[0]
     if size == 1 and stride == 1 and padding == 0:
         return x @ kernel[0, 0]
     if stride == 2:
         return _convolve_stride_2(x, kernel, padding)
+    if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
+        return _convolve_in_pairs(x, kernel)
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -80,6 +86,24 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
         padding=((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+
+
+def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
+    """A 3×3 convolution of pairs of columns with twice the channels: two taps instead of three.
+
+    Two neighbouring columns of the output see four of the padded input, which are two pairs. A
+    third of the products is with zeros; registers are filled twice as well.
+    """
+    batch, height, width, inputs = x.shape
+    outputs = kernel.shape[-1]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = x.reshape(batch, height + 2, width // 2 + 1, 2 * inputs)
+    left, right = (jnp.pad(kernel, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in (0, 1))
+    kernel = jnp.stack([left, right], axis=3).reshape(3, 2, 2 * inputs, 2 * outputs)
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y.reshape(batch, height, width, outputs)
 
 
 def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
@@ -131,7 +155,9 @@ class Conv(nnx.Module):
         return self.kernel[...]
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
-        y = convolve(x, self.effective_kernel(), stride=self.stride, padding=self.padding)
+        kernel = self.effective_kernel()
+        # The weights' type is the one to compute in: images stay float32 beside bfloat16 weights.
+        y = convolve(x.astype(kernel.dtype), kernel, stride=self.stride, padding=self.padding)
         return y if self.bias is None else y + self.bias[...]
 
 
@@ -151,7 +177,7 @@ class SpectralConv(Conv):
 
     def effective_kernel(self) -> Array:
         kernel = self.kernel[...]
-        matrix = kernel.reshape(-1, kernel.shape[-1])
+        matrix = _matrix(kernel)
         if not self.use_running_average:
             fixed = jax.lax.stop_gradient(matrix)
             # `set_value`, since `variable[...] = x` asks a traced x for its sharding, and the error
@@ -159,6 +185,19 @@ class SpectralConv(Conv):
             self.v.set_value(_unit(fixed @ self.u[...]))
             self.u.set_value(_unit(self.v[...] @ fixed))
         return kernel / (self.v[...] @ matrix @ self.u[...]).astype(kernel.dtype)
+
+
+def singular_values(network: nnx.Module) -> list[Array]:
+    """What each `SpectralConv` of `network` divides its kernel by: its estimated σ."""
+    return [
+        jnp.einsum("i,io,o->", layer.v[...], _matrix(layer.kernel[...]), layer.u[...])
+        for _, layer in nnx.iter_graph(network)
+        if isinstance(layer, SpectralConv)
+    ]
+
+
+def _matrix(kernel: Array) -> Array:
+    return kernel.reshape(-1, kernel.shape[-1])
 
 
 def _unit(x: Array) -> Array:
@@ -182,10 +221,16 @@ class UpConv(nnx.Module):
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """Zero mean and unit (biased) variance per image and channel, computed in float32 or wider."""
+    mean, factor = _moments(x)
+    return ((x.astype(mean.dtype) - mean) * factor).astype(x.dtype)
+
+
+def _moments(x: Float[Array, "b h w c"]) -> tuple[Array, Array]:
+    """Mean and reciprocal deviation per image and channel, in float32 or wider."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    centred = wide - wide.mean((1, 2), keepdims=True)
-    variance = jnp.square(centred).mean((1, 2), keepdims=True)
-    return (centred * jax.lax.rsqrt(variance + 1e-5)).astype(x.dtype)
+    mean = wide.mean((1, 2), keepdims=True)
+    variance = jnp.square(wide - mean).mean((1, 2), keepdims=True)
+    return mean, jax.lax.rsqrt(variance + 1e-5)
 
 
 class HalfInstanceNorm(nnx.Module):
@@ -197,10 +242,15 @@ class HalfInstanceNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(self.half))
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        first, second = x[..., : self.half], x[..., self.half :]
-        return jnp.concatenate(
-            [instance_norm(first) * self.scale[...] + self.bias[...], second], axis=-1
-        )
+        # The rest passes through a norm of mean 0 and scale 1: cutting the channels in two and
+        # joining them again would cost two more passes over memory.
+        mean, factor = _moments(x[..., : self.half])
+        rest = ((0, 0), (0, 0), (0, 0), (0, x.shape[-1] - self.half))
+        mean = jnp.pad(mean, rest)
+        factor = jnp.pad(factor * self.scale[...], rest, constant_values=1)
+        bias = jnp.pad(self.bias[...], rest[-1])
+        wide = x.astype(mean.dtype)
+        return ((wide - mean) * factor + bias).astype(x.dtype)
 
 
 class BatchNorm(nnx.Module):
@@ -259,8 +309,3 @@ def _nearest(size: int, target: int) -> np.ndarray:
 def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
     """2×2 average pooling."""
     return nnx.avg_pool(x, (2, 2), (2, 2))
-
-
-def upsample_twice(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
-    """Nearest ×2."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)

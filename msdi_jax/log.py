@@ -1,4 +1,4 @@
-"""What a run tells: progress lines, `metrics.jsonl`, TensorBoard events."""
+"""What a run tells: progress lines, `metrics.jsonl`, TensorBoard events, sample pictures."""
 
 import datetime
 import json
@@ -7,7 +7,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
 from tensorboardX import SummaryWriter
+
+from msdi_jax.images import write
+
+# Of the held-out crops, so many are written as pictures.
+SHOWN_CROPS = 4
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -29,6 +36,8 @@ class StageLog:
 
     def __init__(self, workdir: Path, stage: str, *, start: int, steps: int):
         self._path = workdir / "metrics.jsonl"
+        self._samples = workdir / "samples" / "training"
+        self._samples.mkdir(parents=True, exist_ok=True)
         self._stage, self._start, self._steps = stage, start, steps
         rows = read_rows(self._path)
         kept = [r for r in rows if r["stage"] != stage or r["step"] <= start]
@@ -51,7 +60,19 @@ class StageLog:
             flush=True,
         )
 
-    def held_out(self, step: int, scalars: Mapping[str, float]) -> None:
+    def held_out(
+        self,
+        step: int,
+        scalars: Mapping[str, float],
+        pictures: Mapping[str, UInt8[np.ndarray, "b h w 3"]],
+    ) -> None:
+        """Logs losses on held-out crops, and the first crops' pictures side by side, a row each."""
+        rows = [np.concatenate(images, axis=1) for images in zip(*pictures.values(), strict=True)]
+        sheet = np.concatenate(rows[:SHOWN_CROPS])
+        write(self._samples / f"{self._stage}-{step:07d}.png", sheet)
+        self._events.add_image(
+            f"{self._stage}/{' '.join(pictures)}", sheet, step, dataformats="HWC"
+        )
         self._write(step, {f"held_out/{name}": value for name, value in scalars.items()})
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
         print(f"{self._stage} {step}/{self._steps}  held out: {shown}", flush=True)
@@ -69,6 +90,16 @@ class StageLog:
 
     def close(self) -> None:
         self._events.close()
+
+
+class NoLog:
+    """What all processes but the first log to."""
+
+    def train(self, step: int, scalars: Mapping[str, float]) -> None: ...
+
+    def held_out(self, step: int, scalars: Mapping[str, float], pictures: Mapping) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def held_out_ends(workdir: Path, stage: str) -> dict[str, dict[str, float]]:

@@ -4,6 +4,8 @@ The generator deblurs the blurry image (L1) and reblurs the sharp one (adversari
 feature matching and, when VGG19's weights are at hand, a perceptual term).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -12,7 +14,17 @@ from flax import nnx
 from msdi_jax import losses, optimise
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.stage import Batch, Stage, unit_range
+from msdi_jax.mesh import by_image, gathered
+from msdi_jax.stage import (
+    Batch,
+    Loss,
+    Scalars,
+    in_type,
+    move,
+    moving_average,
+    spectral_scalars,
+    unit_range,
+)
 from msdi_jax.state import Arrays, State, merge, split
 from msdi_jax.vgg import VGG19
 
@@ -30,135 +42,183 @@ def make_discriminator(config: ml_collections.ConfigDict, rngs: nnx.Rngs):
     return MultiscaleDiscriminator(config.width, rngs=rngs)
 
 
-def stage(config: ml_collections.ConfigDict, vgg: Arrays | None = None) -> Stage:
-    """Stage 1 of `config` (fields: `configs/base.py`).
+class ReblurStage:
+    """Stage 1 of `config` (fields: `configs/base.py`); see `stage.Stage`.
 
     Args:
-        config: width, hidden, and the fields of `config.reblur`.
+        config: width, hidden, compute_dtype, and the fields of `config.reblur`.
         vgg: arrays of `VGG19`; without them there is no perceptual term.
+        start: a network whose weights training starts from, instead of random ones.
     """
-    settings = config.reblur
-    graph, *_ = split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
-    judge_graph, *_ = split(nnx.eval_shape(lambda: make_discriminator(config, nnx.Rngs(0))))
-    vgg_graph, *_ = split(
-        nnx.eval_shape(lambda: VGG19(normalise=settings.vgg_normalise, rngs=nnx.Rngs(0)))
-    )
-    adam = optimise.adam(settings)
 
-    def init(key: jax.Array) -> State:
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        vgg: Arrays | None = None,
+        start: ReblurDeblurNet | None = None,
+    ):
+        self.config, self.settings, self.start = config, config.reblur, start
+        self.frozen = {} if vgg is None else {"vgg": vgg}
+        self.graph, *_ = split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
+        self.judge_graph, *_ = split(
+            nnx.eval_shape(lambda: make_discriminator(config, nnx.Rngs(0)))
+        )
+        normalise = self.settings.vgg_normalise
+        self.vgg_graph, *_ = split(
+            nnx.eval_shape(lambda: VGG19(normalise=normalise, rngs=nnx.Rngs(0)))
+        )
+
+    def init(self, key: jax.Array) -> State:
         rngs = nnx.Rngs(key)
-        generator = split(make_network(config, rngs))
-        judge = split(make_discriminator(config, rngs))
+        generator = split(self.start or make_network(self.config, rngs))
+        judge = split(make_discriminator(self.config, rngs))
         params = {"generator": generator.params, "discriminator": judge.params}
+        adam = optimise.adam(self.settings)
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
             stats={"generator": generator.stats, "discriminator": judge.stats},
             opt={name: adam.init(tree) for name, tree in params.items()},
-            frozen={} if vgg is None else {"vgg": vgg},
+            frozen=self.frozen,
+            ema={"generator": generator.params} if self.settings.ema_decay else {},
+            skipped=jnp.zeros((), jnp.int32),
         )
 
-    def reconstruction(
-        frozen: Arrays, output: Joint, blurry: jax.Array, sharp: jax.Array
-    ) -> dict[str, jax.Array]:
-        terms = {"l1": settings.l1_weight * losses.l1(output.deblurred, sharp)}
-        if "vgg" in frozen:
-            network = merge(vgg_graph, frozen["vgg"])
-            distance = losses.perceptual(network(output.reblurred), network(blurry))
-            terms["perceptual"] = settings.perceptual_weight * distance
-        return terms
+    def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """The generator's step, then the discriminator's on a fresh forward of the moved one."""
+        rate = optimise.cosine_rate(state.step, self.settings)
+        generator_rate = rate if self.settings.anneal_generator else self.settings.learning_rate
+        after, scalars = state, {}
+        for name, loss, own_rate in (
+            ("generator", self._generator_loss, generator_rate),
+            ("discriminator", self._discriminator_loss, rate),
+        ):
+            after, found, finite = self._move(after, name, loss(after), batch, own_rate)
+            scalars |= found
+            after = dataclasses.replace(after, skipped=after.skipped + ~finite)
+        skipped = jnp.minimum(after.skipped, state.skipped + 1)
+        ema = moving_average(
+            state.ema, {"generator": after.params["generator"]}, self.settings.ema_decay
+        )
+        after = dataclasses.replace(after, step=state.step + 1, ema=ema, skipped=skipped)
+        return after, scalars | {"skipped": skipped}
 
-    def generator_step(state: State, blurry: jax.Array, sharp: jax.Array):
-        """Returns the state with a moved generator, and the loss terms."""
+    def _move(self, state: State, name: str, loss: Loss, batch: Batch, rate):
+        """Moves one of the two networks; its common scalars are logged under its name."""
+        new = move(
+            loss,
+            state.params[name],
+            state.opt[name],
+            state.stats,
+            batch,
+            settings=self.settings,
+            rate=rate,
+        )
+        graph = self.graph if name == "generator" else self.judge_graph
+        common = {
+            key: new.scalars.pop(key) for key in ("gradient_norm", "weight_norm", "learning_rate")
+        } | spectral_scalars(merge(graph, new.params, new.stats[name]))
+        state = dataclasses.replace(
+            state,
+            params=state.params | {name: new.params},
+            opt=state.opt | {name: new.opt},
+            stats=new.stats,
+        )
+        scalars = new.scalars | {f"{key}_{name}": value for key, value in common.items()}
+        return state, scalars, new.finite
 
-        def loss(params: Arrays):
-            generator = merge(graph, params, state.stats["generator"], training=True)
-            judge = merge(
-                judge_graph,
-                state.params["discriminator"],
-                state.stats["discriminator"],
-                training=True,
-            )
-            output = generator(blurry, sharp)
+    def _generator_loss(self, state: State) -> Loss:
+        other = in_type(gathered(state.params["discriminator"]), self.config.compute_dtype)
+        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+
+        def loss(params: Arrays, images: Batch):
+            blurry, sharp = unit_range(images["blurry"]), unit_range(images["sharp"])
+            generator, judge = self._networks(state, params, other)
+            output = _generate(generator, blurry, sharp)
             fake, real = _verdicts(judge, sharp, output.reblurred, blurry)
+            matching = losses.feature_matching(fake, real)
             terms = {
                 "hinge_generator": losses.hinge_generator(fake),
-                "feature_matching": settings.feature_matching_weight
-                * losses.feature_matching(fake, real),
-                **reconstruction(state.frozen, output, blurry, sharp),
+                "feature_matching": self.settings.feature_matching_weight * matching,
+                **self._reconstruction(frozen, output, blurry, sharp),
             }
-            stats = {"generator": split(generator).stats, "discriminator": split(judge).stats}
-            return sum(terms.values()), (terms, stats)
+            return sum(terms.values()), (terms, _stats(generator, judge))
 
-        gradients, (terms, stats) = jax.grad(loss, has_aux=True)(state.params["generator"])
-        rate = settings.learning_rate
-        if settings.anneal_generator:
-            rate = optimise.cosine_rate(state.step, settings)
-        scalars = {**terms, "learning_rate_generator": jnp.asarray(rate)}
-        return _moved(state, "generator", gradients, stats, rate, scalars)
+        return loss
 
-    def discriminator_step(state: State, blurry: jax.Array, sharp: jax.Array):
-        """Judges a fresh forward of the moved generator."""
-        generator = merge(graph, state.params["generator"], state.stats["generator"], training=True)
-        reblurred = jax.lax.stop_gradient(generator(blurry, sharp).reblurred)
+    def _discriminator_loss(self, state: State) -> Loss:
+        other = in_type(gathered(state.params["generator"]), self.config.compute_dtype)
 
-        def loss(params: Arrays):
-            judge = merge(judge_graph, params, state.stats["discriminator"], training=True)
+        def loss(params: Arrays, images: Batch):
+            blurry, sharp = unit_range(images["blurry"]), unit_range(images["sharp"])
+            generator, judge = self._networks(state, other, params)
+            reblurred = jax.lax.stop_gradient(_generate(generator, blurry, sharp).reblurred)
             fake, real = _verdicts(judge, sharp, reblurred, blurry)
             terms = {
                 "hinge_fake": losses.hinge_discriminator(fake, real=False),
                 "hinge_real": losses.hinge_discriminator(real, real=True),
             }
-            stats = {"generator": split(generator).stats, "discriminator": split(judge).stats}
-            return sum(terms.values()), (terms, stats)
+            accuracy = {"discriminator_accuracy": _accuracy(fake, real)}
+            return sum(terms.values()), (terms | accuracy, _stats(generator, judge))
 
-        gradients, (terms, stats) = jax.grad(loss, has_aux=True)(state.params["discriminator"])
-        rate = optimise.cosine_rate(state.step, settings)
-        scalars = {**terms, "learning_rate_discriminator": rate}
-        return _moved(state, "discriminator", gradients, stats, rate, scalars)
+        return loss
 
-    def _moved(state: State, name: str, gradients: Arrays, stats: Arrays, rate, scalars: dict):
-        new = optimise.update(
-            adam,
-            gradients,
-            state.params[name],
-            state.opt[name],
-            rate=rate,
-            clip_norm=settings.clip_norm,
+    def _networks(self, state: State, generator: Arrays, judge: Arrays):
+        """Both networks in training mode, in the type to compute in."""
+        generator, judge = in_type((generator, judge), self.config.compute_dtype)
+        return (
+            merge(self.graph, generator, state.stats["generator"], training=True),
+            merge(self.judge_graph, judge, state.stats["discriminator"], training=True),
         )
-        params, opt = state.params | {name: new.params}, state.opt | {name: new.opt}
-        scalars[f"gradient_norm_{name}"] = new.gradient_norm
-        return State(state.step, params, stats, opt, state.frozen), scalars
 
-    def train_step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
-        blurry, sharp = unit_range(batch["blurry"]), unit_range(batch["sharp"])
-        state, generator_scalars = generator_step(state, blurry, sharp)
-        state, scalars = discriminator_step(state, blurry, sharp)
-        state = State(state.step + 1, state.params, state.stats, state.opt, state.frozen)
-        return state, generator_scalars | scalars
+    def _reconstruction(
+        self, frozen: Arrays, output: Joint, blurry: jax.Array, sharp: jax.Array
+    ) -> Scalars:
+        terms = {"l1": self.settings.l1_weight * losses.l1(output.deblurred, sharp)}
+        if "vgg" in frozen:
+            network = merge(self.vgg_graph, frozen["vgg"])
+            distance = losses.perceptual(network(output.reblurred), network(blurry))
+            terms["perceptual"] = self.settings.perceptual_weight * distance
+        return terms
 
-    def held_out(state: State, batch: Batch) -> dict[str, jax.Array]:
+    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
         """Reconstruction only: the adversarial terms measure the opponent too."""
         blurry, sharp = unit_range(batch["blurry"]), unit_range(batch["sharp"])
-        output = network(state)(blurry, sharp)
-        terms = reconstruction(state.frozen, output, blurry, sharp)
-        terms["l1_reblurred"] = settings.l1_weight * losses.l1(output.reblurred, blurry)
-        return terms | {"loss": sum(terms.values())}
+        output = _generate(self.network(state), blurry, sharp)
+        terms = self._reconstruction(state.frozen, output, blurry, sharp)
+        terms["l1_reblurred"] = self.settings.l1_weight * losses.l1(output.reblurred, blurry)
+        scalars = terms | {
+            "loss": sum(terms.values()),
+            "psnr": -losses.psnr_loss(output.deblurred.clip(0, 1), sharp),
+            "psnr_reblurred": -losses.psnr_loss(output.reblurred.clip(0, 1), blurry),
+        }
+        return scalars, {"blurry": blurry, **output._asdict(), "sharp": sharp}
 
-    def network(state: State) -> ReblurDeblurNet:
-        return merge(graph, state.params["generator"], state.stats["generator"])
+    def network(self, state: State) -> ReblurDeblurNet:
+        return merge(self.graph, state.params["generator"], state.stats["generator"])
 
-    return Stage(init, train_step, held_out, network)
+
+def _generate(generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array) -> Joint:
+    return generator(blurry, sharp, generator.degradation(by_image(blurry)))
 
 
 def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):
-    """The discriminator's features of the pairs (sharp, fake) and (sharp, real), in one batch."""
-    pairs = jnp.concatenate(
-        [jnp.concatenate([sharp, fake], axis=-1), jnp.concatenate([sharp, real], axis=-1)]
+    """The discriminator's features of the pairs (sharp, fake) and (sharp, real), in one batch.
+
+    Each fake lies beside its real one, so that both are on the same device.
+    """
+    pairs = jnp.stack(
+        [jnp.concatenate([sharp, fake], axis=-1), jnp.concatenate([sharp, real], axis=-1)], axis=1
     )
-    found = judge(pairs)
-    count = len(sharp)
-    return (
-        [[x[:count] for x in features] for features in found],
-        [[x[count:] for x in features] for features in found],
-    )
+    found = judge(by_image(pairs.reshape(-1, *pairs.shape[2:])))
+    return tuple([[x[i::2] for x in features] for features in found] for i in range(2))
+
+
+def _accuracy(fake, real) -> jax.Array:
+    """Share of patches judged rightly, mean over scales; 0.5 is guessing."""
+    right = [((f[-1] < 0).mean() + (r[-1] > 0).mean()) / 2 for f, r in zip(fake, real, strict=True)]
+    return sum(right) / len(right)
+
+
+def _stats(generator: nnx.Module, judge: nnx.Module) -> Arrays:
+    return {"generator": split(generator).stats, "discriminator": split(judge).stats}

@@ -8,20 +8,21 @@ import json
 import time
 from pathlib import Path
 
-import jax
 import ml_collections
 
-from msdi_jax import convert, deblur, model, reblur, report
+from msdi_jax import checks, convert, hosts, model, report
+from msdi_jax.checks import MODEL_DIRECTORIES, find_model
+from msdi_jax.deblur import DeblurStage
 from msdi_jax.evaluate import evaluate
 from msdi_jax.log import held_out_ends
 from msdi_jax.mesh import make_mesh
+from msdi_jax.reblur import ReblurStage
 from msdi_jax.stage import Stage
-from msdi_jax.state import Arrays, arrays_of
+from msdi_jax.state import Arrays, State, arrays_of
 from msdi_jax.train import train
-from msdi_jax.unet import MULTIPLE
 
-STAGES = ("reblur", "deblur")
-MODEL_DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
+# Kind of weights → what is appended to the names of their directories; see `train`.
+SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
@@ -29,20 +30,20 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
 
     Raises:
         ValueError: before anything is written, when the configuration is unusable or `workdir`
-            belongs to another one.
+            belongs to another one; later, what `train` raises.
         Interrupted: see `train`.
     """
-    check(config)
-    _check_workdir(config, workdir)
-    train_source, test_source = _open_data(config.dataset)
-    _claim(config, workdir)
-    mesh = make_mesh(**config.mesh)
+    checks.check(config)
+    checks.check_workdir(config, workdir)
+    train_source, test_source = hosts.first_then_others("data", lambda: _open_data(config.dataset))
+    hosts.first_then_others("workdir", lambda: checks.claim(config, workdir))
+    mesh = make_mesh(config.mesh.data, config.mesh.rows)
     for name in config.stages:
         if (workdir / MODEL_DIRECTORIES[name]).exists():
-            print(f"{name}: finished before", flush=True)
+            hosts.say(f"{name}: finished before")
             continue
         stage = make_stage(name, config, workdir)
-        state = train(
+        states = train(
             name,
             stage,
             config,
@@ -51,108 +52,27 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
             train_source=train_source,
             test_source=test_source,
         )
-        description = _describe(name, config)
-        network = stage.network(jax.device_get(state))
-        model.save(workdir / MODEL_DIRECTORIES[name], network, description)
-    _evaluate(config, workdir, test_source)
-    print(f"report: {report.write_report(workdir)}", flush=True)
+        _save(name, stage, states, config, workdir)
+    if hosts.is_first():
+        _evaluate(config, workdir, test_source)
+        print(f"report: {report.write_report(workdir)}", flush=True)
 
 
-def check(config: ml_collections.ConfigDict) -> None:
-    """Raises ValueError, naming the field and the mend, for what could only fail later."""
-    stages = tuple(config.stages)
-    if stages not in (("reblur",), ("deblur",), STAGES):
-        raise ValueError(f"stages {stages} must be ('reblur',), ('deblur',) or {STAGES}")
-    if stages == ("deblur",) and not config.deblur.degradation_from:
-        raise ValueError(
-            "deblur.degradation_from is empty: give the model directory of a stage-1 run, or "
-            "train stage 1 in this run by stages=('reblur', 'deblur')"
-        )
-    if stages == STAGES and (config.deblur.degradation_from or config.version != 2):
-        raise ValueError(
-            "a run of both stages takes stage 1's own degradation encoder, which is version 2: "
-            "leave deblur.degradation_from empty and version at 2"
-        )
-    for name in stages:
-        settings = config[name]
-        if settings.crop % MULTIPLE:
-            raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
-        shards = make_mesh(**config.mesh).shape["data"]
-        if settings.batch_size % shards:
-            raise ValueError(
-                f"{name}.batch_size={settings.batch_size} must be a multiple of the {shards} "
-                "devices of mesh axis data"
-            )
-    if "deblur" in stages:
-        _check_degradation(config)
-    _check_vgg(config.reblur.vgg_weights)
-
-
-def _check_degradation(config: ml_collections.ConfigDict) -> None:
-    """Both model directories have the parts that stage 2 takes from them, in its sizes."""
-    fields = {
-        "degradation_from": (config.version, model.ESTIMATING),
-        "features_from": (None, (*model.ESTIMATING, "encoder")),
-    }
-    for field, (version, networks) in fields.items():
-        path = config.deblur[field]
-        if not path:
-            continue
-        found = model.describe(path)
-        if found.network not in networks:
-            raise ValueError(
-                f"deblur.{field}={path} is a {found.network} model: give one of "
-                f"{', '.join(networks)}"
-            )
-        if found.width != config.width or version not in (None, found.version):
-            raise ValueError(
-                f"deblur.{field}={path} has width {found.width} and version {found.version}: "
-                f"set width={found.width}" + (f" and version={found.version}" if version else "")
-            )
-
-
-def _check_vgg(path: str) -> None:
-    if not path or Path(path).is_file():
-        return
-    if not Path(path).is_dir() or model.describe(path).network != "vgg19":
-        raise ValueError(
-            f"reblur.vgg_weights={path} is no file of torchvision's VGG19, nor the model "
-            "directory converted from it: leave it empty to train without the perceptual term"
-        )
-
-
-def _check_workdir(config: ml_collections.ConfigDict, workdir: Path) -> None:
-    file = workdir / "config.json"
-    if not file.exists():
-        if workdir.exists() and any(workdir.iterdir()):
-            raise ValueError(f"{workdir} is not empty and no run directory: choose another")
-        return
-    before, now = json.loads(file.read_text()), json.loads(config.to_json())
-    differences = sorted(_differences(before, now))
-    if differences:
-        raise ValueError(
-            f"{workdir} belongs to a run of another configuration:\n  "
-            + "\n  ".join(differences)
-            + "\nchoose another --workdir, or delete this one to start anew"
-        )
-
-
-def _differences(before, now, path: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = before.keys() | now.keys()
-        return [
-            line
-            for key in keys
-            for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if before == now else [f"{path}: {before!r} there, {now!r} here"]
-
-
-def _claim(config: ml_collections.ConfigDict, workdir: Path) -> None:
-    workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / "config.json.new"
-    temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n")
-    temporary.replace(workdir / "config.json")
+def _save(
+    name: str,
+    stage: Stage,
+    states: dict[str, State],
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+) -> None:
+    """Model directories of all kinds of weights; the last one's tells that the stage is done."""
+    if hosts.is_first():
+        for kind, suffix in SUFFIXES.items():
+            if kind in states:
+                description = _describe(name, config, kind, int(states[kind].step))
+                path = workdir / f"{MODEL_DIRECTORIES[name]}{suffix}"
+                model.save(path, stage.network(states[kind]), description)
+    hosts.wait_for_all(f"{name} saved")
 
 
 def _open_data(dataset: ml_collections.ConfigDict):
@@ -169,33 +89,44 @@ def _open_data(dataset: ml_collections.ConfigDict):
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
+    path = config[name].start_from
+    start = model.load(find_model(path, MODEL_DIRECTORIES[name])) if path else None
+    network = start and start.network
     if name == "reblur":
-        return reblur.stage(config, _vgg(config.reblur))
-    source = config.deblur.degradation_from or workdir / MODEL_DIRECTORIES["reblur"]
-    degradation = arrays_of(model.load(source).estimator)
+        return ReblurStage(config, _vgg(config.reblur), network)
+    source = config.deblur.degradation_from
+    if "reblur" in config.stages:
+        source = workdir / MODEL_DIRECTORIES["reblur"]
+    estimator = _load(source).estimator if source else start.estimator
+    degradation = arrays_of(estimator)
     encoder = degradation["encoder"]
     if config.deblur.features_from:
         encoder = _encoder(config.deblur.features_from)
-    return deblur.stage(config, degradation, encoder["shallow"])
+    return DeblurStage(config, degradation, encoder["shallow"], network)
+
+
+def _load(path: Path | str) -> model.Model:
+    return model.load(find_model(path, *MODEL_DIRECTORIES.values()))
 
 
 def _encoder(path: Path | str) -> Arrays:
-    loaded = model.load(path)
+    loaded = _load(path)
     alone = loaded.description.network == "encoder"
     return arrays_of(loaded.network if alone else loaded.estimator.encoder)
 
 
 def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
     if not settings.vgg_weights:
-        print(
-            "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term",
-            flush=True,
+        hosts.say(
+            "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
         )
         return None
     return convert.read_vgg(settings.vgg_weights)
 
 
-def _describe(name: str, config: ml_collections.ConfigDict) -> model.Description:
+def _describe(
+    name: str, config: ml_collections.ConfigDict, kind: str, step: int
+) -> model.Description:
     network = "joint" if name == "reblur" else {1: "msdi_net", 2: "msdi2_net"}[config.version]
     return model.Description(
         network=network,
@@ -203,7 +134,8 @@ def _describe(name: str, config: ml_collections.ConfigDict) -> model.Description
         hidden=config.hidden or 2 * config.width,
         provenance={
             "trained": time.strftime("%Y-%m-%d"),
-            "steps": config[name].steps,
+            "steps": step,
+            "weights": kind,
             "dataset": config.dataset.name,
             "seed": config.seed,
         },
@@ -221,17 +153,34 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
         samples=workdir / "samples",
         sample_count=config.evaluation.samples,
     )
+    others = {
+        kind: _figures_of(kind, config, workdir, source)
+        for kind in ("ema", "best")
+        if "deblur" in config.stages and (workdir / f"model{SUFFIXES[kind]}").exists()
+    }
     record = {
         "dataset": config.dataset.name,
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
         "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
+        "other_weights": others,
         **found,
     }
     temporary = workdir / "evaluation.json.new"
     temporary.write_text(json.dumps(record, indent=2) + "\n")
     temporary.replace(workdir / "evaluation.json")
     _print_figures(record)
+
+
+def _figures_of(kind: str, config, workdir: Path, source) -> dict[str, float]:
+    """The mean figures of the deblurring network with its other weights."""
+    found = evaluate(
+        source,
+        deblurrer=model.load(workdir / f"{MODEL_DIRECTORIES['deblur']}{SUFFIXES[kind]}"),
+        joint=None,
+        protocol=config.evaluation.protocol,
+    )
+    return {key: value for key, value in found.items() if key.endswith("_deblurred")}
 
 
 def _print_figures(record: dict) -> None:
@@ -243,6 +192,8 @@ def _print_figures(record: dict) -> None:
             f"ssim {record[f'ssim_{kind}']:.4f}"
         )
         print(f"  {kind:10} {figures}")
+    for kind, found in record["other_weights"].items():
+        print(f"  deblurred by {kind} weights: PSNR {found['psnr_deblurred']:.2f} dB")
     for name, ends in record["held_out"].items():
         print(
             f"  {name}: held-out loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}"

@@ -1,32 +1,124 @@
-"""What the loop asks of a training stage, and what both stages share."""
+"""What the loop asks of a training stage, and the step both stages are made of."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
+import ml_collections
+import optax
 from flax import nnx
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Bool, UInt8
 
-from msdi_jax.state import State
+from msdi_jax import optimise
+from msdi_jax.layers import singular_values
+from msdi_jax.mesh import gathered
+from msdi_jax.state import Arrays, State
 
 Batch = dict[str, UInt8[Array, "b h w 3"]]
 """`blurry` and `sharp`."""
 
+Scalars = dict[str, Array]
 
-class Stage(NamedTuple):
-    """Pure functions over `State`.
+Loss = Callable[[Arrays, Any], tuple[Array, tuple[Scalars, Arrays]]]
+"""Parameters, part of a batch → what to minimise, (scalars to log, next statistics)."""
 
-    Attributes:
-        init: key → state.
-        train_step: state, batch → next state, scalars to log.
-        held_out: state, batch → losses in evaluation mode; nothing moves.
-        network: state → the network to use, in evaluation mode.
+
+class Stage(Protocol):
+    """Pure functions over `State`."""
+
+    def init(self, key: Array) -> State: ...
+
+    def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """The next state, and scalars to log."""
+
+    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, Array]]:
+        """Losses and PSNR (dB) in evaluation mode, and the pictures they are of; nothing moves."""
+
+    def network(self, state: State) -> nnx.Module:
+        """The network to use, in evaluation mode."""
+
+
+class Moved(NamedTuple):
+    """What `move` returns; `finite` says whether anything moved."""
+
+    params: Arrays
+    opt: Any
+    stats: Arrays
+    scalars: Scalars
+    finite: Bool[Array, ""]
+
+
+def move(
+    loss: Loss,
+    params: Arrays,
+    opt: Any,
+    stats: Arrays,
+    images: Any,
+    *,
+    settings: ml_collections.ConfigDict,
+    rate: Array | float,
+) -> Moved:
+    """One optimiser step down the mean of `loss` over the parts of a batch.
+
+    Nothing moves where a scalar or the gradient is not finite. All parts start from the same
+    statistics; the next ones are the mean of theirs.
     """
+    gradients, (scalars, after) = mean_gradient(loss, gathered(params), images, settings.accumulate)
+    new = optimise.update(
+        optimise.adam(settings), gradients, params, opt, rate=rate, clip_norm=settings.clip_norm
+    )
+    scalars = scalars | {
+        "gradient_norm": new.gradient_norm,
+        "weight_norm": optax.tree.norm(params),
+        "learning_rate": jnp.asarray(rate),
+    }
+    finite = jnp.all(jnp.stack([jnp.isfinite(value) for value in scalars.values()]))
+    chosen = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        (new.params, new.opt, after),
+        (params, opt, stats),
+    )
+    return Moved(*chosen, scalars, finite)
 
-    init: Callable[[Array], State]
-    train_step: Callable[[State, Batch], tuple[State, dict[str, Array]]]
-    held_out: Callable[[State, Batch], dict[str, Array]]
-    network: Callable[[State], nnx.Module]
+
+def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
+    """Gradient and auxiliary output of `loss`, each the mean over `parts` parts of the batch.
+
+    Parts are interleaved, so that none of them crosses from one device to another.
+    """
+    gradient = jax.grad(loss, has_aux=True)
+    if parts == 1:
+        return gradient(params, images)
+    pieces = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), images)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], pieces))
+
+    def add(total, piece):
+        return jax.tree.map(jnp.add, total, gradient(params, piece)), None
+
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, pieces)
+    return jax.tree.map(lambda x: x / parts, total)
+
+
+def moving_average(ema: Arrays, params: Arrays, decay: float) -> Arrays:
+    """`ema` moved towards `params`; empty stays empty."""
+    if not ema:
+        return ema
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params)
+
+
+def spectral_scalars(network: nnx.Module) -> Scalars:
+    """Largest and smallest σ that spectral normalisation divides by."""
+    values = jnp.stack(singular_values(network))
+    return {"sigma_max": values.max(), "sigma_min": values.min()}
+
+
+def in_type(arrays: Arrays, compute_dtype: str) -> Arrays:
+    """Weights in the type to compute in; "float32" is the type they are kept in."""
+    if compute_dtype == "float32":
+        return arrays
+    return jax.tree.map(lambda x: x.astype(compute_dtype), arrays)
 
 
 def unit_range(images: Array) -> Array:

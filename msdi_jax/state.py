@@ -4,6 +4,7 @@ Networks are described as NNX modules, but steps see nested dicts of arrays: dis
 of magnitude cheaper, and nothing is shared or changed behind the step's back.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,7 +25,9 @@ class State:
         params: what the optimisers move.
         stats: what forward passes move (spectral vectors, running statistics).
         opt: the optimisers' moments.
-        frozen: weights the stage uses and never moves; empty in stage 1.
+        frozen: weights the stage uses and never moves.
+        ema: exponential moving average of what is exported of `params`; empty when it is off.
+        skipped: steps whose loss or gradient was not finite, so that nothing moved, int32.
     """
 
     step: Array
@@ -32,6 +35,13 @@ class State:
     stats: Arrays
     opt: Any
     frozen: Arrays
+    ema: Arrays
+    skipped: Array
+
+
+def averaged(state: State) -> State:
+    """The state with the moving average in place of the parameters themselves."""
+    return dataclasses.replace(state, params=state.params | state.ema)
 
 
 class Parts(NamedTuple):

@@ -1,27 +1,30 @@
 """The loop: one stage, from its first or its last saved step to its end.
 
-In order: the latest checkpoint is restored, if there is one; the rows logged beyond it are
-dropped; then for every step its batch is read by number, the step is dispatched, and while it
-runs the scalars of the step before are logged. Losses on held-out crops and checkpoints come at
+In order: the latest readable checkpoint is restored, if there is one; the rows logged beyond it
+are dropped; then for every step its batch is read by number, the step is dispatched, and while it
+runs the scalars of the step before are looked at. Losses on held-out crops and checkpoints come at
 their intervals, and both at the end.
 """
 
 import contextlib
+import dataclasses
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import ml_collections
-import numpy as np
 from jax.sharding import Mesh
 
 from data import pipeline
+from msdi_jax import hosts
 from msdi_jax.checkpoint import Checkpoints
-from msdi_jax.log import StageLog
-from msdi_jax.mesh import over_batch, replicated
-from msdi_jax.stage import Stage
-from msdi_jax.state import State
+from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
+from msdi_jax.mesh import batch_part, global_batch, in_pieces, over_batch, place, replicated
+from msdi_jax.stage import Batch, Scalars, Stage
+from msdi_jax.state import State, averaged
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to stop
@@ -66,88 +69,200 @@ def train(
     mesh: Mesh,
     train_source,
     test_source,
-) -> State:
-    """Trains stage `name` (whose fields are `config[name]`) to its end and returns its state.
+) -> dict[str, State]:
+    """Trains stage `name` (whose fields are `config[name]`) to its end.
+
+    Returns:
+        States of host arrays without optimiser moments: "last"; "ema", its moving average, where
+        that is on; "best", by held-out PSNR, where it is another one than the last.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM, with everything saved.
+        ValueError: when losses or gradients are not finite, a checkpoint cannot be written, or
+            data cannot be read.
     """
     settings = config[name]
+    checkpoints = Checkpoints(workdir / "checkpoints" / name, **config.checkpoints)
     with (
-        contextlib.closing(Checkpoints(workdir / "checkpoints" / name)) as checkpoints,
+        jax.set_mesh(mesh),
+        contextlib.closing(checkpoints),
         _StopRequest().listening() as stop,
     ):
-        state = _start(stage, config, checkpoints, mesh)
+        like = abstract_state(stage, config, mesh)
+        state = _start(stage, config, checkpoints, like)
         start = int(state.step)
-        with contextlib.closing(StageLog(workdir, name, start=start, steps=settings.steps)) as log:
-            measure = _held_out(stage, settings, test_source, mesh, log)
+        first = hosts.is_first()
+        log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
+        with contextlib.closing(log):
+            held_out = _held_out_batch(test_source, settings, mesh)
+            loop = _Loop(name, stage, settings, mesh, held_out, log, checkpoints, stop)
             if start == 0:
-                measure(state)
-            batches = pipeline.batches(
-                train_source,
-                batch_size=settings.batch_size,
-                crop=settings.crop,
-                seed=config.seed,
-            )
-            return _steps(stage, state, settings, batches, mesh, log, checkpoints, measure, stop)
+                loop.measure(state)
+            state = loop.run(state, like, _batches(train_source, config, settings, mesh))
+        checkpoints.wait()
+        return _exports(state, like, checkpoints)
+
+
+def abstract_state(stage: Stage, config: ml_collections.ConfigDict, mesh: Mesh) -> State:
+    """The shapes, types and shardings of the stage's states."""
+    abstract = jax.eval_shape(stage.init, jax.random.key(config.seed))
+    shardings = jax.tree.map(lambda _: replicated(mesh), abstract)
+    if config.mesh.shard_state:
+        large = ("params", "opt", "frozen", "ema")
+        pieces = {field: in_pieces(getattr(abstract, field), mesh) for field in large}
+        shardings = dataclasses.replace(shardings, **pieces)
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings
+    )
+
+
+def _shardings(like: State) -> State:
+    return jax.tree.map(lambda x: x.sharding, like)
 
 
 def _start(
-    stage: Stage, config: ml_collections.ConfigDict, checkpoints: Checkpoints, mesh: Mesh
+    stage: Stage, config: ml_collections.ConfigDict, checkpoints: Checkpoints, like: State
 ) -> State:
-    state = jax.device_put(stage.init(jax.random.key(config.seed)), replicated(mesh))
-    if checkpoints.latest() is None:
-        return state
-    print(f"going on from step {checkpoints.latest()}", flush=True)
-    return checkpoints.restore(state)
-
-
-def _held_out(stage: Stage, settings, source, mesh: Mesh, log: StageLog):
-    """A function that logs the losses of a state on fixed crops of the held-out photographs."""
-    batch = pipeline.centre_crops(source, settings.crop, settings.held_out_images)
-    batch = jax.device_put(batch, _if_divisible(mesh, batch))
-    losses = jax.jit(stage.held_out)
-
-    def measure(state: State) -> None:
-        log.held_out(int(state.step), _floats(losses(state, batch)))
-
-    return measure
-
-
-def _if_divisible(mesh: Mesh, batch):
-    """Few held-out crops need not divide among many devices."""
-    count = len(batch["blurry"])
-    return over_batch(mesh) if count % mesh.shape["data"] == 0 else replicated(mesh)
-
-
-def _steps(stage, state, settings, batches, mesh, log, checkpoints, measure, stop) -> State:
-    train_step = jax.jit(stage.train_step, donate_argnums=0)
-    unlogged = []
-    start = int(state.step)
-    with contextlib.closing(pipeline.iterate(batches, start)) as iterator:
-        for step in range(start + 1, settings.steps + 1):
-            batch = jax.device_put(next(iterator), over_batch(mesh))
-            state, scalars = train_step(state, batch)
-            # While this step runs: reading its own scalars would wait for it.
-            _log(log, unlogged)
-            last = step == settings.steps
-            if step % settings.log_every == 0 or last:
-                unlogged.append((step, scalars))
-            if step % settings.held_out_every == 0 or last:
-                _log(log, unlogged)
-                measure(state)
-            if step % settings.checkpoint_every == 0 or last or stop.made:
-                checkpoints.save(state)
-            if stop.made and not last:
-                raise Interrupted(step)
+    state = checkpoints.restore_latest_readable(like, hosts.say)
+    if state is None:
+        return place(stage.init(jax.random.key(config.seed)), _shardings(like))
+    hosts.say(f"going on from step {int(state.step)}")
     return state
 
 
-def _log(log: StageLog, unlogged: list) -> None:
-    while unlogged:
-        step, scalars = unlogged.pop()
-        log.train(step, _floats(scalars))
+def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, State]:
+    def on_host(state: State) -> State:
+        return hosts.on_host(dataclasses.replace(state, opt={}, ema={}))
+
+    found, last = {"last": on_host(state)}, int(state.step)
+    if state.ema:
+        found["ema"] = on_host(averaged(state))
+    # The best one may need the room on the devices.
+    del state
+    best = checkpoints.best()
+    if best not in (None, last):
+        found["best"] = on_host(checkpoints.restore(like, best))
+    return found
 
 
-def _floats(scalars) -> dict[str, float]:
-    return {name: float(np.asarray(value)) for name, value in jax.device_get(scalars).items()}
+def _held_out_batch(source, settings: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
+    """Fixed crops of the held-out photographs; few of them need not divide among devices."""
+    batch = pipeline.centre_crops(source, settings.crop, settings.held_out_images)
+    even = len(batch["blurry"]) % mesh.shape["data"] == 0
+    sharding = over_batch(mesh) if even else replicated(mesh)
+    return place(batch, dict.fromkeys(batch, sharding))
+
+
+def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
+    part, parts = batch_part(mesh)
+    return pipeline.batches(
+        source,
+        batch_size=settings.batch_size,
+        crop=settings.crop,
+        seed=config.seed,
+        process=part,
+        processes=parts,
+        skip_damaged=config.skip_damaged,
+    )
+
+
+@dataclasses.dataclass
+class _Loop:
+    """The steps of one stage, and what is looked at, measured and saved between them."""
+
+    name: str
+    stage: Stage
+    settings: ml_collections.ConfigDict
+    mesh: Mesh
+    held_out: Batch
+    log: StageLog | NoLog
+    checkpoints: Checkpoints
+    stop: _StopRequest
+
+    def __post_init__(self):
+        self.unread: list[tuple[int, Scalars]] = []
+        self.losses = jax.jit(self._losses_and_pictures, out_shardings=replicated(self.mesh))
+
+    def run(self, state: State, like: State, batches) -> State:
+        """Steps to the end; reads a step's scalars when the next one is under way."""
+        train_step = jax.jit(
+            self._step,
+            donate_argnums=0,
+            out_shardings=(_shardings(like), replicated(self.mesh)),
+        )
+        settings, start = self.settings, int(state.step)
+        with contextlib.closing(pipeline.iterate(batches, start)) as iterator:
+            for step in range(start + 1, settings.steps + 1):
+                batch = global_batch(next(iterator), self.mesh, settings.batch_size)
+                state, scalars = train_step(state, batch, hosts.flags(self.mesh, self.stop.made))
+                stop = self._read()
+                self.unread.append((step, scalars))
+                last = step == settings.steps
+                measured = last or step % settings.held_out_every == 0
+                saved = last or step % settings.checkpoint_every == 0
+                if measured or saved or stop:
+                    # Nothing unsound is measured or saved.
+                    stop = self._read() or stop
+                psnr = self.measure(state) if measured else None
+                if saved or stop:
+                    self.checkpoints.save(state, psnr)
+                if stop and not last:
+                    self.checkpoints.wait()
+                    raise Interrupted(step)
+        return state
+
+    def _step(self, state: State, batch: Batch, stop: jax.Array) -> tuple[State, Scalars]:
+        """With the processes' requests to stop, on which they must agree."""
+        state, scalars = self.stage.train_step(state, batch)
+        return state, scalars | {"stop": jnp.any(stop)}
+
+    def _read(self) -> bool:
+        """Logs the steps not looked at yet; whether to stop after the one under way.
+
+        Raises:
+            ValueError: for a step that was not finite, when no more such steps may be left out.
+        """
+        stop = False
+        while self.unread:
+            step, scalars = self.unread.pop(0)
+            values = {key: float(value) for key, value in jax.device_get(scalars).items()}
+            stop = bool(values.pop("stop"))
+            skipped = int(values.pop("skipped"))
+            bad = [key for key, value in values.items() if not math.isfinite(value)]
+            if bad:
+                self._complain(step, bad, skipped)
+            elif step % self.settings.log_every == 0 or step == self.settings.steps:
+                self.log.train(step, values | ({"skipped": skipped} if skipped else {}))
+        # A process alone need not wait for its own request to come round.
+        return stop or (hosts.alone() and self.stop.made)
+
+    def _complain(self, step: int, bad: list[str], skipped: int) -> None:
+        found = f"{self.name} step {step}: {', '.join(bad)} not finite"
+        allowed = self.settings.skip_nonfinite
+        if skipped <= allowed:
+            hosts.say(f"{found}: step left out ({skipped} of at most {allowed})")
+            return
+        latest = self.checkpoints.latest()
+        saved = f"the last good checkpoint is step {latest}" if latest else "nothing was saved yet"
+        raise ValueError(
+            f"{found}; {saved}: repeat with --config.{self.name}.skip_nonfinite=K to leave out up "
+            "to K such steps, or start anew with a smaller learning_rate"
+        )
+
+    def measure(self, state: State) -> float:
+        """Logs the losses on the held-out crops; returns the PSNR."""
+        scalars, pictures = jax.device_get(self.losses(state, self.held_out))
+        values = {key: float(value) for key, value in scalars.items()}
+        self.log.held_out(int(state.step), values, pictures)
+        return values["psnr"]
+
+    def _losses_and_pictures(self, state: State, batch: Batch):
+        scalars, pictures = self.stage.held_out(state, batch)
+        shown = {
+            key: jnp.round(255 * images[:SHOWN_CROPS].clip(0, 1)).astype(jnp.uint8)
+            for key, images in pictures.items()
+        }
+        if state.ema:
+            smooth, _ = self.stage.held_out(averaged(state), batch)
+            scalars |= {f"ema_{key}": value for key, value in smooth.items()}
+        return scalars, shown

@@ -23,9 +23,9 @@ def stage_of(name):
     config = base.get_config()
     config.width = 2
     if name == "reblur":
-        return reblur.stage(config)
+        return reblur.ReblurStage(config)
     degradation = arrays_of(DegradationEstimator(2, rngs=nnx.Rngs(1)))
-    return deblur.stage(config, degradation, degradation["encoder"]["shallow"])
+    return deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
 
 
 def losses(stage, batches, place_state, place_batch):

@@ -20,7 +20,15 @@ def state(step):
     adam = optimise.adam(ml_collections.ConfigDict({"adam_b1": 0.9, "adam_b2": 0.99}))
     opt = adam.update(params, adam.init(params))[1]
     stats = {"u": jnp.asarray(rng.normal(size=5), jnp.float32)}
-    return State(jnp.asarray(step, jnp.int32), params, stats, opt, {"frozen": jnp.full(2, step)})
+    return State(
+        jnp.asarray(step, jnp.int32),
+        params,
+        stats,
+        opt,
+        {"frozen": jnp.full(2, step)},
+        {},
+        jnp.zeros((), jnp.int32),
+    )
 
 
 def assert_equal(found, expected):
@@ -66,7 +74,7 @@ def with_sharding(sharding):
 
 
 def test_only_the_latest_are_kept(open_checkpoints, tmp_path):
-    checkpoints = open_checkpoints(keep=2)
+    checkpoints = open_checkpoints(keep_last=2)
     for step in (1, 2, 3, 4):
         checkpoints.save(state(step))
     checkpoints.wait()
@@ -79,7 +87,7 @@ def test_saving_a_step_twice_does_nothing(open_checkpoints):
     checkpoints = open_checkpoints()
     checkpoints.save(state(3))
     checkpoints.wait()
-    checkpoints.save(State(jnp.asarray(3), *[{}] * 4))
+    checkpoints.save(State(jnp.asarray(3), *[{}] * 5, jnp.zeros((), jnp.int32)))
     checkpoints.wait()
     assert_equal(checkpoints.restore(state(0)), state(3))
 

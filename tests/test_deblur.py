@@ -28,7 +28,7 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
     network = stand_in(lambda: deblur.make_network(config, nnx.Rngs(0)), "msdi_net-w8", np.float64)
     _, frozen, params, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
     degradation = nnx.to_pure_dict(frozen)["degradation"]
-    stage = deblur.stage(config, degradation, degradation["encoder"]["shallow"])
+    stage = deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
     params = nnx.to_pure_dict(params)
     state = State(
         step=jnp.zeros((), jnp.int32),
@@ -36,6 +36,8 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
         stats=nnx.to_pure_dict(stats),
         opt=deblur.optimise.adam(config.deblur).init(params),
         frozen={"degradation": degradation, "features": degradation["encoder"]["shallow"]},
+        ema={},
+        skipped=jnp.zeros((), jnp.int32),
     )
     step = jax.jit(stage.train_step)
     for row in expected["deblur/steps"]:

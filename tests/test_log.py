@@ -2,7 +2,9 @@ import json
 import struct
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from msdi_jax import log
@@ -80,7 +82,7 @@ def test_speed_and_time_left(tmp_path, start, monkeypatch, capsys):
     clock(monkeypatch, 100.0, 105.0, 125.0, 165.0)
     stage_log = start(start=30, steps=1000)
     stage_log.train(40, {"loss": 0.5, "learning_rate": 1e-4})
-    stage_log.held_out(40, {"loss": 0.25})
+    stage_log.held_out(40, {"loss": 0.25}, pictures(1))
     stage_log.train(50, {"loss": 0.125, "learning_rate": 1e-4})
     found = rows(tmp_path)
     assert [r["step"] for r in found] == [40, 40, 50]
@@ -115,11 +117,27 @@ def events(folder):
 def test_tensorboard_sees_the_scalars(tmp_path, start):
     stage_log = start()
     stage_log.train(3, {"loss": 0.5})
-    stage_log.held_out(4, {"loss": 0.25})
+    stage_log.held_out(4, {"loss": 0.25}, pictures(1))
     stage_log.close()
     found = events(tmp_path / "events" / "deblur")
     assert (3, "deblur/loss", 0.5) in found
     assert (4, "deblur/held_out/loss", 0.25) in found
+
+
+def pictures(count):
+    """Crops of 4×5 px: blurry ones hold 10 times their number, sharp ones 1 more."""
+    levels = [np.full((4, 5, 3), 10 * i, np.uint8) for i in range(count)]
+    return {"blurry": np.stack(levels), "sharp": np.stack(levels) + np.uint8(1)}
+
+
+def test_held_out_pictures(tmp_path):
+    stage_log = log.StageLog(tmp_path, "deblur", start=0, steps=100)
+    stage_log.held_out(40, {"loss": 0.25}, pictures(9))
+    stage_log.close()
+    sheet = np.asarray(Image.open(tmp_path / "samples" / "training" / "deblur-0000040.png"))
+    assert sheet.shape == (4 * log.SHOWN_CROPS, 10, 3)
+    for row in range(log.SHOWN_CROPS):
+        assert (sheet[4 * row, 0, 0], sheet[4 * row, 5, 0]) == (10 * row, 10 * row + 1)
 
 
 def test_held_out_ends(tmp_path):

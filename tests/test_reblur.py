@@ -45,7 +45,7 @@ def test_published_steps(x64, stand_in, golden, image, assert_arrays):
             )
         ),
     }
-    stage = reblur.stage(config, arrays_of(vgg))
+    stage = reblur.ReblurStage(config, arrays_of(vgg))
     adam = reblur.optimise.adam(config.reblur)
     state = State(
         step=jnp.zeros((), jnp.int32),
@@ -53,6 +53,8 @@ def test_published_steps(x64, stand_in, golden, image, assert_arrays):
         stats={name: part.stats for name, part in parts.items()},
         opt={name: adam.init(part.params) for name, part in parts.items()},
         frozen={"vgg": arrays_of(vgg)},
+        ema={},
+        skipped=jnp.zeros((), jnp.int32),
     )
     step = jax.jit(stage.train_step)
     for row in expected["reblur/steps"]:

@@ -1,0 +1,52 @@
+"""Records that cannot be read are named, and refused or passed over."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import tensorflow_datasets as tfds
+
+
+@dataclasses.dataclass
+class Readable:
+    """`source`, with a say in what happens to damaged records.
+
+    Args:
+        skip: take the next readable record instead, and print the damaged one's name once.
+    """
+
+    source: Sequence[Mapping]
+    skip: bool = False
+    told: set[int] = dataclasses.field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Mapping:
+        """Raises ValueError, naming the record, where it may not be passed over."""
+        for shift in range(len(self)):
+            found = (int(index) + shift) % len(self)
+            try:
+                return self.source[found]
+            # Whatever the decoders of the many formats raise.
+            except Exception as error:
+                self._tell(found, error)
+        raise ValueError(f"none of the {len(self)} records can be read: prepare the set again")
+
+    def _tell(self, index: int, error: Exception) -> None:
+        what = f"record {index} ({_name(self.source, index)}) cannot be read: {error}"
+        if not self.skip:
+            raise ValueError(
+                f"{what}; prepare the set again, or pass over such records by skip_damaged=True"
+            ) from error
+        if index not in self.told:
+            self.told.add(index)
+            print(f"{what}; taking the next one instead", flush=True)
+
+
+def _name(source: Sequence[Mapping], index: int) -> str:
+    """The record's name, read without decoding its pictures."""
+    try:
+        undecoded = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
+        return dataclasses.replace(source, decoders=undecoded)[index]["name"].decode()
+    except Exception:
+        return "its name cannot be read either"

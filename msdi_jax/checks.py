@@ -1,0 +1,166 @@
+"""What is refused before a run begins: unusable configurations, foreign run directories."""
+
+import json
+from pathlib import Path
+
+import ml_collections
+
+from msdi_jax import model
+from msdi_jax.deblur_net import DEPTH
+from msdi_jax.mesh import make_mesh
+from msdi_jax.unet import MULTIPLE
+
+STAGES = ("reblur", "deblur")
+MODEL_DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
+# Fields that a repeated run may change: where and how often, never what is computed.
+MAY_CHANGE = (
+    "mesh",
+    "checkpoints",
+    "evaluation",
+    "skip_damaged",
+    *(
+        f"{stage}.{field}"
+        for stage in STAGES
+        for field in ("log_every", "held_out_every", "checkpoint_every", "skip_nonfinite")
+    ),
+)
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError, naming the field and the mend, for what could only fail later."""
+    stages = tuple(config.stages)
+    if stages not in (("reblur",), ("deblur",), STAGES):
+        raise ValueError(f"stages {stages} must be ('reblur',), ('deblur',) or {STAGES}")
+    given = config.deblur.degradation_from or config.deblur.start_from
+    if stages == ("deblur",) and not given:
+        raise ValueError(
+            "deblur.degradation_from is empty: give the model directory of a stage-1 run, or "
+            "train stage 1 in this run by stages=('reblur', 'deblur')"
+        )
+    if stages == STAGES and (config.deblur.degradation_from or config.version != 2):
+        raise ValueError(
+            "a run of both stages takes stage 1's own degradation encoder, which is version 2: "
+            "leave deblur.degradation_from empty and version at 2"
+        )
+    if config.compute_dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"compute_dtype={config.compute_dtype!r} must be float32 or bfloat16")
+    if not 0 <= config.remat <= DEPTH:
+        raise ValueError(f"remat={config.remat} must be a number of U-Net levels, 0 … {DEPTH}")
+    for name in stages:
+        _check_stage(name, config)
+    if "deblur" in stages:
+        _check_sources(config)
+    if "reblur" in stages:
+        _check_start("reblur", config, ("joint",))
+        _check_vgg(config.reblur.vgg_weights)
+
+
+def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
+    settings = config[name]
+    if settings.crop % MULTIPLE:
+        raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
+    shape = make_mesh(config.mesh.data, config.mesh.rows).shape
+    if settings.accumulate < 1 or settings.batch_size % (shape["data"] * settings.accumulate):
+        raise ValueError(
+            f"{name}.batch_size={settings.batch_size} must be a multiple of the {shape['data']} "
+            f"devices of mesh axis data, times {name}.accumulate={settings.accumulate}"
+        )
+    if settings.crop % shape["rows"]:
+        raise ValueError(
+            f"{name}.crop={settings.crop} must be a multiple of mesh.rows={shape['rows']}"
+        )
+    if not 0 <= settings.ema_decay < 1:
+        raise ValueError(f"{name}.ema_decay={settings.ema_decay} must be in [0, 1)")
+
+
+def find_model(path: str | Path, *names: str) -> Path:
+    """`path`, or the first of the model directories `names` in it when it is a run directory."""
+    found = [Path(path) / name for name in names if (Path(path) / name / "model.json").is_file()]
+    return found[0] if found else Path(path)
+
+
+def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[str, ...]) -> None:
+    """The weights to start from are those of this very network."""
+    path = config[stage].start_from
+    if not path:
+        return
+    found = model.describe(find_model(path, MODEL_DIRECTORIES[stage]))
+    hidden = config.hidden or 2 * config.width
+    if found.network not in networks or (found.width, found.hidden) != (config.width, hidden):
+        raise ValueError(
+            f"{stage}.start_from={path} is a {found.network} model of width {found.width} and "
+            f"hidden {found.hidden}, not {' or '.join(networks)} of width {config.width} and "
+            f"hidden {hidden}: change width, hidden and version, or give another model"
+        )
+
+
+def _check_sources(config: ml_collections.ConfigDict) -> None:
+    """The models that stage 2 takes parts from have them, in its sizes."""
+    _check_start("deblur", config, ({1: "msdi_net", 2: "msdi2_net"}[config.version],))
+    fields = {
+        "degradation_from": (config.version, model.ESTIMATING),
+        "features_from": (None, (*model.ESTIMATING, "encoder")),
+    }
+    for field, (version, networks) in fields.items():
+        path = config.deblur[field]
+        if not path:
+            continue
+        found = model.describe(find_model(path, *MODEL_DIRECTORIES.values()))
+        if found.network not in networks:
+            raise ValueError(
+                f"deblur.{field}={path} is a {found.network} model: give one of "
+                f"{', '.join(networks)}"
+            )
+        if found.width != config.width or version not in (None, found.version):
+            raise ValueError(
+                f"deblur.{field}={path} has width {found.width} and version {found.version}: "
+                f"set width={found.width}" + (f" and version={found.version}" if version else "")
+            )
+
+
+def _check_vgg(path: str) -> None:
+    if not path or Path(path).is_file():
+        return
+    if not Path(path).is_dir() or model.describe(path).network != "vgg19":
+        raise ValueError(
+            f"reblur.vgg_weights={path} is no file of torchvision's VGG19, nor the model "
+            "directory converted from it: leave it empty to train without the perceptual term"
+        )
+
+
+def check_workdir(config: ml_collections.ConfigDict, workdir: Path) -> None:
+    """Raises ValueError when `workdir` is something else than a run of `config`, or new."""
+    file = workdir / "config.json"
+    if not file.exists():
+        if workdir.exists() and any(workdir.iterdir()):
+            raise ValueError(f"{workdir} is not empty and no run directory: choose another")
+        return
+    before, now = json.loads(file.read_text()), json.loads(config.to_json())
+    differences = sorted(
+        line for line in _differences(before, now) if not line.startswith(MAY_CHANGE)
+    )
+    if differences:
+        raise ValueError(
+            f"{workdir} belongs to a run of another configuration:\n  "
+            + "\n  ".join(differences)
+            + "\nchoose another --workdir, or delete this one to start anew"
+        )
+
+
+def _differences(before, now, path: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = before.keys() | now.keys()
+        return [
+            line
+            for key in keys
+            for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if before == now else [f"{path}: {before!r} there, {now!r} here"]
+
+
+def claim(config: ml_collections.ConfigDict, workdir: Path) -> None:
+    """Makes `workdir` the run directory of `config`."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    temporary = workdir / "config.json.new"
+    temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n")
+    temporary.replace(workdir / "config.json")

@@ -1,0 +1,95 @@
+"""Several processes, each with devices of its own, as one run."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Bool
+
+# A process that ends ends the others after so many seconds without a sign of life.
+HEARTBEAT_SECONDS = 30
+# While the first process evaluates, the others wait.
+SHUTDOWN_SECONDS = 24 * 3600
+
+
+def start(coordinator: str | None, process: int | None, processes: int | None) -> None:
+    """Joins the other processes of this run, before anything else is asked of JAX.
+
+    Without arguments a SLURM job of several tasks and a TPU pod are recognised; elsewhere this
+    process is the only one.
+
+    Raises:
+        ValueError: when only some of the three are given, or they do not fit.
+    """
+    given = [coordinator, process, processes]
+    if all(value is None for value in given) and not _on_a_cluster():
+        return
+    if any(value is None for value in given) and not all(value is None for value in given):
+        raise ValueError(
+            "--coordinator=HOST:PORT, --process_id and --num_processes belong together: give all "
+            "three, or none on SLURM and TPU pods"
+        )
+    if processes is not None and not 0 <= process < processes:
+        raise ValueError(f"--process_id={process} must be 0 … {processes - 1}")
+    jax.distributed.initialize(
+        coordinator,
+        processes,
+        process,
+        heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+    )
+
+
+def _on_a_cluster() -> bool:
+    tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_PROCID" in os.environ else 1
+    workers = os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")
+    return tasks > 1 or len(workers) > 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return jax.process_index() == 0
+
+
+def alone() -> bool:
+    return jax.process_count() == 1
+
+
+def say(text: str) -> None:
+    """Prints once, however many processes there are."""
+    if is_first():
+        print(text, flush=True)
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come to the point `name`."""
+    if not alone():
+        multihost_utils.sync_global_devices(name)
+
+
+def first_then_others(name: str, action) -> Any:
+    """`action()` of the first process, then of all others: what it makes is made once."""
+    if is_first():
+        result = action()
+    wait_for_all(name)
+    return result if is_first() else action()
+
+
+def flags(mesh: jax.sharding.Mesh, value: bool) -> Bool[Array, " devices"]:
+    """One flag per device, this process's being `value`; a step can reduce them."""
+    sharding = NamedSharding(mesh, jax.P(mesh.axis_names))
+    return jax.make_array_from_callback((mesh.size,), sharding, lambda _: np.full(1, value))
+
+
+def on_host(tree: Any) -> Any:
+    """NumPy arrays, whole on every process, wherever the parts of `tree` are."""
+
+    def fetch(x):
+        if x.is_fully_addressable or x.is_fully_replicated:
+            return np.asarray(x)
+        return multihost_utils.process_allgather(x, tiled=True)
+
+    return jax.tree.map(fetch, tree)

@@ -1,0 +1,76 @@
+"""Two processes of two devices each, on this machine."""
+
+import socket
+import time
+
+import pytest
+
+from tests import launching
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return launching.prepare(tmp_path_factory.mktemp("prepared"))
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        return one.getsockname()[1]
+
+
+def start_two(workdir, prepared, *extra):
+    coordinator = f"--coordinator=localhost:{free_port()}"
+    return [
+        launching.start(
+            workdir,
+            prepared,
+            coordinator,
+            "--num_processes=2",
+            f"--process_id={process}",
+            *extra,
+            devices=2,
+        )
+        for process in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    "mesh", [(), ("--config.mesh.rows=4",), ("--config.mesh.shard_state=True",)], ids=str
+)
+def test_losses_are_those_of_one_process(tmp_path, prepared, mesh):
+    """rows=4 shares every image among the processes."""
+    launching.finish(launching.start(tmp_path / "one", prepared, *mesh, devices=4))
+    first, second = start_two(tmp_path / "two", prepared, *mesh)
+    printed = launching.finish(first)
+    assert "report:" in printed
+    # The second one keeps quiet.
+    assert "deblur 1/8" not in launching.finish(second)
+    one, two = (launching.rows(tmp_path / name, "psnr_loss") for name in ("one", "two"))
+    assert [row["step"] for row in two] == list(range(1, 9))
+    for a, b in zip(one, two, strict=True):
+        for key in ("psnr_loss", "feature_loss", "gradient_norm"):
+            assert b[key] == pytest.approx(a[key], rel=1e-5), (a["step"], key)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_killing_one_ends_the_other_and_the_restart_goes_on(tmp_path, prepared, killed):
+    steps = ("--config.deblur.steps=400", "--config.deblur.checkpoint_every=5")
+    processes = start_two(tmp_path / "run", prepared, *steps)
+    launching.read_until(processes[0], "deblur 12/400")
+    processes[killed].kill()
+    started = time.monotonic()
+    printed, _ = processes[1 - killed].communicate(timeout=60)
+    print(f"ended after {time.monotonic() - started:.1f} s: {printed[-600:]}")
+    assert processes[1 - killed].returncode not in (0, None)
+    processes[killed].wait()
+    processes = start_two(tmp_path / "run", prepared, *steps)
+    printed = launching.read_until(processes[0], "going on from step")
+    assert int(printed.split()[-1]) >= 10
+    launching.read_until(processes[0], "deblur 20/400")
+    # One asks to stop: both do, at the same step.
+    processes[1].terminate()
+    assert "resume with the same command" in launching.finish(processes[0], 120)
+    launching.finish(processes[1], 120)
