@@ -83,17 +83,13 @@ def train(
     """
     settings = config[name]
     checkpoints = Checkpoints(workdir / "checkpoints" / name, **config.checkpoints)
-    with (
-        jax.set_mesh(mesh),
-        contextlib.closing(checkpoints),
-        _StopRequest().listening() as stop,
-    ):
+    with contextlib.closing(checkpoints), _StopRequest().listening() as stop:
         like = abstract_state(stage, config, mesh)
         state = _start(stage, config, checkpoints, like)
         start = int(state.step)
         first = hosts.is_first()
         log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
-        with contextlib.closing(log):
+        with contextlib.closing(log), jax.set_mesh(mesh):
             held_out = _held_out_batch(test_source, settings, mesh)
             loop = _Loop(name, stage, settings, mesh, held_out, log, checkpoints, stop)
             if start == 0:
