@@ -1,28 +1,28 @@
-"""What the builders of ready-made blurry/sharp pairs share (data/gopro, data/pairs).
+"""What the builders of ready-made blurry/sharp pairs share (data/gopro, data/pairs, …).
 
-A builder finds its pairs. Here they are checked, named, cut and encoded: training frames into
-tiles, which a random crop decodes several times faster than a whole frame; test frames stay whole.
-Pixels are never changed: a tile equals its window of the frame bit for bit.
+A builder finds its pairs. Here they are named, cut and encoded: training frames into tiles, which
+a random crop decodes several times faster than a whole frame; test frames stay whole. Pixels are
+never changed: a tile equals its window of the frame bit for bit.
 """
 
-import contextlib
 import dataclasses
-import functools
 import hashlib
+import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
-from PIL import Image
-from tqdm import tqdm
 
-from data.photographs import SUFFIXES, Photograph
+from data import shards
+from data.pair import Pair
+from data.pair_check import check
+from data.photographs import Photograph
 from data.pipeline import crop_grid
 from data.records import encode_png
 
@@ -31,21 +31,8 @@ SMALLEST_TILE = 64
 # About 200 MB of PNG, which tfds holds in memory: 32 training frames of 1280×720.
 _PIXELS_PER_SHARD = 2**26
 _TAIL = 2**16
-# Counts up whenever the same files would give other records: older sets are made anew.
-_RECIPE = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """Two images of one size; all pairs of a `photograph` belong on one side of a split.
-
-    A file may be missing: then `check` says so, beside everything else that is wrong.
-    """
-
-    name: str
-    photograph: str
-    blurry: Path
-    sharp: Path
+# Counts up whenever the same files would give other records or shards: older sets are made anew.
+_RECIPE = 2
 
 
 @dataclasses.dataclass(eq=False)
@@ -57,7 +44,7 @@ class PairedConfig(tfds.core.BuilderConfig):
 
     @classmethod
     def for_pairs(
-        cls, prefix: str, pairs: Mapping[str, Sequence[Pair]], tile: int = TILE
+        cls, kind: str, pairs: Mapping[str, Sequence[Pair]], tile: int = TILE
     ) -> "PairedConfig":
         """Files count by name, length and ending, so that a large set need not be read through.
 
@@ -74,90 +61,97 @@ class PairedConfig(tfds.core.BuilderConfig):
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         counts = ", ".join(f"{len(group)} {part}" for part, group in pairs.items())
         return cls(
-            name=f"{prefix}_{digest[:12]}",
-            description=f"{prefix}: {counts} pairs, training tiles of {tile} px (0: whole frames)",
+            name=f"{kind}_{digest[:12]}",
+            description=f"{kind}: {counts} pairs, training tiles of {tile} px (0: whole frames)",
             pairs=pairs,
             tile=tile,
         )
 
 
-def features() -> tfds.features.FeaturesDict:
-    """Of a record; `name` is the pair's, followed by _top_left for a tile."""
-    return tfds.features.FeaturesDict(
-        {
-            "blurry": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-            "sharp": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-            "name": tfds.features.Text(),
-            "photograph": tfds.features.Text(),
-        }
-    )
+class PairedBuilder(shards.ShardBuilder, skip_registration=True):
+    """Training frames in tiles, test frames whole. A subclass's module says what the set is."""
 
+    HOMEPAGE: str | None = None
+    CITATION: str | None = None
+    LICENCE: str
 
-def match(blurry: Path, sharp: Path) -> list[tuple[str, Path, Path]]:
-    """(name below the folder, blurry file, sharp file) of every image in either folder, sorted."""
-    names = {
-        path.relative_to(folder).as_posix()
-        for folder in (blurry, sharp)
-        for path in folder.rglob("*")
-        # macOS leaves "._NAME.png" beside what it copies.
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    }
-    return [(name, blurry / name, sharp / name) for name in sorted(names)]
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=inspect.getmodule(type(self)).__doc__,
+            # `name` is the pair's, followed by _top_left for a tile.
+            features=tfds.features.FeaturesDict(
+                {
+                    "blurry": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                    "sharp": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                    "name": tfds.features.Text(),
+                    "photograph": tfds.features.Text(),
+                }
+            ),
+            supervised_keys=("blurry", "sharp"),
+            homepage=self.HOMEPAGE,
+            citation=self.CITATION,
+            license=self.LICENCE,
+            # split → size of the pairs → how many; for data/records.py.
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def plan(self) -> dict[str, list[list[Pair]]]:
+        plan = {}
+        for split, pairs in self.builder_config.pairs.items():
+            sizes = [Photograph(pair.name, pair.sharp).size() for pair in pairs]
+            self.info.metadata[split] = Counter(f"{width}×{height}" for height, width in sizes)
+            plan[split] = _group(pairs, sizes, self._tile(split))
+        return plan
+
+    def make(self, split: str, item: Pair) -> list[dict]:
+        blurry, sharp = (Photograph(item.name, path).read() for path in (item.blurry, item.sharp))
+        tile = self._tile(split)
+        tiles = corners(*sharp.shape[:2], tile)
+        if tiles is None:
+            return [_record(item, item.name, blurry, sharp)]
+        return [
+            _record(item, f"{item.name}_{top:04d}_{left:04d}", blurry[window], sharp[window])
+            for top, left in tiles
+            for window in [np.s_[top : top + tile, left : left + tile]]
+        ]
+
+    def _tile(self, split: str) -> int:
+        return self.builder_config.tile if split == "train" else 0
 
 
 def prepare(
-    builder: type[tfds.core.ShardBasedBuilder], directory: str | Path, config: PairedConfig
+    builder: type[PairedBuilder],
+    directory: str | Path,
+    kind: str,
+    pairs: Mapping[str, Sequence[Pair]],
+    tile: int = TILE,
 ) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
 
-    A set is written beside its place and moved there when complete, so an interrupted run leaves
-    nothing that could be taken for a set.
+    An interrupted run leaves nothing that could be taken for a set; repeated, it goes on.
+
+    Args:
+        builder: of the set.
+        directory: root of all sets.
+        kind: how the configuration's name begins.
+        pairs: split → its pairs.
+        tile: side of the training tiles, px; 0 keeps frames whole.
 
     Raises:
         ValueError: for bad pairs, see `check`, before anything is written.
     """
     made = builder(
-        data_dir=str(Path(directory).expanduser()), config=config, file_format="array_record"
+        data_dir=str(Path(directory).expanduser()),
+        config=PairedConfig.for_pairs(kind, pairs, tile),
+        file_format=shards.FORMAT,
     )
-    if not Path(made.data_dir).exists():
-        check([pair for group in config.pairs.values() for pair in group])
-        made.download_and_prepare()
-    return Path(made.data_dir)
-
-
-def check(pairs: Sequence[Pair]) -> None:
-    """Reads every file, so that all faults show at once and not one by one while the set is made.
-
-    Raises:
-        ValueError: naming every file that is missing, unreadable or not 8-bit RGB, and every pair
-            of unequal sizes.
-    """
-    progress = tqdm(total=len(pairs), desc="checking", unit="pair")
-    problems: dict[str, None] = {}
-    with progress, _workers() as pool:
-        for found in pool.map(_problems, pairs):
-            progress.update()
-            problems.update(dict.fromkeys(found))
-    if problems:
-        raise ValueError(
-            f"{len(problems)} problems with the pairs, mend or remove them:\n" + "\n".join(problems)
-        )
-
-
-def shards(
-    config: PairedConfig, description: str
-) -> dict[str, list[Callable[[], Iterator[tuple[str, dict]]]]]:
-    """What `_shard_iterators_per_split` returns: a split without pairs is left out."""
-    progress = tqdm(total=sum(map(len, config.pairs.values())), desc=description, unit="pair")
-    tiles = {part: config.tile if part == "train" else 0 for part in config.pairs}
-    return {
-        part: [
-            functools.partial(_make_shard, group, tiles[part], progress)
-            for group in _group(pairs, tiles[part])
-        ]
-        for part, pairs in config.pairs.items()
-        if pairs
-    }
+    checked = made.unfinished / "checked"
+    if not Path(made.data_dir).exists() and not checked.exists():
+        check(pairs)
+        checked.parent.mkdir(parents=True, exist_ok=True)
+        checked.touch()
+    return shards.build(made)
 
 
 def corners(height: int, width: int, tile: int) -> list[tuple[int, int]] | None:
@@ -180,80 +174,17 @@ def _mark(path: Path) -> list:
         return [length, hashlib.sha256(file.read()).hexdigest()]
 
 
-def _problems(pair: Pair) -> list[str]:
-    partners = ((pair.blurry, pair.sharp), (pair.sharp, pair.blurry))
-    if missing := [(path, other) for path, other in partners if not path.is_file()]:
-        return [f"{path}: missing, the partner of {other}" for path, other in missing]
-    if faults := [fault for path, _ in partners if (fault := _fault(path))]:
-        return faults
-    (height, width), sharp = (Photograph(pair.name, path).size() for path, _ in partners)
-    if (height, width) != sharp:
-        return [
-            f"{pair.blurry}: {height}×{width} px, but {pair.sharp}: {sharp[0]}×{sharp[1]} px: "
-            "pairs must have equal sizes"
-        ]
-    return []
-
-
-def _fault(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            # Pillow calls 16-bit colour RGB too and drops the lower byte; only the tiles tell.
-            deep = any(";16" in str(tile[3]) for tile in image.tile)
-            if image.mode != "RGB" or deep:
-                kind = "16 bits per channel" if deep else f"mode {image.mode}"
-                return f"{path}: {kind}, but 8-bit RGB is needed"
-            image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"{path}: {error}"
-    return None
-
-
-def _group(pairs: Iterable[Pair], tile: int) -> list[list[Pair]]:
+def _group(pairs: Sequence[Pair], sizes: Iterable[tuple[int, int]], tile: int) -> list[list[Pair]]:
     groups: list[list[Pair]] = []
     room = 0
-    for pair in pairs:
+    for pair, (height, width) in zip(pairs, sizes, strict=True):
         if room <= 0:
             groups.append([])
             room = _PIXELS_PER_SHARD
         groups[-1].append(pair)
-        height, width = Photograph(pair.name, pair.sharp).size()
         tiles = corners(height, width, tile)
         room -= height * width if tiles is None else len(tiles) * tile**2
     return groups
-
-
-def _make_shard(pairs: Sequence[Pair], tile: int, progress: tqdm) -> Iterator[tuple[str, dict]]:
-    with _workers() as pool:
-        for records in pool.map(functools.partial(_make, tile=tile), pairs):
-            progress.update()
-            for record in records:
-                yield record["name"], record
-
-
-@contextlib.contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    # Pairs in parallel, one thread each: OpenCV's own threads would only get in their way.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(threads)
-
-
-def _make(pair: Pair, tile: int) -> list[dict]:
-    blurry, sharp = (Photograph(pair.name, path).read() for path in (pair.blurry, pair.sharp))
-    tiles = corners(*sharp.shape[:2], tile)
-    if tiles is None:
-        return [_record(pair, pair.name, blurry, sharp)]
-    return [
-        _record(pair, f"{pair.name}_{top:04d}_{left:04d}", blurry[window], sharp[window])
-        for top, left in tiles
-        for window in [np.s_[top : top + tile, left : left + tile]]
-    ]
 
 
 def _record(

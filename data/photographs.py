@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from data.problems import listing
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 # Of a folder's photographs, the share that goes to the test split.
 TEST_SHARE = 0.2
@@ -159,7 +161,7 @@ def _check_readable(paths: Iterable[Path]) -> None:
             problems.append(f"{path}: {error}")
     if problems:
         raise ValueError(
-            f"{len(problems)} images cannot be read, mend or remove them:\n" + "\n".join(problems)
+            f"{len(problems)} images cannot be read, mend or remove them:\n{listing(problems)}"
         )
 
 

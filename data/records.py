@@ -1,12 +1,31 @@
-"""What every prepared set has in common: how its pictures are stored, how it is opened."""
+"""What every prepared set has in common: how pictures are stored, how it is found and opened."""
 
+import dataclasses
+import importlib
+from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
+
+_INFO = "dataset_info.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What a split holds: records, their bytes on disc, and what they were made from.
+
+    Attributes:
+        sizes: "WIDTH×HEIGHT" of the pairs in px → how many.
+    """
+
+    records: int
+    bytes: int
+    sizes: Counter[str]
 
 
 def encode_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
@@ -15,20 +34,79 @@ def encode_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
+def find_builder(name: str) -> ModuleType:
+    """The module data.NAME.NAME_dataset_builder.
+
+    Raises:
+        ValueError: naming those there are.
+    """
+    known = sorted(p.parent.name for p in Path(__file__).parent.glob("*/*_dataset_builder.py"))
+    if name not in known:
+        raise ValueError(f"there is no data set {name!r}: choose one of {', '.join(known)}")
+    return importlib.import_module(f"data.{name}.{name}_dataset_builder")
+
+
+def find_prepared(directory: str | Path, name: str, kind: str) -> Path:
+    """The finished set at `directory` or, where it is the only one of its kind, below it.
+
+    Args:
+        directory: a set, or the root that sets were prepared in.
+        name: of the builder.
+        kind: how the configuration's name begins, before its digest.
+
+    Raises:
+        ValueError: when there is none, or more than one.
+    """
+    root = Path(directory).expanduser().absolute()
+    if (root / _INFO).is_file():
+        found = [root]
+    else:
+        # tfds's folders: set/configuration/version.
+        found = sorted(file.parent for file in root.glob(f"{name}/*/[0-9]*/{_INFO}"))
+    fitting = [path for path in found if _is_of(path, name, kind)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise ValueError(
+            f"{directory} holds no prepared set {name} of kind {kind}: prepare it from its source"
+        )
+    raise ValueError(
+        f"{directory} holds {len(fitting)} sets {name} of kind {kind}, give the directory of one: "
+        + ", ".join(map(str, fitting))
+    )
+
+
+def _is_of(path: Path, name: str, kind: str) -> bool:
+    return path.parents[1].name == name and path.parent.name.rpartition("_")[0] == kind
+
+
+def describe(directory: str | Path) -> dict[str, Part]:
+    """split → what it holds, of a set whose builder notes the sizes (see data/paired.py)."""
+    info = _open(directory).info
+    return {
+        split: Part(found.num_examples, found.num_bytes, Counter(info.metadata[split]))
+        for split, found in info.splits.items()
+    }
+
+
 def open_split(directory: str | Path, split: Literal["train", "test"]):
     """Random access to the records of a prepared set: `len(source)`, `source[index]`.
 
     Raises:
         ValueError: when there is no set at `directory` or it lacks the split.
     """
-    try:
-        builder = tfds.builder_from_directory(Path(directory).expanduser())
-    except OSError as error:
-        raise ValueError(
-            f"{directory} holds no data set: give the path that prepare() returned"
-        ) from error
+    builder = _open(directory)
     if split not in builder.info.splits:
         raise ValueError(
             f"{directory} has no split {split!r}: choose one of {', '.join(builder.info.splits)}"
         )
     return builder.as_data_source(split)
+
+
+def _open(directory: str | Path) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder_from_directory(Path(directory).expanduser())
+    except OSError as error:
+        raise ValueError(
+            f"{directory} holds no data set: give the path that prepare() returned"
+        ) from error

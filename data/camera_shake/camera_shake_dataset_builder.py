@@ -13,19 +13,18 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
+from jaxtyping import UInt8
 
 from data import photographs as sources
+from data import shards
 from data.exposure import render
+from data.problems import listing
 from data.records import encode_png, open_split
 from data.shake import DOMAINS, Shake, draw_shake
 
@@ -133,11 +132,8 @@ class CameraShakeConfig(tfds.core.BuilderConfig):
         )
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(shards.ShardBuilder):
     """Splits train and test share no photograph; every record can be made anew from its seed."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    name = "camera_shake"
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -158,27 +154,52 @@ class Builder(tfds.core.ShardBasedBuilder):
             license="that of each photograph, see data/photographs.py",
         )
 
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
-        del dl_manager  # nothing is downloaded
+    def plan(self) -> dict[str, list[list[Pair]]]:
         settings, split = self.builder_config.settings, self.builder_config.split
         plans = {part: plan(getattr(split, part), part, settings) for part in ("train", "test")}
-        progress = tqdm(total=sum(map(len, plans.values())), desc="camera_shake", unit="pair")
         return {
             part: [
-                functools.partial(_make_shard, pairs[start:][:_PAIRS_PER_SHARD], settings, progress)
-                for start in range(0, len(pairs), _PAIRS_PER_SHARD)
+                pairs[start:][:_PAIRS_PER_SHARD] for start in range(0, len(pairs), _PAIRS_PER_SHARD)
             ]
             for part, pairs in plans.items()
         }
+
+    @functools.cached_property
+    def _read(self) -> Callable[[sources.Photograph], UInt8[np.ndarray, "h w 3"]]:
+        return functools.lru_cache(maxsize=8)(sources.Photograph.read)
+
+    def make(self, split: str, item: Pair) -> list[dict]:
+        settings = self.builder_config.settings
+        photo = self._read(item.photograph)
+        height, width = frame_size(*photo.shape[:2], settings.longest_side)
+        both = settings.domain == "both"
+        parameters = {
+            "height": height,
+            "width": width,
+            "domain": DOMAINS[item.index % 2] if both else settings.domain,
+            "strength": settings.strength,
+            "reach": _reach(*photo.shape[:2], settings.longest_side),
+        }
+        shake = draw_shake(item.seed, **parameters)
+        choice = np.random.default_rng(np.random.SeedSequence([item.seed, 2]))
+        layers = [item.others[choice.integers(len(item.others))] for _ in shake.layers]
+        blurry, sharp = render(photo, shake, [self._read(layer) for layer in layers])
+        return [
+            {
+                "blurry": encode_png(blurry),
+                "sharp": encode_png(sharp),
+                "name": item.name,
+                "photograph": item.photograph.name,
+                "seed": item.seed,
+                "parameters": json.dumps({"shake": parameters, "layers": [p.name for p in layers]}),
+            }
+        ]
 
 
 def prepare(directory: str | Path, photographs: str | Path | None = None, **settings) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
 
-    A set is written beside its place and moved there when complete, so an interrupted run leaves
-    nothing that could be taken for a set.
+    An interrupted run leaves nothing that could be taken for a set; repeated, it goes on.
 
     Args:
         directory: root of all sets; each set of settings gets its own place below.
@@ -191,10 +212,9 @@ def prepare(directory: str | Path, photographs: str | Path | None = None, **sett
     source = None if photographs is None else str(Path(photographs).expanduser())
     config = CameraShakeConfig.for_settings(Settings(photographs=source, **settings))
     builder = Builder(
-        data_dir=str(Path(directory).expanduser()), config=config, file_format="array_record"
+        data_dir=str(Path(directory).expanduser()), config=config, file_format=shards.FORMAT
     )
-    builder.download_and_prepare()
-    return Path(builder.data_dir)
+    return shards.build(builder)
 
 
 def rebuild_shake(record: Mapping) -> Shake:
@@ -248,48 +268,5 @@ def _check_sizes(split: sources.Split, longest_side: int) -> None:
         raise ValueError(
             f"{len(small)} photographs have no room for frames of up to {longest_side} px and "
             f"their motion: remove them, or lower longest_side (at least {least} px are needed on "
-            "both sides in any case):\n" + "\n".join(small)
+            f"both sides in any case):\n{listing(small)}"
         )
-
-
-def _make_shard(
-    pairs: Sequence[Pair], settings: Settings, progress: tqdm
-) -> Iterator[tuple[str, dict]]:
-    read = functools.lru_cache(maxsize=8)(sources.Photograph.read)
-    # Pairs in parallel, one thread each: OpenCV's own threads would only get in their way.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        records = pool.map(lambda pair: _make(pair, settings, read), pairs)
-        for pair, record in zip(pairs, records, strict=True):
-            progress.update()
-            yield pair.name, record
-    finally:
-        pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(threads)
-
-
-def _make(pair: Pair, settings: Settings, read: Callable) -> dict:
-    photo = read(pair.photograph)
-    height, width = frame_size(*photo.shape[:2], settings.longest_side)
-    both = settings.domain == "both"
-    parameters = {
-        "height": height,
-        "width": width,
-        "domain": DOMAINS[pair.index % 2] if both else settings.domain,
-        "strength": settings.strength,
-        "reach": _reach(*photo.shape[:2], settings.longest_side),
-    }
-    shake = draw_shake(pair.seed, **parameters)
-    choice = np.random.default_rng(np.random.SeedSequence([pair.seed, 2]))
-    layers = [pair.others[choice.integers(len(pair.others))] for _ in shake.layers]
-    blurry, sharp = render(photo, shake, [read(layer) for layer in layers])
-    return {
-        "blurry": encode_png(blurry),
-        "sharp": encode_png(sharp),
-        "name": pair.name,
-        "photograph": pair.photograph.name,
-        "seed": pair.seed,
-        "parameters": json.dumps({"shake": parameters, "layers": [p.name for p in layers]}),
-    }

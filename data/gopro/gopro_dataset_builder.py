@@ -15,26 +15,30 @@ Published figures are those of `blur`.
 Licence: CC BY 4.0.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
-import tensorflow_datasets as tfds
-
-from data import paired
-from data.paired import Pair
+from data import published
+from data.pair import Pair, match
 from data.records import open_split
 
 __all__ = ["Builder", "find", "open_split", "prepare"]
 
 BLURS = ("blur", "blur_gamma")
-PUBLISHED = {"train": 2103, "test": 1111}
-_SHOWN = 4
-_LAYOUTS = (
-    "{train,test}/GOPRxxxx_xx_xx/{blur,blur_gamma,sharp}/*.png or {train,test}/{input,target}/*.png"
-)
-_CITATION = """\
+
+
+class Builder(published.PublishedBuilder):
+    """No sequence is in both splits."""
+
+    PAIRS: ClassVar = {"train": 2103, "test": 1111}
+    LAYOUT = (
+        "{train,test}/GOPRxxxx_xx_xx/{blur,blur_gamma,sharp}/*.png or "
+        "{train,test}/{input,target}/*.png"
+    )
+    HOMEPAGE = "https://seungjunnah.github.io/Datasets/gopro"
+    LICENCE = "CC BY 4.0"
+    CITATION = """\
 @inproceedings{nah2017deep,
   title = {Deep Multi-Scale Convolutional Neural Network for Dynamic Scene Deblurring},
   author = {Nah, Seungjun and Kim, Tae Hyun and Lee, Kyoung Mu},
@@ -44,69 +48,39 @@ _CITATION = """\
 """
 
 
-class Builder(tfds.core.ShardBasedBuilder):
-    """Splits train and test are the published ones, which share no sequence."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    name = "gopro"
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=__doc__,
-            features=paired.features(),
-            supervised_keys=("blurry", "sharp"),
-            homepage="https://seungjunnah.github.io/Datasets/gopro",
-            citation=_CITATION,
-            license="CC BY 4.0",
-        )
-
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
-        del dl_manager  # nothing is downloaded
-        return paired.shards(self.builder_config, self.name)
-
-
 def prepare(
     directory: str | Path,
-    source: str | Path,
+    source: str | Path | None = None,
     *,
     blur: Literal["blur", "blur_gamma"] = "blur",
-    check_counts: bool = True,
+    accept_part: bool = False,
 ) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
 
     Args:
         directory: root of all sets; each gets its own place below.
-        source: folder of the unpacked download, with train/ and test/ inside.
+        source: folder of the unpacked download, with train/ and test/ inside. None: the set was
+            prepared before, at or below `directory`.
         blur: which of the original's blurry frames to take.
-        check_counts: whether anything but the published 2103 and 1111 pairs is refused.
+        accept_part: whether other numbers than the published 2103 and 1111 pairs will do.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is
             written.
     """
-    source = Path(source).expanduser()
-    pairs = find(source, blur)
-    if check_counts:
-        _check_counts(source, pairs)
-    elif not any(pairs.values()):
-        raise ValueError(f"{source} holds no pairs: expected {_LAYOUTS}")
-    return paired.prepare(Builder, directory, paired.PairedConfig.for_pairs(blur, pairs))
+    if blur not in BLURS:
+        raise ValueError(f"blur={blur!r} is unknown: choose one of {', '.join(BLURS)}")
+    search = functools.partial(find, blur=blur)
+    return published.prepare(Builder, directory, source, search, kind=blur, accept_part=accept_part)
 
 
 def find(source: Path, blur: str = "blur") -> dict[str, list[Pair]]:
     """The pairs of both splits, sorted by name, in whichever layout.
 
     Raises:
-        ValueError: when neither split is there, or the layout lacks this blur.
+        ValueError: when the layout lacks this blur.
     """
-    if blur not in BLURS:
-        raise ValueError(f"blur={blur!r} is unknown: choose one of {', '.join(BLURS)}")
-    if not any((source / part).is_dir() for part in PUBLISHED):
-        raise ValueError(f"{source} has neither train/ nor test/ inside: expected {_LAYOUTS}")
-    return {part: _find_split(source / part, blur) for part in PUBLISHED}
+    return {part: _find_split(source / part, blur) for part in Builder.PAIRS}
 
 
 def _find_split(folder: Path, blur: str) -> list[Pair]:
@@ -117,34 +91,9 @@ def _find_split(folder: Path, blur: str) -> list[Pair]:
                 f"{repacked} is of the re-pack, which was made from `blur`: for blur={blur!r} "
                 "download the original"
             )
-        return [_repacked(*files) for files in paired.match(repacked, folder / "target")]
+        return published.find_repacked(folder, lambda stem: stem.rpartition("-")[0] or stem)
     return [
         Pair(f"{sequence.name}-{PurePosixPath(name).stem}", sequence.name, blurry, sharp)
         for sequence in sorted(folder.glob("*/"))
-        for name, blurry, sharp in paired.match(sequence / blur, sequence / "sharp")
+        for name, blurry, sharp in match(sequence / blur, sequence / "sharp")
     ]
-
-
-def _repacked(name: str, blurry: Path, sharp: Path) -> Pair:
-    stem = PurePosixPath(name).stem
-    return Pair(stem, stem.rpartition("-")[0] or stem, blurry, sharp)
-
-
-def _check_counts(source: Path, pairs: Mapping[str, Sequence[Pair]]) -> None:
-    if {part: len(group) for part, group in pairs.items()} == PUBLISHED:
-        return
-    lines = [
-        f"{part}: found {len(group)} pairs, expected {PUBLISHED[part]}; {_where(source, group)}"
-        for part, group in pairs.items()
-    ]
-    raise ValueError(
-        f"{source} is not the complete GoPro set, unpack or download it again, or accept a part "
-        "with check_counts=False:\n" + "\n".join(lines)
-    )
-
-
-def _where(source: Path, pairs: Sequence[Pair]) -> str:
-    counts = Counter(pair.blurry.parent.relative_to(source).as_posix() for pair in pairs)
-    shown = [f"{folder} ({count})" for folder, count in sorted(counts.items())[:_SHOWN]]
-    more = [f"and {len(counts) - _SHOWN} more"] if len(counts) > _SHOWN else []
-    return f"{len(counts)} folders" + (": " if shown else "") + ", ".join(shown + more)

@@ -1,7 +1,8 @@
 """Blurry/sharp pairs of your own: two folders of equal file names, or a table.
 
-    directory = prepare("~/datasets", blurry="~/mine/blurry", sharp="~/mine/sharp")
-    directory = prepare("~/datasets", table="~/mine/pairs.csv")
+    directory = prepare("~/datasets", "~/mine")  # holds blurry/ and sharp/
+    directory = prepare("~/datasets", blurry="~/mine/blurry", sharp="~/elsewhere/sharp")
+    directory = prepare("~/datasets", "~/mine/pairs.csv")
     train = open_split(directory, "train")
 
 The table is a CSV file with the columns blurry and sharp, relative to its own folder, and perhaps
@@ -13,58 +14,43 @@ Licence: that of the images.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-import tensorflow_datasets as tfds
-
 from data import paired
-from data.paired import Pair
+from data.pair import Pair, match
 from data.photographs import TEST_SHARE, unit_hash
-from data.records import open_split
+from data.problems import listing
+from data.records import find_prepared, open_split
 
 __all__ = ["Builder", "from_folders", "from_table", "open_split", "prepare"]
 
 SPLITS = ("train", "test")
 
 
-class Builder(tfds.core.ShardBasedBuilder):
-    """Training frames in tiles, test frames whole."""
+class Builder(paired.PairedBuilder):
+    """No scene is in both splits."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    name = "pairs"
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=__doc__,
-            features=paired.features(),
-            supervised_keys=("blurry", "sharp"),
-            license="that of the images",
-        )
-
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
-        del dl_manager  # nothing is downloaded
-        return paired.shards(self.builder_config, self.name)
+    LICENCE = "that of the images"
 
 
 def prepare(
     directory: str | Path,
+    source: str | Path | None = None,
     *,
     blurry: str | Path | None = None,
     sharp: str | Path | None = None,
-    table: str | Path | None = None,
     tile: int = paired.TILE,
 ) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
 
     Args:
         directory: root of all sets; each gets its own place below.
-        blurry: folder of the blurry images; `sharp` then holds files of the same names.
+        source: folder that holds the folders blurry/ and sharp/, or a CSV file. Without it and the
+            next two, the set was prepared before, at or below `directory`.
+        blurry: instead of a source, folder of the blurry images; `sharp` then holds files of the
+            same names.
         sharp: folder of the sharp images.
-        table: CSV file instead of the two folders.
         tile: side of the training tiles, px, one every half side. Smaller images stay whole; 0
             keeps all of them whole.
 
@@ -72,17 +58,25 @@ def prepare(
         ValueError: for an unusable table or bad pairs (all are listed), before anything is
             written.
     """
-    folders = [Path(folder).expanduser() for folder in (blurry, sharp) if folder is not None]
-    if table is not None and not folders:
-        pairs = from_table(Path(table).expanduser())
-    elif table is None and len(folders) == 2:
-        pairs = from_folders(*folders)
-    else:
-        raise ValueError(
-            f"blurry={blurry}, sharp={sharp}, table={table}: give both folders or a table"
-        )
-    prefix = f"tile{tile}" if tile else "whole"
-    return paired.prepare(Builder, directory, paired.PairedConfig.for_pairs(prefix, pairs, tile))
+    kind = f"tile{tile}" if tile else "whole"
+    if source is None and blurry is None and sharp is None:
+        return find_prepared(directory, Builder.name, kind)
+    return paired.prepare(Builder, directory, kind, _find(source, blurry, sharp), tile)
+
+
+def _find(
+    source: str | Path | None, blurry: str | Path | None, sharp: str | Path | None
+) -> dict[str, list[Pair]]:
+    if source is not None and blurry is None and sharp is None:
+        source = Path(source).expanduser()
+        if source.suffix.lower() == ".csv":
+            return from_table(source)
+        return from_folders(source / "blurry", source / "sharp")
+    if source is None and blurry is not None and sharp is not None:
+        return from_folders(Path(blurry).expanduser(), Path(sharp).expanduser())
+    raise ValueError(
+        f"source={source}, blurry={blurry}, sharp={sharp}: give either a source or both folders"
+    )
 
 
 def from_folders(blurry: Path, sharp: Path) -> dict[str, list[Pair]]:
@@ -98,7 +92,7 @@ def from_folders(blurry: Path, sharp: Path) -> dict[str, list[Pair]]:
         raise ValueError(f"{blurry} cannot hold the blurry and the sharp images of equal names")
     return _split(
         f"{blurry} and {sharp}",
-        [Pair(name, _scene(name), *files) for name, *files in paired.match(blurry, sharp)],
+        [Pair(_plain(name), _scene(name), *files) for name, *files in match(blurry, sharp)],
     )
 
 
@@ -142,7 +136,13 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
 
 
 def _pair(folder: Path, row: Mapping[str, str]) -> Pair:
-    return Pair(row["blurry"], row["sharp"], folder / row["blurry"], folder / row["sharp"])
+    blurry, sharp = row["blurry"], row["sharp"]
+    return Pair(_plain(blurry), sharp, folder / blurry, folder / sharp)
+
+
+def _plain(name: str) -> str:
+    # Results are written to files of this name.
+    return name.strip("./").replace("/", "-")
 
 
 def _check_rows(table: Path, rows: Sequence[tuple[int, Mapping[str, str]]]) -> None:
@@ -156,7 +156,7 @@ def _check_rows(table: Path, rows: Sequence[tuple[int, Mapping[str, str]]]) -> N
         if row.get("split", "train") not in SPLITS:
             problems.append(f"{table}:{line}: split {row['split']!r} is not train or test")
     if problems:
-        raise ValueError(f"{len(problems)} problems with the rows:\n" + "\n".join(problems))
+        raise ValueError(f"{len(problems)} problems with the rows:\n{listing(problems)}")
 
 
 def _scene(name: str) -> str:

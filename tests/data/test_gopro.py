@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from data.gopro.gopro_dataset_builder import find, open_split, prepare
-from data.paired import Pair
+from data.pair import Pair
 
 FRAMES = {
     "train": ["GOPR0372_07_00/000047", "GOPR0372_07_00/000048", "GOPR0374_11_01/000150"],
@@ -59,7 +59,7 @@ def repacked(frames, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(original, tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("prepared"), original, check_counts=False)
+    return prepare(tmp_path_factory.mktemp("prepared"), original, accept_part=True)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_test_frames_stay_whole(prepared, frames):
 
 
 def test_both_layouts_give_the_same_records(prepared, repacked, tmp_path):
-    other = prepare(tmp_path, repacked, check_counts=False)
+    other = prepare(tmp_path, repacked, accept_part=True)
     for part in ("train", "test"):
         for one, two in zip(open_split(prepared, part), open_split(other, part), strict=True):
             assert one.keys() == two.keys()
@@ -102,22 +102,22 @@ def test_both_layouts_give_the_same_records(prepared, repacked, tmp_path):
 
 
 def test_blur_gamma(original, frames, tmp_path):
-    directory = prepare(tmp_path, original, blur="blur_gamma", check_counts=False)
+    directory = prepare(tmp_path, original, blur="blur_gamma", accept_part=True)
     assert directory.parent.name.startswith("blur_gamma_")
     for name, record in records(directory, "test").items():
         np.testing.assert_array_equal(record["blurry"], frames["test", name, "blur_gamma"])
         np.testing.assert_array_equal(record["sharp"], frames["test", name, "sharp"])
 
 
-def test_unknown_blurs_are_refused(original, repacked):
+def test_unknown_blurs_are_refused(original, repacked, tmp_path):
     with pytest.raises(ValueError, match=r"train/input is of the re-pack(.|\n)*blur='blur_gamma'"):
         find(repacked, "blur_gamma")
     with pytest.raises(ValueError, match="'sharp' is unknown: choose one of blur, blur_gamma"):
-        find(original, "sharp")
+        prepare(tmp_path, original, blur="sharp")
 
 
 def test_an_incomplete_set_is_refused(original, repacked, tmp_path):
-    with pytest.raises(ValueError, match="check_counts=False") as error:
+    with pytest.raises(ValueError, match="--accept-part") as error:
         prepare(tmp_path / "new", original)
     assert str(error.value).splitlines()[1:] == [
         "train: found 3 pairs, expected 2103; 2 folders: "
@@ -135,9 +135,9 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
         part: [Pair(f"{i}", "scene", tmp_path / f"b{i}", tmp_path / f"s{i}") for i in range(count)]
         for part, count in (("train", 2103), ("test", 1111))
     }
-    monkeypatch.setattr("data.gopro.gopro_dataset_builder.find", lambda *_: pairs)
-    monkeypatch.setattr("data.paired.prepare", lambda _, directory, config: config)
-    assert prepare(tmp_path, tmp_path).pairs == pairs
+    monkeypatch.setattr("data.gopro.gopro_dataset_builder.find", lambda *_, blur: pairs)
+    monkeypatch.setattr("data.paired.prepare", lambda builder, directory, kind, pairs: pairs)
+    assert prepare(tmp_path, tmp_path) == pairs
     pairs["test"].append(pairs["train"][0])
     with pytest.raises(ValueError, match="test: found 1112 pairs, expected 1111"):
         prepare(tmp_path, tmp_path)
@@ -145,20 +145,38 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
 
 def test_a_part_of_the_set(mendable, tmp_path):
     shutil.rmtree(mendable / "train")
-    directory = prepare(tmp_path, mendable, check_counts=False)
+    directory = prepare(tmp_path, mendable, accept_part=True)
     assert len(open_split(directory, "test")) == 2
     with pytest.raises(ValueError, match="no split 'train'"):
         open_split(directory, "train")
 
 
 def test_folders_without_the_set_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"has neither train/ nor test/ inside: expected \{train"):
-        prepare(tmp_path / "new", tmp_path)
+    with pytest.raises(ValueError, match=rf"{tmp_path}/none is not a folder: expected \{{train"):
+        prepare(tmp_path / "new", tmp_path / "none")
     (tmp_path / "train").mkdir()
-    with pytest.raises(ValueError, match=f"{tmp_path} holds no pairs: expected"):
-        prepare(tmp_path / "new", tmp_path, check_counts=False)
-    with pytest.raises(ValueError, match="train: found 0 pairs, expected 2103; 0 folders"):
-        prepare(tmp_path / "new", tmp_path)
+    for accept_part in (False, True):
+        with pytest.raises(ValueError, match=f"{tmp_path} holds no pairs: expected"):
+            prepare(tmp_path / "new", tmp_path, accept_part=accept_part)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_prepared_set_needs_no_source(prepared, original, tmp_path):
+    root = prepared.parents[2]
+    assert prepare(root) == prepare(prepared) == prepared
+    with pytest.raises(ValueError, match="holds no prepared set gopro of kind blur_gamma"):
+        prepare(root, blur="blur_gamma")
+    with pytest.raises(ValueError, match=f"{tmp_path} holds no prepared set gopro of kind blur:"):
+        prepare(tmp_path)
+
+
+def test_of_two_prepared_sets_one_must_be_named(mendable, tmp_path):
+    for part in ("train", "test"):
+        moved = (mendable / part).rename(tmp_path / part)
+        prepare(tmp_path, mendable, accept_part=True)
+        moved.rename(mendable / part)
+    with pytest.raises(ValueError, match="holds 2 sets gopro of kind blur, give the directory"):
+        prepare(tmp_path)
 
 
 def test_all_bad_pairs_are_named_at_once(mendable, tmp_path):
@@ -172,7 +190,7 @@ def test_all_bad_pairs_are_named_at_once(mendable, tmp_path):
     deep = mendable / "test" / "GOPR0410_11_00" / "blur" / "000133.png"
     cv2.imwrite(str(deep), frame(9).astype(np.uint16) * 257)
     with pytest.raises(ValueError, match="5 problems with the pairs, mend or remove them") as error:
-        prepare(tmp_path / "new", mendable, check_counts=False)
+        prepare(tmp_path / "new", mendable, accept_part=True)
     found = [line.removeprefix(f"{mendable}/") for line in str(error.value).splitlines()[1:]]
     assert found[0].startswith("train/GOPR0372_07_00/sharp/000047.png: missing, the partner of")
     assert found[1].startswith("train/GOPR0372_07_00/blur/000048.png: 520×598 px, but")
@@ -187,16 +205,16 @@ def test_all_bad_pairs_are_named_at_once(mendable, tmp_path):
 
 def test_a_finished_set_is_reused_until_a_file_changes(mendable, tmp_path):
     shutil.rmtree(mendable / "train" / "GOPR0374_11_01")
-    first = prepare(tmp_path, mendable, check_counts=False)
+    first = prepare(tmp_path, mendable, accept_part=True)
     stamp = (first / "dataset_info.json").stat().st_mtime_ns
     moved = mendable.rename(tmp_path / "moved")
-    assert prepare(tmp_path, moved, check_counts=False) == first
+    assert prepare(tmp_path, moved, accept_part=True) == first
     assert (first / "dataset_info.json").stat().st_mtime_ns == stamp
     path = moved / "train" / "GOPR0372_07_00" / "blur" / "000047.png"
     image = np.array(Image.open(path))
     image[0, 0, 0] ^= 1
     save(path, image)
-    second = prepare(tmp_path, moved, check_counts=False)
+    second = prepare(tmp_path, moved, accept_part=True)
     assert second != first
     np.testing.assert_array_equal(open_split(second, "train")[0]["blurry"], image[:512, :512])
 
@@ -210,6 +228,6 @@ def test_an_interrupted_set_is_not_taken_for_a_finished_one(mendable, tmp_path, 
 
         patch.setattr("data.paired.encode_png", fail)
         with pytest.raises(KeyboardInterrupt):
-            prepare(tmp_path, mendable, check_counts=False)
+            prepare(tmp_path, mendable, accept_part=True)
     assert not list(tmp_path.rglob("dataset_info.json"))
-    assert len(open_split(prepare(tmp_path, mendable, check_counts=False), "train")) == 4
+    assert len(open_split(prepare(tmp_path, mendable, accept_part=True), "train")) == 4

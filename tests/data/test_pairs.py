@@ -1,28 +1,18 @@
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from data import paired
 from data.pairs.pairs_dataset_builder import from_folders, from_table, open_split, prepare
-
-
-def image(seed, height=96, width=120):
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+from tests.data.miniatures import picture, save
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Eight pairs in `blurry` and `sharp`; image i has seeds i and 100 + i."""
     for index in range(8):
-        save(tmp_path / "blurry" / f"{index}.png", image(index))
-        save(tmp_path / "sharp" / f"{index}.png", image(100 + index))
+        save(tmp_path / "blurry" / f"{index}.png", picture(index))
+        save(tmp_path / "sharp" / f"{index}.png", picture(100 + index))
     return {"blurry": tmp_path / "blurry", "sharp": tmp_path / "sharp"}
 
 
@@ -48,21 +38,21 @@ def test_folders_with_tiles(folders, tmp_path):
     assert split["train"]
     assert split["test"]
     tiles = {record["name"].decode(): record for record in open_split(directory, "train")}
-    # By hand, for 96×120 px: a tile every 32 px, the last flush with the border.
-    corners = [(top, left) for top in (0, 32) for left in (0, 32, 56)]
+    # By hand, for 96×112 px: a tile every 32 px, the last flush with the border.
+    corners = [(top, left) for top in (0, 32) for left in (0, 32, 48)]
     assert len(tiles) == len(corners) * len(split["train"])
     for pair in split["train"]:
         seed = int(pair.name.removesuffix(".png"))
         for top, left in corners:
             tile = tiles[f"{pair.name}_{top:04d}_{left:04d}"]
             window = np.s_[top : top + 64, left : left + 64]
-            np.testing.assert_array_equal(tile["blurry"], image(seed)[window])
-            np.testing.assert_array_equal(tile["sharp"], image(100 + seed)[window])
+            np.testing.assert_array_equal(tile["blurry"], picture(seed)[window])
+            np.testing.assert_array_equal(tile["sharp"], picture(100 + seed)[window])
             assert tile["photograph"].decode() == pair.name
     whole = {record["name"].decode(): record for record in open_split(directory, "test")}
     assert whole.keys() == {pair.name for pair in split["test"]}
     for name, record in whole.items():
-        np.testing.assert_array_equal(record["blurry"], image(int(name.removesuffix(".png"))))
+        np.testing.assert_array_equal(record["blurry"], picture(int(name.removesuffix(".png"))))
 
 
 def test_small_images_and_tile_0_stay_whole(folders, tmp_path):
@@ -70,7 +60,7 @@ def test_small_images_and_tile_0_stay_whole(folders, tmp_path):
         directory = prepare(tmp_path, **folders, tile=tile)
         records = open_split(directory, "train")
         assert len(records) == len(from_folders(**folders)["train"])
-        assert all(record["sharp"].shape == (96, 120, 3) for record in records)
+        assert all(record["sharp"].shape == (96, 112, 3) for record in records)
     # One side is too short for a tile.
     assert paired.corners(400, 2000, 512) is None
     assert paired.corners(512, 512, 512) == [(0, 0)]
@@ -84,7 +74,7 @@ def test_the_split_is_by_hash_and_never_empty(folders):
     assert not split["train"] & split["test"]
     # A further pair moves none of the others.
     for key, folder in folders.items():
-        save(folder / "further.png", image(len(key)))
+        save(folder / "further.png", picture(len(key)))
     more = names(from_folders(**folders))
     assert split["test"] <= more["test"]
     assert split["train"] <= more["train"]
@@ -99,8 +89,12 @@ def test_a_subfolder_is_one_scene(tmp_path):
     for scene in range(6):
         for index in range(3):
             for kind in ("blurry", "sharp"):
-                save(tmp_path / kind / f"scene{scene}" / f"{index}.png", image(index))
+                save(tmp_path / kind / f"scene{scene}" / f"{index}.png", picture(index))
     split = from_folders(tmp_path / "blurry", tmp_path / "sharp")
+    # Results are written to files of these names.
+    assert {name for part in names(split).values() for name in part} == {
+        f"scene{scene}-{index}.png" for scene in range(6) for index in range(3)
+    }
     scenes = {part: {pair.photograph for pair in pairs} for part, pairs in split.items()}
     assert not scenes["train"] & scenes["test"]
     assert scenes["train"] | scenes["test"] == {f"scene{scene}" for scene in range(6)}
@@ -113,15 +107,15 @@ def test_tables(table, tmp_path):
           for index in range(8)),
     )  # fmt: skip
     split = names(from_table(path))
-    assert split["test"] == {f"blurry/{index}.png" for index in (1, 3, 5, 7)}
-    directory = prepare(tmp_path / "new", table=path)
+    assert split["test"] == {f"blurry-{index}.png" for index in (1, 3, 5, 7)}
+    directory = prepare(tmp_path / "new", path)
     for part, offset in (("train", 0), ("test", 1)):
         records = open_split(directory, part)
         assert len(records) == 4
         for index, record in enumerate(records):
             seed = 2 * index + offset
-            np.testing.assert_array_equal(record["blurry"], image(seed))
-            np.testing.assert_array_equal(record["sharp"], image(100 + 7 - seed))
+            np.testing.assert_array_equal(record["blurry"], picture(seed))
+            np.testing.assert_array_equal(record["sharp"], picture(100 + 7 - seed))
 
 
 def test_a_table_without_splits_keeps_a_sharp_file_on_one_side(table):
@@ -136,13 +130,13 @@ def test_a_table_without_splits_keeps_a_sharp_file_on_one_side(table):
 def test_jpegs_are_turned_upright(tmp_path):
     for kind in ("blurry", "sharp"):
         for name in "ab":
-            picture = Image.fromarray(image(1))
-            exif = picture.getexif()
+            photo = Image.fromarray(picture(1))
+            exif = photo.getexif()
             exif[0x0112] = 6  # the camera was held upright
             (tmp_path / kind).mkdir(exist_ok=True)
-            picture.save(tmp_path / kind / f"{name}.jpg", exif=exif)
+            photo.save(tmp_path / kind / f"{name}.jpg", exif=exif)
     directory = prepare(tmp_path, blurry=tmp_path / "blurry", sharp=tmp_path / "sharp")
-    assert open_split(directory, "test")[0]["sharp"].shape == (120, 96, 3)
+    assert open_split(directory, "test")[0]["sharp"].shape == (112, 96, 3)
 
 
 def test_a_finished_set_is_reused_and_other_settings_make_another(folders, tmp_path):
@@ -156,7 +150,7 @@ def test_a_finished_set_is_reused_and_other_settings_make_another(folders, tmp_p
 
 
 def test_large_sets_take_several_shards(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(paired, "_PIXELS_PER_SHARD", 2 * 96 * 120)
+    monkeypatch.setattr(paired, "_PIXELS_PER_SHARD", 2 * 96 * 112)
     directory = prepare(tmp_path, **folders, tile=0)
     count = len(from_folders(**folders)["train"])
     assert len(list(directory.glob("pairs-train.array_record*"))) == -(-count // 2)
@@ -167,15 +161,15 @@ def test_large_sets_take_several_shards(folders, tmp_path, monkeypatch):
 def test_bad_pairs_are_named(folders, tmp_path):
     (folders["blurry"] / "0.png").unlink()
     (folders["sharp"] / "1.png").write_text("no image")
-    save(folders["sharp"] / "2.png", image(2, 96, 121))
-    save(folders["blurry"] / "3.png", np.dstack([image(3), image(3)[..., 0]]))
+    save(folders["sharp"] / "2.png", picture(2, 96, 113))
+    save(folders["blurry"] / "3.png", np.dstack([picture(3), picture(3)[..., 0]]))
     with pytest.raises(ValueError, match="4 problems with the pairs") as error:
         prepare(tmp_path / "new", **folders)
     message = str(error.value)
     assert f"{folders['blurry']}/0.png: missing, the partner of {folders['sharp']}/0.png" in message
     assert f"{folders['sharp']}/1.png: " in message
     assert (
-        f"{folders['blurry']}/2.png: 96×120 px, but {folders['sharp']}/2.png: 96×121 px" in message
+        f"{folders['blurry']}/2.png: 96×112 px, but {folders['sharp']}/2.png: 96×113 px" in message
     )
     assert f"{folders['blurry']}/3.png: mode RGBA, but 8-bit RGB is needed" in message
     assert not (tmp_path / "new").exists()
@@ -200,14 +194,14 @@ def test_bad_rows_are_named(table, tmp_path):
     ]
     path = table("blurry,sharp", "blurry/0.png,sharp/0.png", "blurry/1.png,sharp/none.png")
     with pytest.raises(ValueError, match=r"sharp/none.png: missing, the partner of .*blurry/1.png"):
-        prepare(tmp_path / "new", table=path)
+        prepare(tmp_path / "new", path)
 
 
 def test_unusable_sources_are_refused(folders, table, tmp_path):
-    with pytest.raises(ValueError, match="give both folders or a table"):
+    with pytest.raises(ValueError, match="give either a source or both folders"):
         prepare(tmp_path, blurry=folders["blurry"])
-    with pytest.raises(ValueError, match="give both folders or a table"):
-        prepare(tmp_path, **folders, table=table("blurry,sharp"))
+    with pytest.raises(ValueError, match="give either a source or both folders"):
+        prepare(tmp_path, table("blurry,sharp"), **folders)
     with pytest.raises(ValueError, match="tile=32: give at least 64 px, or 0"):
         prepare(tmp_path, **folders, tile=32)
     with pytest.raises(ValueError, match="missing is not a folder"):

@@ -1,0 +1,19 @@
+"""Stage 2 on RealBlur-R: MSDI-Net, version 2, with the representation of configs/gopro_reblur.py.
+
+    python -m msdi_jax prepare realblur_r --from RealBlur
+    python launch.py --config configs/realblur_r_deblur.py --workdir runs/realblur_r_deblur
+
+Hardware: as configs/gopro_deblur.py. Hours: not measured.
+Expected: the paper's table of real blur, as carried in `msdi_jax.published_rows`, has RealBlur-J
+only; there is no published figure of MSDI-Net to compare with.
+"""
+
+import ml_collections
+
+from configs import gopro_deblur, realblur_j_deblur
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = gopro_deblur.get_config()
+    config.dataset = realblur_j_deblur.dataset("realblur_r")
+    return config

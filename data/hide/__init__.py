@@ -1,0 +1,1 @@
+"""The HIDE pairs, as a tfds data set."""

@@ -1,0 +1,11 @@
+"""All faults of a source in one message, so that they can be mended in one go."""
+
+from collections.abc import Sequence
+
+_SHOWN = 20
+
+
+def listing(problems: Sequence[str]) -> str:
+    """One per line; of a long list its beginning, and how many more there are."""
+    more = len(problems) - _SHOWN
+    return "\n".join([*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])

@@ -1,0 +1,1 @@
+"""The RealBlur-J pairs, as a tfds data set."""

@@ -1,0 +1,1 @@
+"""The RealBlur-R pairs, as a tfds data set."""

@@ -1,0 +1,48 @@
+import pytest
+import tensorflow_datasets as tfds
+
+from data.records import describe, find_builder
+from tests.data import miniatures
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "licence", "page"),
+    [
+        ("gopro", miniatures.gopro, "CC BY 4.0", "seungjunnah.github.io"),
+        ("realblur_j", miniatures.realblur, "CC BY 4.0", "cg.postech.ac.kr"),
+        ("hide", miniatures.hide, "none stated", "github.com/joanshen0508"),
+    ],
+)
+def test_published_sets_name_their_source_and_licence(name, make, licence, page, tmp_path):
+    make(tmp_path / "source", height=64, width=80)
+    directory = find_builder(name).prepare(tmp_path, tmp_path / "source", accept_part=True)
+    info = tfds.builder_from_directory(directory).info
+    assert info.redistribution_info.license == licence
+    assert page in info.homepage
+    assert info.citation.startswith("@inproceedings{")
+    assert "Licence: " in info.description
+
+
+def test_what_a_set_holds(tmp_path):
+    source = miniatures.pairs(tmp_path / "source")
+    picture = miniatures.picture(7, 160, 96)
+    for kind in ("blurry", "sharp"):
+        miniatures.save(source / kind / "7.png", picture)
+    builder = find_builder("pairs")
+    directory = builder.prepare(tmp_path, source, tile=96)
+    parts = describe(directory)
+    sizes = [(part, size) for part, found in parts.items() for size in found.sizes.elements()]
+    assert sorted(size for _, size in sizes) == [*["112×96"] * 5, "96×160"]
+    # By hand: tiles every 48 px, the last flush with the border; test frames whole.
+    tiles = {("train", "112×96"): 2, ("train", "96×160"): 3}
+    for part, found in parts.items():
+        assert found.records == sum(tiles.get(key, 1) for key in sizes if key[0] == part)
+        assert found.records == len(builder.open_split(directory, part))
+        files = directory.glob(f"pairs-{part}.array_record*")
+        assert found.bytes == sum(file.stat().st_size for file in files)
+
+
+def test_unknown_sets_are_refused():
+    known = "camera_shake, gopro, hide, pairs, realblur_j, realblur_r"
+    with pytest.raises(ValueError, match=f"no data set 'gopr': choose one of {known}"):
+        find_builder("gopr")
