@@ -103,6 +103,7 @@ def _stage(**fields) -> ml_collections.ConfigDict:
             "skip_nonfinite": 0,
             "adam_b1": 0.9,
             "adam_b2": 0.99,
+            "adam_eps": 1e-8,
             "log_every": 100,
             "held_out_every": 5000,
             "held_out_images": 16,

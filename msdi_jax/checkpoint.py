@@ -158,14 +158,17 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or repr(error)).splitlines()[0][:200]
 
 
-def save_arrays(path: Path, arrays: Arrays) -> None:
-    """Writes host arrays; of several processes only one may call this."""
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(),
-        active_processes={jax.process_index()},
-        barrier_sync_key_prefix=path.name,
+def _alone(path: Path) -> ocp.options.MultiprocessingOptions:
+    """Of several processes this one reads or writes, and waits for no other."""
+    process = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=path.name
     )
-    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Writes host arrays."""
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone(path)) as checkpointer:
         checkpointer.save(path.absolute(), arrays)
 
 
@@ -179,7 +182,9 @@ def load_arrays(path: Path, like: Any) -> Arrays:
         ValueError: when the arrays there have other names or shapes.
     """
     expected, found = traverse_util.flatten_dict(like), {}
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    alone = _alone(path)
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
         metadata = checkpointer.metadata(path.absolute()).item_metadata
         if metadata is None:
             raise ValueError("there are none, or they are damaged")

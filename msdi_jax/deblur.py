@@ -28,7 +28,13 @@ FROZEN = nnx.PathContains("degradation")
 
 
 def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
-    return MSDINet(config.width, version=config.version, hidden=config.hidden or None, rngs=rngs)
+    return MSDINet(
+        config.width,
+        version=config.version,
+        hidden=config.hidden or None,
+        remat=config.remat,
+        rngs=rngs,
+    )
 
 
 class DeblurStage:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from msdi_jax.degradation import Degradation, DegradationEstimator
 from msdi_jax.layers import Conv
 from msdi_jax.modulation import SpatiallyAdaptiveModulation
-from msdi_jax.unet import DEPTH, Block, UNet, check_size
+from msdi_jax.unet import DEPTH, Block, UNet, check_size, recomputed
 
 
 class Deblurred(NamedTuple):
@@ -44,19 +44,28 @@ class MSDINet(nnx.Module):
         width: channels of the finest level; published: 64.
         version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
         hidden: context channels of the modulation; published: 2 · width.
+        remat: in training, blocks of so many of the finest levels are computed again instead of
+            kept for the backward pass.
     """
 
     def __init__(
-        self, width: int = 64, *, version: int = 2, hidden: int | None = None, rngs: nnx.Rngs
+        self,
+        width: int = 64,
+        *,
+        version: int = 2,
+        hidden: int | None = None,
+        remat: int = 0,
+        rngs: nnx.Rngs,
     ):
         def block(level: int) -> Block:
             channels = width * 2**level
             return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
 
         levels = range(DEPTH - 1)
+        self.remat = remat
         self.degradation = DegradationEstimator(width, version=version, rngs=rngs)
         self.stem_1 = Conv(3, width, 3, rngs=rngs)
-        self.unet_1 = UNet(width, pointwise=True, rngs=rngs)
+        self.unet_1 = UNet(width, pointwise=True, remat=remat, rngs=rngs)
         self.before = nnx.List(block(i) for i in levels)
         self.modulation = nnx.List(
             SpatiallyAdaptiveModulation(width * 2**i, hidden or 2 * width, rngs=rngs)
@@ -66,7 +75,7 @@ class MSDINet(nnx.Module):
         self.attention = SupervisedAttention(width, rngs=rngs)
         self.stem_2 = Conv(3, width, 3, rngs=rngs)
         self.merge = Conv(2 * width, width, 1, rngs=rngs)
-        self.unet_2 = UNet(width, pointwise=True, fuse=True, rngs=rngs)
+        self.unet_2 = UNet(width, pointwise=True, fuse=True, remat=remat, rngs=rngs)
         self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in levels)
         self.last = Conv(width, 3, 3, rngs=rngs)
 
@@ -89,10 +98,12 @@ class MSDINet(nnx.Module):
         return Deblurred(self.last(decoded[0]) + image, intermediate)
 
     def _inject(self, level: int, x: Array, degradation_map: Array) -> Array:
-        x = self.modulation[level](self.before[level](x), degradation_map)
-        return self.after[level](x)
+        before, after = (
+            recomputed(blocks[level], level < self.remat) for blocks in (self.before, self.after)
+        )
+        return after(self.modulation[level](before(x), degradation_map))
 
     def _cross(self, level: int, x: Array) -> Array:
         for block in self.skip[level]:
-            x = block(x)
+            x = recomputed(block, level < self.remat)(x)
         return x

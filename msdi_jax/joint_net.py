@@ -21,9 +21,17 @@ class Joint(NamedTuple):
 class Generator(nnx.Module):
     """A U-Net whose skips a degradation pyramid modulates; predicts a residual."""
 
-    def __init__(self, width: int, *, hidden: int | None = None, groups: int = 1, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        width: int,
+        *,
+        hidden: int | None = None,
+        groups: int = 1,
+        remat: int = 0,
+        rngs: nnx.Rngs,
+    ):
         self.stem = Conv(3, width, 3, rngs=rngs)
-        self.unet = UNet(width, pointwise=False, rngs=rngs)
+        self.unet = UNet(width, pointwise=False, remat=remat, rngs=rngs)
         self.modulation = nnx.List(
             NormalisedModulation(width * 2**i, hidden or 2 * width, groups=groups, rngs=rngs)
             for i in range(DEPTH - 1)
@@ -45,6 +53,7 @@ class ReblurDeblurNet(nnx.Module):
         width: channels of the finest level; published: 64.
         hidden: context channels of the modulation; published: 2 · width.
         batch_norm_groups: parts in which a batch is normalised (see `BatchNorm`).
+        remat: see `MSDINet`.
     """
 
     def __init__(
@@ -53,11 +62,13 @@ class ReblurDeblurNet(nnx.Module):
         *,
         hidden: int | None = None,
         batch_norm_groups: int = 1,
+        remat: int = 0,
         rngs: nnx.Rngs,
     ):
         self.degradation = DegradationEstimator(width, version=2, rngs=rngs)
-        self.deblur = Generator(width, hidden=hidden, groups=batch_norm_groups, rngs=rngs)
-        self.reblur = Generator(width, hidden=hidden, groups=batch_norm_groups, rngs=rngs)
+        generators = {"hidden": hidden, "groups": batch_norm_groups, "remat": remat}
+        self.deblur = Generator(width, **generators, rngs=rngs)
+        self.reblur = Generator(width, **generators, rngs=rngs)
 
     def __call__(
         self,

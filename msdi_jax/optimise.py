@@ -27,7 +27,7 @@ def cosine_rate(step: Array | int, config: ml_collections.ConfigDict) -> Array:
 
 
 def adam(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    return optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=1e-8)
+    return optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_eps)
 
 
 def update(

@@ -34,6 +34,7 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeb
         config.width,
         hidden=config.hidden or None,
         batch_norm_groups=config.reblur.batch_norm_groups,
+        remat=config.remat,
         rngs=rngs,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -55,6 +56,11 @@ class Block(nnx.Module):
         return y
 
 
+def recomputed(block: Callable[..., Array], chosen: bool) -> Callable[..., Array]:
+    """`block`, whose inner values the backward pass computes again instead of keeping them."""
+    return jax.checkpoint(lambda *inputs: block(*inputs)) if chosen else block
+
+
 class UpStep(nnx.Module):
     """Double the size, join the skip connection, convolve."""
 
@@ -67,9 +73,24 @@ class UpStep(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """Level i has 2^i · width channels at 1 / 2^i of the size; level 0 is the finest."""
+    """Level i has 2^i · width channels at 1 / 2^i of the size; level 0 is the finest.
 
-    def __init__(self, width: int, *, pointwise: bool, fuse: bool = False, rngs: nnx.Rngs):
+    Args:
+        width: channels of the finest level.
+        pointwise, fuse: see `Block`.
+        remat: blocks of so many of the finest levels are `recomputed`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        pointwise: bool,
+        fuse: bool = False,
+        remat: int = 0,
+        rngs: nnx.Rngs,
+    ):
+        self.remat = remat
         channels = [width * 2**i for i in range(DEPTH)]
         self.down = nnx.List(
             Block(
@@ -93,10 +114,11 @@ class UNet(nnx.Module):
         """Returns the bottom and the features of each level above it, finest first."""
         features = []
         for level, downsample in enumerate(self.downsample):
-            x = self.down[level](x, fusion[level] if fusion else None)
+            down = recomputed(self.down[level], level < self.remat)
+            x = down(x, fusion[level] if fusion else None)
             features.append(x)
             x = downsample(x)
-        return self.down[-1](x), features
+        return recomputed(self.down[-1], self.remat == DEPTH)(x), features
 
     def decode(
         self, x: Array, features: Sequence[Array], skip: Callable[[int, Array], Array]
@@ -107,7 +129,8 @@ class UNet(nnx.Module):
         """
         decoded = []
         for level in reversed(range(DEPTH - 1)):
-            x = self.up[level](x, skip(level, features[level]))
+            up = recomputed(self.up[level], level < self.remat)
+            x = up(x, skip(level, features[level]))
             decoded.append(x)
         return decoded[::-1]
 

@@ -17,7 +17,9 @@ def state(step):
         "a": [jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)],
         "b": jnp.asarray(rng.normal(size=4), jnp.bfloat16),
     }
-    adam = optimise.adam(ml_collections.ConfigDict({"adam_b1": 0.9, "adam_b2": 0.99}))
+    adam = optimise.adam(
+        ml_collections.ConfigDict({"adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8})
+    )
     opt = adam.update(params, adam.init(params))[1]
     stats = {"u": jnp.asarray(rng.normal(size=5), jnp.float32)}
     return State(

@@ -9,7 +9,7 @@ from msdi_jax import optimise
 
 
 def settings(**fields):
-    base = {"final_learning_rate": 1e-7, "adam_b1": 0.9, "adam_b2": 0.99}
+    base = {"final_learning_rate": 1e-7, "adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8}
     return ml_collections.ConfigDict(base | fields)
 
 

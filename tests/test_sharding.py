@@ -1,4 +1,4 @@
-"""Several devices give one device's losses: batch split, rows split, and both."""
+"""Eight devices give one device's losses, however the work is split among them."""
 
 import json
 import os
@@ -9,22 +9,43 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ALL = ("8x1", "1x8", "2x4", "8x1-sharded")
 
 
-# Stage 1 on three meshes takes minutes to compile.
-@pytest.mark.parametrize("stage", ["deblur", pytest.param("reblur", marks=pytest.mark.slow)])
-def test_meshes_give_one_device_s_losses(stage):
-    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
+# Every mesh takes half a minute or more to compile.
+@pytest.mark.parametrize(
+    ("stage", "meshes"),
+    [
+        ("deblur", ("2x4",)),
+        pytest.param("deblur", ALL, marks=pytest.mark.slow),
+        pytest.param("reblur", ALL, marks=pytest.mark.slow),
+    ],
+    ids=["deblur-2x4", "deblur-all", "reblur-all"],
+)
+def test_meshes_give_one_device_s_losses(stage, meshes):
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sharded_steps", stage, "4x1", "2x2"],
+        [sys.executable, "-m", "tests.sharded_steps", stage, *meshes],
         cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": flags},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3000,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    for mesh in ("4x1", "2x2"):
-        for expected, step in zip(found["one"], found[mesh], strict=True):
-            assert step == pytest.approx(expected, rel=2e-4), mesh
+    assert set(found) == {"1x1", *meshes}
+    for mesh in meshes:
+        deviations = {
+            key: max(
+                abs(step[key] - expected[key]) / max(abs(expected[key]), 1e-3)
+                for expected, step in zip(found["1x1"], found[mesh], strict=True)
+            )
+            for key in found["1x1"][0]
+        }
+        print(stage, mesh, {key: f"{value:.1e}" for key, value in deviations.items()})
+        for key, deviation in deviations.items():
+            # A patch at the border is judged the other way, a leaky ReLU has another slope: these
+            # feel rounding errors far more than the losses do.
+            loose = "gradient_norm" in key or "accuracy" in key
+            assert deviation < (2e-2 if loose else 1e-5), (mesh, key)
