@@ -51,8 +51,11 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
         }
     )
-    # "grid" is the published protocol: averaged 256-pixel tiles.
-    config.evaluation = ml_collections.ConfigDict({"protocol": "grid", "samples": 8})
+    # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
+    # those of msdi_jax/protocols.py.
+    config.evaluation = ml_collections.ConfigDict(
+        {"restore": "grid", "protocols": ("gopro", "per_channel"), "samples": 8}
+    )
 
     config.reblur = _stage(
         steps=240_000,

@@ -4,7 +4,7 @@
 
 Hardware: the published run had eight GPUs with a batch of three each. Hours: not measured.
 Expected on the test split: 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's figures for MSDI-Net
-(tiles of 256 px, protocol "grid").
+(tiles of 256 px, restored by "grid").
 """
 
 import ml_collections

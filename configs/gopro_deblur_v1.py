@@ -7,7 +7,7 @@ Stage 1 here learns version 2's representation, so version 1's is taken from pub
 
 Hardware: the published run had eight GPUs with a batch of eight each. Hours: not measured.
 Expected on the test split: near 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's figures for MSDI-Net
-(tiles of 256 px, protocol "grid"); `evaluate` puts them beside either version.
+(tiles of 256 px, restored by "grid"); `evaluate` puts them beside either version.
 """
 
 import ml_collections

@@ -14,7 +14,7 @@ from configs import base
 def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.width = 8
-    config.evaluation.update({"protocol": "whole", "samples": 6})
+    config.evaluation.update({"restore": "whole", "samples": 6})
     for stage, steps in (("reblur", 120), ("deblur", 200)):
         config[stage].update(
             {

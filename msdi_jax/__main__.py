@@ -4,7 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from msdi_jax import command_convert, command_deblur, command_evaluate, report
+from msdi_jax import (
+    command_convert,
+    command_deblur,
+    command_evaluate,
+    command_prepare,
+    command_table,
+    report,
+)
+from msdi_jax.compilation import keep_programs
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -13,6 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
         options.command(options)
     except ValueError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: the same command starts again, or goes on where it keeps its results")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,13 +31,16 @@ def _parser() -> argparse.ArgumentParser:
 
     command_deblur.add_to(commands)
     command_evaluate.add_to(commands)
+    command_table.add_to(commands)
     command_convert.add_to(commands)
+    command_prepare.add_to(commands)
 
     page = commands.add_parser("report", help="write a run's report.html anew")
     page.set_defaults(command=lambda o: print(report.write_report(Path(o.run))))
-    page.add_argument("run", help="run directory")
+    page.add_argument("run", help="run directory, or folder that evaluate wrote")
     return parser
 
 
 if __name__ == "__main__":
+    keep_programs()
     main()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ml_collections
 
-from msdi_jax import model
+from msdi_jax import evaluate, model
 from msdi_jax.deblur_net import DEPTH
 from msdi_jax.mesh import make_mesh
 from msdi_jax.unet import MULTIPLE
@@ -34,14 +34,15 @@ def check(config: ml_collections.ConfigDict) -> None:
     given = config.deblur.degradation_from or config.deblur.start_from
     if stages == ("deblur",) and not given:
         raise ValueError(
-            "deblur.degradation_from is empty: give the model directory of a stage-1 run, or "
-            "train stage 1 in this run by stages=('reblur', 'deblur')"
+            "deblur.degradation_from is empty: give a stage-1 run or a model to freeze the encoder "
+            "of, give deblur.start_from, or train stage 1 too by stages=('reblur', 'deblur')"
         )
     if stages == STAGES and (config.deblur.degradation_from or config.version != 2):
         raise ValueError(
             "a run of both stages takes stage 1's own degradation encoder, which is version 2: "
             "leave deblur.degradation_from empty and version at 2"
         )
+    evaluate.check(config.evaluation.restore, config.evaluation.protocols)
     if config.compute_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"compute_dtype={config.compute_dtype!r} must be float32 or bfloat16")
     if not 0 <= config.remat <= DEPTH:

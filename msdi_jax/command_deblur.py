@@ -27,7 +27,7 @@ def add_to(commands) -> None:
         help="of all files of a folder; default: each keeps its own",
     )
     parser.add_argument(
-        "--protocol",
+        "--restore",
         choices=restore.MODES,
         help="in one piece whatever it takes, or in the 256-pixel tiles of the published "
         "evaluation; default: in one piece if --memory allows, else in large blended tiles",
@@ -42,9 +42,9 @@ def add_to(commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     memory = parse_memory(options.memory)
-    if options.protocol and options.memory:
+    if options.restore and options.memory:
         raise ValueError(
-            f"--protocol {options.protocol} leaves nothing for --memory to choose: give one of them"
+            f"--restore {options.restore} leaves nothing for --memory to choose: give one of them"
         )
     source, target = Path(options.input), Path(options.output)
     work = _folder_work(source, target, options.format) if source.is_dir() else [(source, target)]
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         images.check_writable(target)
         # Before the model, whose loading takes longer.
         images.read_photograph(source)
-    restored = _restorer(options.model, options.protocol, memory, options.ensemble)
+    restored = _restorer(options.model, options.restore, memory, options.ensemble)
     if source.is_dir():
         target.mkdir(exist_ok=True)
     restore_files(work, restored)
@@ -101,14 +101,14 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
             raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
-def _restorer(path: str, protocol: str | None, memory: int, ensemble: bool) -> Restore:
+def _restorer(path: str, restoration: str | None, memory: int, ensemble: bool) -> Restore:
     """[0, 1] image → [0, 1] image."""
     network = model.load(path)
-    deblur = network.deblur if protocol else tiling.BoundedRestorer(network, memory)
+    deblur = network.deblur if restoration else tiling.BoundedRestorer(network, memory)
     if ensemble:
         deblur = restore.ensemble(deblur)
-    if protocol:
-        return lambda image: restore.MODES[protocol](deblur, image)
+    if restoration:
+        return lambda image: restore.MODES[restoration](deblur, image)
     return lambda image: np.clip(deblur(image[None])[0], 0, 1)
 
 

@@ -1,111 +1,201 @@
-"""python -m msdi_jax evaluate: a model's row of the table, beside the published one."""
+"""python -m msdi_jax evaluate: a model's row of the table, or that of any method's images."""
 
 import argparse
 import hashlib
-import importlib
-import inspect
 import json
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from msdi_jax import model, published_rows, restore
-from msdi_jax.evaluate import measure, text
+from msdi_jax import (
+    extremes,
+    figures,
+    images,
+    model,
+    pairs,
+    protocols,
+    published_rows,
+    report,
+    restore,
+)
+from msdi_jax.evaluate import measure, pictures_of, score
 from msdi_jax.measurements import Measurements
 from msdi_jax.state import arrays_of
 
-# Where `launch.py` prepares data sets too.
-PREPARED = "prepared"
+RESTORE = "grid"
+
+
+class Subject(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        header: what its figures depend on, beside the pairs and the protocols.
+        about: what else its row tells.
+        row: from the index of a record to its figures.
+        pictures: from the index of a record to its 8-bit pictures.
+        network: as in `model.Description`, or "".
+    """
+
+    header: dict[str, str]
+    about: dict[str, Any]
+    row: Callable[[int], dict]
+    pictures: Callable[[int], Mapping[str, np.ndarray]]
+    network: str = ""
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser("evaluate", help="measure a model on a data set")
+    parser = commands.add_parser(
+        "evaluate", help="measure a model, or a folder of any method's images, on a data set"
+    )
     parser.set_defaults(command=run)
-    parser.add_argument("--model", required=True, help="model directory")
-    parser.add_argument("--dataset", required=True, help="folder of data/")
-    parser.add_argument("--data", help=f"prepared set; default: prepared in ./{PREPARED}")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", help="model directory")
+    what.add_argument("--outputs", help="folder of restored images, named as the set's records")
+    parser.add_argument("--dataset", help="folder of data/")
+    parser.add_argument("--data", help=f"prepared set; default: prepared in ./{pairs.PREPARED}")
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--sharp", help="instead of --dataset: folder of the sharp images")
+    parser.add_argument("--blurry", help="beside --sharp: folder of the blurry images")
     parser.add_argument(
         "--protocol",
-        choices=restore.MODES,
-        default="grid",
-        help="tiles of the published evaluation, or images in one piece; default: %(default)s",
+        nargs="+",
+        choices=protocols.PROTOCOLS,
+        default=protocols.DEFAULT,
+        help=f"how results are scored; default: {' '.join(protocols.DEFAULT)}",
     )
     parser.add_argument(
-        "--output", help="folder for per_image.csv and row.json; default: beside the model"
+        "--restore",
+        choices=restore.MODES,
+        help="how a model restores: in tiles of the published evaluation, or in one piece; "
+        f"default: {RESTORE}",
+    )
+    parser.add_argument(
+        "--output", help="folder for per_image.csv and row.json; default: beside what is measured"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count(),
+        help="images scored at once with --outputs; default: one per core",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    description = model.describe(options.model)
-    if description.network not in model.DEBLURRING:
+    _check(options)
+    scoring = [name for name in protocols.PROTOCOLS if name in options.protocol]
+    compared, source = _open(options)
+    names, sizes = pairs.describe(source)
+    if options.outputs:
+        files = pairs.match(Path(options.outputs), names, sizes)
+        subject = _outputs(Path(options.outputs), source, names, files, scoring)
+    else:
+        subject = _model(options.model, source, options.restore or RESTORE, scoring)
+    header = subject.header | compared | {"images": len(source), "protocols": scoring}
+    target = _target(options, compared)
+    measurements = Measurements(target, header)
+    rows = measurements.complete(names, subject.row, options.workers if options.outputs else 1)
+    record = header | subject.about | figures.means(rows) | {"deciles": figures.deciles(rows)}
+    published = _published(subject.network, compared)
+    record["published"] = published and published._asdict()
+    record["extremes"] = extremes.write(target / "samples" / "extremes", rows, subject.pictures)
+    _write_json(target / "row.json", record)
+    print(describe_row(record, published))
+    print(f"per image: {measurements.file}\nreport: {report.write_report(target)}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    if bool(options.dataset) == bool(options.sharp):
+        raise ValueError("give either --dataset or --sharp, to tell what to compare with")
+    if options.sharp and options.data:
+        raise ValueError("--data goes with --dataset: --sharp is a folder of images already")
+    if options.blurry and not options.sharp:
+        raise ValueError("--blurry goes with --sharp: a --dataset has its own blurry images")
+    if options.model and options.sharp and not options.blurry:
+        raise ValueError("--model needs images to restore: give --blurry beside --sharp")
+    if options.outputs and options.restore:
+        raise ValueError("--restore is for a --model: --outputs are restored already")
+    if options.workers < 1:
+        raise ValueError(f"--workers {options.workers}: at least 1 is needed")
+    # Before the data, whose preparation may take longer.
+    if options.model and (network := model.describe(options.model).network) not in model.DEBLURRING:
         raise ValueError(
-            f"{options.model} holds a {description.network} model, which deblurs nothing: give "
-            f"one of {', '.join(model.DEBLURRING)}"
+            f"{options.model} holds a {network} model, which deblurs nothing: give one of "
+            f"{', '.join(model.DEBLURRING)}"
         )
-    directory, source = open_data(options.dataset, options.data, options.split)
-    network = model.load(options.model)
-    header = {
-        "model": digest(network),
-        "dataset": options.dataset,
-        # tfds's folders: set/configuration/version.
-        "configuration": directory.parent.name,
-        "split": options.split,
-        "images": len(source),
-        "protocol": options.protocol,
-    }
-    rows = measure_all(source, network, Measurements(_output(options), header))
-    means = _means(rows)
-    published = None
-    if options.split == "test":
-        configuration = header["configuration"]
-        published = published_rows.find(description.network, options.dataset, configuration)
-    record = {**header, **means, "published": published and published._asdict()}
-    _write_json(_output(options) / "row.json", record)
-    print(describe_row(record, description, published))
-    print(f"per image: {_output(options) / 'per_image.csv'}")
 
 
-def _output(options: argparse.Namespace) -> Path:
+def _open(options: argparse.Namespace) -> tuple[dict[str, str], Sequence[Mapping]]:
+    """What tells the pairs apart, and the pairs."""
+    if options.sharp:
+        source = pairs.FolderPairs(*(Path(p) for p in (options.sharp, options.blurry) if p))
+        folder = Path(options.sharp).resolve()
+        named = {"dataset": f"{folder.parent.name}/{folder.name}", "split": ""}
+        return named | {"pairs": source.digest()}, source
+    directory, source = pairs.open_prepared(options.dataset, options.data, options.split)
+    # tfds's folders: set/configuration/version.
+    configuration = directory.parent.name
+    named = {"dataset": options.dataset, "configuration": configuration, "split": options.split}
+    return named, source
+
+
+def _outputs(
+    folder: Path,
+    source: Sequence[Mapping],
+    names: Sequence[str],
+    files: Mapping[str, Path],
+    scoring: Sequence[str],
+) -> Subject:
+    """Any method's images, already matched with the records."""
+
+    def pictures(index: int, record: Mapping | None = None) -> dict[str, np.ndarray]:
+        record = source[index] if record is None else record
+        found = {key: np.asarray(record[key]) for key in ("blurry", "sharp") if key in record}
+        return found | {"deblurred": images.read(files[names[index]])}
+
+    def row(index: int) -> dict:
+        record = source[index]
+        named = {"name": names[index], "photograph": pairs.text(record, "photograph")}
+        return named | score(pictures(index, record), scoring)
+
+    header = {"outputs": pairs.digest(files.values())}
+    return Subject(header, {"method": folder.resolve().name}, row, pictures)
+
+
+def _model(
+    directory: str, source: Sequence[Mapping], restoration: str, scoring: Sequence[str]
+) -> Subject:
+    network = model.load(directory)
+    description = network.description
+    return Subject(
+        {"model": digest(network), "restore": restoration},
+        {
+            "method": f"{description.network}, width {description.width}",
+            "config": _config_of_run(Path(directory)),
+        },
+        lambda index: measure(source[index], network, None, restoration, scoring)[0],
+        lambda index: pictures_of(source[index], network, restoration),
+        description.network,
+    )
+
+
+def _config_of_run(directory: Path) -> dict | None:
+    """Of the run that trained the model: in a table, it tells seeds from other differences."""
+    file = directory.resolve().parent / "config.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
     if options.output:
         return Path(options.output)
-    path = Path(options.model).resolve()
-    name = f"{path.name}-{options.dataset}-{options.split}-{options.protocol}"
-    return path.parent / "evaluation" / name
-
-
-def open_data(name: str, directory: str | None, split: str):
-    """Where a set of data/NAME is, and its records.
-
-    Raises:
-        ValueError: for an unknown name, naming those there are, and for what is no such set.
-    """
-    try:
-        folder = Path(importlib.import_module("data").__file__).parent
-    except (ModuleNotFoundError, TypeError) as error:
-        raise ValueError("there is no data/ here: run this in the repository's folder") from error
-    known = sorted(p.parent.name for p in folder.glob("*/*_dataset_builder.py"))
-    if name not in known:
-        raise ValueError(f"--dataset {name!r}: data/ has {', '.join(known)}")
-    builder = importlib.import_module(f"data.{name}.{name}_dataset_builder")
-    path = Path(directory).expanduser() if directory else _prepare(name, builder)
-    source = builder.open_split(path, split)
-    if len(source) == 0:
-        raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
-    return path, source
-
-
-def _prepare(name: str, builder) -> Path:
-    try:
-        inspect.signature(builder.prepare).bind(PREPARED)
-    except TypeError as error:
-        raise ValueError(
-            f"data/{name} cannot be prepared without more ({error}): prepare it, and give its "
-            "directory by --data"
-        ) from error
-    return Path(builder.prepare(PREPARED))
+    measured = Path(options.model or options.outputs).resolve()
+    parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
+    if options.model:
+        parts.append(options.restore or RESTORE)
+    return measured.parent / "evaluation" / "-".join(filter(None, parts))
 
 
 def digest(network: model.Model) -> str:
@@ -117,49 +207,65 @@ def digest(network: model.Model) -> str:
     return found.hexdigest()[:16]
 
 
-def measure_all(source, network: model.Model, measurements: Measurements) -> list[dict]:
-    """The rows of every record, in the order of the source; those measured before are kept."""
-    protocol, names = measurements.header["protocol"], []
-    kept = len(measurements.rows)
-    if kept:
-        print(f"{measurements.file}: {kept} of {len(source)} images were measured before")
-    for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
-        record = source[index]
-        name = text(record, "name")
-        if name in names:
-            raise ValueError(f"record {index} is another one named {name!r}: make names unique")
-        names.append(name)
-        if name not in measurements.rows:
-            measurements.add(measure(record, network, protocol=protocol)[0])
-    return [measurements.rows[name] for name in names]
+def _published(network: str, compared: dict[str, str]) -> published_rows.PublishedRow | None:
+    if compared["split"] != "test":
+        return None
+    return published_rows.find(network, compared["dataset"], compared["configuration"])
 
 
-def _means(rows: list[dict]) -> dict[str, float]:
-    keys = [key for key in rows[0] if key not in ("name", "photograph")]
-    return {key: float(np.mean([row[key] for row in rows])) for key in keys}
-
-
-def describe_row(record: dict, description, published) -> str:
+def describe_row(record: dict, published: published_rows.PublishedRow | None) -> str:
     """The row for people; never a figure called just "SSIM"."""
-    title = (
-        f"{description.network}, width {description.width}, on {record['dataset']} "
-        f"{record['split']}, {record['images']} images, protocol {record['protocol']}"
-    )
-    lines = [title, f"{'':16}{'PSNR dB':>10}{'ssim_3d':>10}{'ssim':>10}"]
-    for label, kind in (("blurry", "blurry"), ("our reading", "deblurred")):
-        psnr, volume, channel = (record[f"{m}_{kind}"] for m in ("psnr", "ssim_3d", "ssim"))
-        lines.append(f"{label:16}{psnr:10.2f}{volume:10.4f}{channel:10.4f}")
-    if published is None:
-        return "\n".join([*lines, "published: no figure for this network on this set"])
-    psnr, volume = published.psnr, published.ssim_3d
-    lines.append(f"{'published':16}{psnr:10.2f}{volume:10.3f}{'–':>10}")
-    ours = record["psnr_deblurred"] - psnr, record["ssim_3d_deblurred"] - volume
-    lines.append(f"{'difference':16}{ours[0]:+10.2f}{ours[1]:+10.4f}{'–':>10}")
-    lines.append(
-        f"published: {published.network}, width {published.width}, on {published.dataset} test, "
-        f"{published.images} images, protocol {published.protocol} ({published.source})"
-    )
+    lines = [
+        f"{record['method']}, on {' '.join(filter(None, (record['dataset'], record['split'])))}, "
+        f"{record['images']} images"
+        + (f", restored: {record['restore']}" if "restore" in record else "")
+        + f", scored: {', '.join(record['protocols'])}",
+    ]
+    kinds = [kind for kind in figures.KINDS if figures.psnr_key(record, kind)]
+    lines.append(_line("", *kinds))
+    for figure, values in figures.measured(record):
+        label, digits = protocols.FIGURES[figure]
+        lines.append(_line(label, *(_number(v, digits) for v in values if v is not None)))
+    for kind in kinds:
+        if (failed := record.get(f"{protocols.FAILED}_{kind}")) is not None:
+            lines.append(f"alignment failed on {failed} of {record['images']} {kind} images")
+    lines += _decile_lines(record["deciles"]) + _published_lines(record, published)
     return "\n".join(lines)
+
+
+def _decile_lines(deciles: dict | None) -> list[str]:
+    if deciles is None:
+        return []
+    parts = ("blurriest", "sharpest", "all")
+    lines = ["", f"{deciles['images']} blurriest and sharpest images, deblurred", _line("", *parts)]
+    for figure, _ in figures.measured(deciles["all"]):
+        label, digits = protocols.FIGURES[figure]
+        values = [deciles[part].get(f"{figure}_deblurred") for part in parts]
+        lines.append(_line(label, *(_number(value, digits) for value in values)))
+    return [*lines, deciles["note"]]
+
+
+def _published_lines(record: dict, published: published_rows.PublishedRow | None) -> list[str]:
+    if published is None:
+        return ["", "published: no figure for this on this set"]
+    told = f"published: PSNR {published.psnr:.2f} dB, SSIM {published.ssim:.3f}"
+    psnr, ssim = (record.get(f"{f}_deblurred") for f in published_rows.MEANT[published.dataset])
+    if psnr is None:
+        told += "; scored here by other protocols, so no difference"
+    else:
+        told += f"; difference {psnr - published.psnr:+.2f} dB"
+    if ssim is not None:
+        told += f", {ssim - published.ssim:+.4f}"
+    where = f"{published.dataset}, {published_rows.IMAGES[published.dataset]} images"
+    return ["", told, f"({published.method} on {where}, restored: grid; {published.source})"]
+
+
+def _line(label: str, *values: str) -> str:
+    return f"{label:20}" + "".join(f"{value:>11}" for value in values)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _write_json(path: Path, record: dict) -> None:

@@ -1,19 +1,17 @@
 """Models on whole held-out frames: figures per image, means, and pictures."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax import images, metrics, restore
+from msdi_jax import extremes, figures, images, protocols, restore
 from msdi_jax.model import Model
+from msdi_jax.pairs import text
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "psnr": metrics.psnr,
-    "ssim_3d": metrics.ssim_3d,
-    "ssim": metrics.ssim,
-}
+TARGETS = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
 
 
 def evaluate(
@@ -21,11 +19,12 @@ def evaluate(
     *,
     deblurrer: Model | None,
     joint: Model | None,
-    protocol: str = "whole",
+    restoration: str = "whole",
+    protocols: Sequence[str] = protocols.DEFAULT,
     samples: Path | None = None,
     sample_count: int = 0,
 ) -> dict:
-    """Figures on the pairs of `source`, of 8-bit images as they would be written to files.
+    """Figures on the pairs of `source`.
 
     `NAME_blurry` and `NAME_deblurred` compare with the sharp image, `NAME_reblurred` compares the
     reblurred sharp image with the blurry one.
@@ -34,78 +33,111 @@ def evaluate(
         source: records with uint8 "blurry" and "sharp", and a "name".
         deblurrer: deblurs; the joint network does when there is no other.
         joint: reblurs; None leaves the reblurred figures out.
-        protocol: "whole" or "grid" (the published tiles), see `restore`.
-        samples: folder for pictures of `sample_count` pairs evenly spaced in the source.
+        restoration: how images are restored: "whole" or "grid", see `restore`.
+        protocols: how they are scored, see `msdi_jax.protocols`.
+        samples: folder for pictures of `sample_count` pairs evenly spaced in the source, and,
+            below `extremes`, of the ten worst and the ten best.
 
     Returns:
-        "images", the mean of every figure, "per_image" and the names of the "samples".
+        "images", the mean of every figure, "deciles", "per_image", the names of the "samples" and
+        of the "extremes".
     """
-    if protocol not in restore.MODES:
-        raise ValueError(f"protocol {protocol!r} is none of {', '.join(restore.MODES)}")
+    check(restoration, protocols)
     shown = set(np.linspace(0, len(source) - 1, sample_count).astype(int).tolist())
-    rows, names = [], []
+    network = deblurrer or joint
+    rows, shown_names = [], []
     for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
-        row, pictures = measure(source[index], deblurrer or joint, joint, protocol)
+        row, pictures = measure(source[index], network, joint, restoration, protocols)
         rows.append(row)
         if samples is not None and index in shown:
-            names.append(row["name"])
+            shown_names.append(row["name"])
             _write(samples, row["name"], pictures)
-    keys = [key for key in rows[0] if key not in ("name", "photograph")]
-    means = {key: float(np.mean([row[key] for row in rows])) for key in keys}
+    chosen = {}
+    if samples is not None:
+        # Of an earlier model, perhaps.
+        shutil.rmtree(samples / "extremes", ignore_errors=True)
+        chosen = extremes.write(
+            samples / "extremes", rows, lambda i: pictures_of(source[i], network, restoration)
+        )
     return {
-        "protocol": protocol,
+        "restore": restoration,
+        "protocols": list(protocols),
         "images": len(rows),
-        **means,
+        **figures.means(rows),
+        "deciles": figures.deciles(rows),
         "per_image": rows,
-        "samples": names,
+        "samples": shown_names,
+        "extremes": chosen,
     }
 
 
+def check(restoration: str, scoring: Sequence[str]) -> None:
+    """Raises ValueError for what `measure` does not know."""
+    if restoration not in restore.MODES:
+        raise ValueError(f"{restoration!r} is no way to restore: give {' or '.join(restore.MODES)}")
+    protocols.check(scoring)
+
+
 def measure(
-    record, deblurrer: Model, joint: Model | None = None, protocol: str = "whole"
+    record,
+    deblurrer: Model,
+    joint: Model | None = None,
+    restoration: str = "whole",
+    scoring: Sequence[str] = protocols.DEFAULT,
 ) -> tuple[dict[str, str | float], dict[str, np.ndarray]]:
-    """The name and the figures of one pair, and the 8-bit pictures they were read from."""
-    pictures = _pictures(record, deblurrer, joint, restore.MODES[protocol])
-    names = {key: text(record, key) for key in ("name", "photograph")}
-    return {**names, **_figures(pictures)}, pictures
+    """The name and the figures of one pair, and the 8-bit pictures of it."""
+    restored = _restored(record, deblurrer, joint, restore.MODES[restoration])
+    compared = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
+    named = {key: text(record, key) for key in figures.TEXT}
+    return named | score(compared, scoring), {
+        key: _eight_bit(picture) for key, picture in compared.items()
+    }
 
 
-def _pictures(record, deblurrer: Model, joint: Model | None, mode) -> dict[str, np.ndarray]:
-    pictures = {key: np.asarray(record[key]) for key in ("blurry", "sharp")}
-    blurry, sharp = (images.to_unit(pictures[key]) for key in ("blurry", "sharp"))
-    pictures["deblurred"] = images.to_uint8(mode(deblurrer.deblur, blurry))
+def pictures_of(record, deblurrer: Model, restoration: str) -> dict[str, np.ndarray]:
+    """8-bit blurry, deblurred and sharp."""
+    restored = _restored(record, deblurrer, None, restore.MODES[restoration])
+    pictures = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
+    return {key: _eight_bit(picture) for key, picture in pictures.items()}
+
+
+def _restored(record, deblurrer: Model, joint: Model | None, mode) -> dict[str, np.ndarray]:
+    """In [0, 1], not rounded: a protocol decides about that."""
+    blurry, sharp = (images.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
+    found = {"deblurred": mode(deblurrer.deblur, blurry)}
     if joint is not None:
 
         def reblur(pair: np.ndarray) -> np.ndarray:
             return joint(pair[..., :3], pair[..., 3:]).reblurred
 
-        pair = np.concatenate([blurry, sharp], axis=-1)
-        pictures["reblurred"] = images.to_uint8(mode(reblur, pair))
-    return pictures
+        found["reblurred"] = mode(reblur, np.concatenate([blurry, sharp], axis=-1))
+    return found
 
 
-def _figures(pictures: dict[str, np.ndarray]) -> dict[str, float]:
-    targets = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
-    return {
-        f"{metric}_{name}": function(pictures[name], pictures[target])
-        for metric, function in METRICS.items()
-        for name, target in targets.items()
-        if name in pictures
+def _eight_bit(picture: np.ndarray) -> np.ndarray:
+    return picture if picture.dtype == np.uint8 else images.to_uint8(picture)
+
+
+def score(pictures: dict[str, np.ndarray], scoring: Sequence[str]) -> dict[str, float]:
+    """`FIGURE_KIND` of every picture that has its target among them."""
+    found = {
+        kind: protocols.score(pictures[kind], pictures[target], scoring)
+        for kind, target in TARGETS.items()
+        if kind in pictures
     }
+    # All of a figure side by side.
+    names = next(iter(found.values()))
+    return {f"{name}_{kind}": scores[name] for name in names for kind, scores in found.items()}
 
 
 def _write(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> None:
     """Each picture, and the two rows a reader wants side by side."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"row": ("blurry", "deblurred", "sharp"), "reblur-row": ("blurry", "reblurred")}
+    stem = extremes.stem(name)
     for key, picture in pictures.items():
-        images.write(folder / f"{name}-{key}.png", picture)
+        images.write(folder / f"{stem}-{key}.png", picture)
     for key, members in rows.items():
         if all(member in pictures for member in members):
             row = np.concatenate([pictures[member] for member in members], axis=1)
-            images.write(folder / f"{name}-{key}.png", row)
-
-
-def text(record, key: str) -> str:
-    value = record.get(key, "")
-    return value.decode() if isinstance(value, bytes) else str(value)
+            images.write(folder / f"{stem}-{key}.png", row)

@@ -3,9 +3,15 @@
 import csv
 import io
 import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-TEXT = ("name", "photograph")
+import cv2
+from tqdm import tqdm
+
+from msdi_jax.figures import TEXT
 
 
 class Measurements:
@@ -67,6 +73,46 @@ class Measurements:
             temporary = self.file.with_name("per_image.csv.new")
             temporary.write_text(whole if self.rows else "", encoding="utf-8")
             temporary.replace(self.file)
+
+    def complete(
+        self, names: Sequence[str], measure: Callable[[int], dict], workers: int = 1
+    ) -> list[dict]:
+        """The rows of all `names`, in their order; `measure(index)` gives those not here yet.
+
+        Args:
+            names: of all images, each once.
+            measure: called for the index of a name; from `workers` threads at once.
+            workers: more than one only where `measure` may be called from several threads.
+        """
+        missing = [index for index, name in enumerate(names) if name not in self.rows]
+        if len(missing) < len(names):
+            before = len(names) - len(missing)
+            print(f"{self.file}: {before} of {len(names)} images were measured before")
+        start = time.monotonic()
+        rows = _ordered(measure, missing, workers)
+        for row in tqdm(rows, total=len(missing), desc="evaluate", unit="image", smoothing=0):
+            self.add(row)
+        if missing:
+            seconds = time.monotonic() - start
+            rate = len(missing) / seconds
+            print(f"{len(missing)} images in {seconds:.1f} s: {rate:.2f} images/s", flush=True)
+        return [self.rows[name] for name in names]
+
+
+def _ordered(measure: Callable, indices: Sequence[int], workers: int) -> Iterator[dict]:
+    """As `map`, from several threads: one image per worker is in memory at a time."""
+    if workers == 1:
+        yield from map(measure, indices)
+        return
+    threads = cv2.getNumThreads()
+    # One thread per image: OpenCV's own would only get in the way.
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            # When the caller stops, or an image fails, the images not begun are cancelled.
+            yield from pool.map(measure, indices)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _check(file: Path, header: dict) -> None:

@@ -1,47 +1,78 @@
-"""Figures of the published tables, to put beside our readings.
+"""Figures of published tables, to put beside our readings; none of them was measured here.
 
-Source: Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 2022, the
-comparison tables on GoPro and RealBlur-J. Its SSIM is `metrics.ssim_3d`.
+Every row names the table it was read from. Where that is another paper's comparison table, `source`
+says "as quoted by". The SSIM of `gopro` rows is whatever their source printed: for MSDI-Net it is
+`ssim_3d`, for older methods the sources do not say.
 """
 
 from typing import NamedTuple
 
-SOURCE = "Li et al., ECCV 2022"
+MSDI = "Li et al., Learning Degradation Representations for Image Deblurring, ECCV 2022"
+MLWNET = "as quoted by Gao et al., MLWNet, CVPR 2024, comparison table"
+PROMPT = "as quoted by Wang et al., PromptRestorer, NeurIPS 2023, table 2"
+DPMAMBA = "as quoted by Liu et al., DPMambaIR, arXiv:2504.17732, table II"
 
 
 class PublishedRow(NamedTuple):
-    """A network's figures on a test set. psnr in dB; tiles of 256 px (protocol "grid")."""
+    """A method's figures on a test set: PSNR in dB and the SSIM that its source printed."""
 
-    network: str
-    width: int
+    method: str
     dataset: str
     psnr: float
-    ssim_3d: float
-    images: int
-    protocol: str = "grid"
-    source: str = SOURCE
+    ssim: float
+    source: str
 
 
 ROWS = (
-    PublishedRow("MSDI-Net", 64, "GoPro", 33.28, 0.964, 1111),
-    PublishedRow("MSDI-Net", 64, "RealBlur-J", 32.35, 0.923, 980),
+    PublishedRow("DeblurGAN", "GoPro", 28.70, 0.858, DPMAMBA),
+    PublishedRow("DeblurGAN-v2", "GoPro", 29.55, 0.934, MLWNET),
+    PublishedRow("SRN", "GoPro", 30.26, 0.934, PROMPT),
+    PublishedRow("DBGAN", "GoPro", 31.10, 0.942, PROMPT),
+    PublishedRow("MT-RNN", "GoPro", 31.15, 0.945, PROMPT),
+    PublishedRow("DMPHN", "GoPro", 31.20, 0.940, PROMPT),
+    PublishedRow("Suin et al.", "GoPro", 31.85, 0.948, PROMPT),
+    PublishedRow("SPAIR", "GoPro", 32.06, 0.953, PROMPT),
+    PublishedRow("MIMO-UNet+", "GoPro", 32.45, 0.957, PROMPT),
+    PublishedRow("MPRNet", "GoPro", 32.66, 0.959, PROMPT),
+    PublishedRow("Restormer", "GoPro", 32.92, 0.961, PROMPT),
+    PublishedRow("Stripformer", "GoPro", 33.08, 0.962, MLWNET),
+    PublishedRow("DeepRFT+", "GoPro", 33.23, 0.963, MLWNET),
+    PublishedRow("MSDI-Net", "GoPro", 33.28, 0.964, MSDI),
+    PublishedRow("NAFNet", "GoPro", 33.69, 0.967, MLWNET),
+    PublishedRow("DeblurGAN-v2", "RealBlur-J", 29.69, 0.870, MLWNET),
+    PublishedRow("SRN", "RealBlur-J", 31.38, 0.909, MLWNET),
+    PublishedRow("MPRNet", "RealBlur-J", 31.76, 0.922, MLWNET),
+    PublishedRow("MIMO-UNet+", "RealBlur-J", 31.92, 0.919, MLWNET),
+    PublishedRow("BANet", "RealBlur-J", 32.00, 0.923, MLWNET),
+    PublishedRow("MSSNet", "RealBlur-J", 32.10, 0.928, MLWNET),
+    PublishedRow("DeepRFT+", "RealBlur-J", 32.19, 0.931, MLWNET),
+    PublishedRow("MSDI-Net", "RealBlur-J", 32.35, 0.923, MSDI),
+    PublishedRow("Stripformer", "RealBlur-J", 32.48, 0.929, MLWNET),
 )
+# Test images, and the figures of `protocols` that the tables of a set mean.
+IMAGES = {"GoPro": 1111, "RealBlur-J": 980}
+MEANT = {"GoPro": ("psnr", "ssim_3d"), "RealBlur-J": ("psnr_aligned", "ssim_aligned")}
 NETWORKS = ("msdi_net", "msdi2_net")
 
 
-def find(network: str, dataset: str, configuration: str = "") -> PublishedRow | None:
-    """The row of a network and a data set, or None.
+def of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]:
+    """The rows of a test set.
 
     Args:
-        network: as in `model.Description`; the published tables hold no joint network.
         dataset: a folder of `data/`.
-        configuration: of the prepared set; RealBlur's begin with "j" and "r".
+        configuration: of the prepared set; where one folder holds RealBlur-J and -R, theirs begin
+            with "j" and "r".
     """
+    names = {_plain(dataset), _plain(dataset + configuration.split("_")[0])}
+    return [row for row in ROWS if _plain(row.dataset) in names]
+
+
+def find(network: str, dataset: str, configuration: str = "") -> PublishedRow | None:
+    """The row of a network on a test set, or None; the tables hold no joint network."""
     if network not in NETWORKS:
         return None
-    part = configuration.split("_")[0]
-    names = {_plain(dataset), _plain(dataset + part)}
-    return next((row for row in ROWS if _plain(row.dataset) in names), None)
+    rows = of_dataset(dataset, configuration)
+    return next((row for row in rows if row.method == "MSDI-Net"), None)
 
 
 def _plain(name: str) -> str:

@@ -3,19 +3,20 @@
 Everything lands in the run directory; started again on it, a run goes on where it stopped.
 """
 
-import importlib
 import json
 import time
 from pathlib import Path
 
 import ml_collections
 
-from msdi_jax import checks, convert, hosts, model, report
+from data.records import find_builder
+from msdi_jax import checks, convert, figures, hosts, model, report
 from msdi_jax.checks import MODEL_DIRECTORIES, find_model
 from msdi_jax.deblur import DeblurStage
 from msdi_jax.evaluate import evaluate
 from msdi_jax.log import held_out_ends
 from msdi_jax.mesh import make_mesh
+from msdi_jax.protocols import FIGURES
 from msdi_jax.reblur import ReblurStage
 from msdi_jax.stage import Stage
 from msdi_jax.state import Arrays, State, arrays_of
@@ -78,11 +79,8 @@ def _save(
 def _open_data(dataset: ml_collections.ConfigDict):
     """The train and the test split of `data/NAME`, prepared when they are not."""
     fields = dataset.to_dict()
-    name, directory = fields.pop("name"), fields.pop("directory")
-    try:
-        builder = importlib.import_module(f"data.{name}.{name}_dataset_builder")
-    except ModuleNotFoundError as error:
-        raise ValueError(f"dataset.name={name!r}: there is no data/{name}") from error
+    builder = find_builder(fields.pop("name"))
+    directory = fields.pop("directory")
     path = builder.prepare(directory, **fields)
     return builder.open_split(path, "train"), builder.open_split(path, "test")
 
@@ -149,7 +147,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
         source,
         deblurrer=models.get("deblur"),
         joint=models.get("reblur"),
-        protocol=config.evaluation.protocol,
+        restoration=config.evaluation.restore,
+        protocols=config.evaluation.protocols,
         samples=workdir / "samples",
         sample_count=config.evaluation.samples,
     )
@@ -178,22 +177,26 @@ def _figures_of(kind: str, config, workdir: Path, source) -> dict[str, float]:
         source,
         deblurrer=model.load(workdir / f"{MODEL_DIRECTORIES['deblur']}{SUFFIXES[kind]}"),
         joint=None,
-        protocol=config.evaluation.protocol,
+        restoration=config.evaluation.restore,
+        protocols=config.evaluation.protocols,
     )
     return {key: value for key, value in found.items() if key.endswith("_deblurred")}
 
 
 def _print_figures(record: dict) -> None:
-    kinds = [k for k in ("blurry", "deblurred", "reblurred") if f"psnr_{k}" in record]
-    print(f"{record['dataset']} {record['split']}, {record['images']} images, {record['protocol']}")
-    for kind in kinds:
-        figures = (
-            f"PSNR {record[f'psnr_{kind}']:.2f} dB  ssim_3d {record[f'ssim_3d_{kind}']:.4f}  "
-            f"ssim {record[f'ssim_{kind}']:.4f}"
-        )
-        print(f"  {kind:10} {figures}")
+    print(f"{record['dataset']} {record['split']}, {record['images']} images, {record['restore']}")
+    for figure, values in figures.measured(record):
+        label, digits = FIGURES[figure]
+        told = [
+            f"{kind} {value:.{digits}f}"
+            for kind, value in zip(figures.KINDS, values, strict=True)
+            if value is not None
+        ]
+        print(f"  {label:18} {'  '.join(told)}")
     for kind, found in record["other_weights"].items():
-        print(f"  deblurred by {kind} weights: PSNR {found['psnr_deblurred']:.2f} dB")
+        key = figures.psnr_key(found, "deblurred")
+        if key is not None:
+            print(f"  deblurred by {kind} weights: PSNR {found[key]:.2f} dB")
     for name, ends in record["held_out"].items():
         print(
             f"  {name}: held-out loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}"

@@ -1,14 +1,16 @@
-"""The evaluate command: its row, its refusals, and going on after an interruption."""
+"""The evaluate command on models: its row, its refusals, and going on after an interruption."""
 
 import csv
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax import command_evaluate, measurements, metrics, model, published_rows
+from msdi_jax import evaluate as evaluation
+from msdi_jax import measurements, metrics, model, pairs, published_rows
 from msdi_jax.__main__ import main
 
 
@@ -43,23 +45,23 @@ def called(monkeypatch, tmp_path):
         prepare=lambda root: tmp_path / "set" / "whole" / "1.0.0",
         open_split=lambda directory, split: records(),
     )
-    import_module = command_evaluate.importlib.import_module
+    import_module = pairs.importlib.import_module
     monkeypatch.setattr(
-        command_evaluate.importlib,
+        pairs.importlib,
         "import_module",
         lambda name: builder if name.endswith("_builder") else import_module(name),
     )
     return SimpleNamespace(calls=calls, interruptions=interruptions, loaded=loaded, builder=builder)
 
 
-def evaluate(tmp_path, *more, dataset="gopro", protocol="whole"):
+def evaluate(tmp_path, *more, dataset="gopro", restore="whole"):
     output = tmp_path / "out"
     main(
         [
             "evaluate",
             "--model=m",
             f"--dataset={dataset}",
-            f"--protocol={protocol}",
+            f"--restore={restore}",
             f"--output={output}",
             *more,
         ]
@@ -76,19 +78,58 @@ def test_row(called, tmp_path, capsys):
             for x, r in zip(halved, records(), strict=True)
         ]
         assert row[f"{metric}_deblurred"] == pytest.approx(np.mean(figures), abs=1e-9)
-    with (tmp_path / "out" / "per_image.csv").open() as file:
-        assert [line["name"] for line in csv.DictReader(file)] == ["r0", "r1", "r2"]
+    assert [line["name"] for line in per_image(tmp_path)] == ["r0", "r1", "r2"]
     printed = capsys.readouterr().out
-    assert "gopro test, 3 images, protocol whole" in printed
-    difference = row["psnr_deblurred"] - 33.28
-    assert f"difference      {difference:+10.2f}" in printed
-    assert "our reading" in printed
-    assert "published            33.28     0.964" in printed
+    assert "gopro test, 3 images, restored: whole, scored: gopro, per_channel" in printed
+    differences = row["psnr_deblurred"] - 33.28, row["ssim_3d_deblurred"] - 0.964
+    told = f"difference {differences[0]:+.2f} dB, {differences[1]:+.4f}"
+    assert f"published: PSNR 33.28 dB, SSIM 0.964; {told}" in printed
+    assert f"PSNR, dB {row['psnr_blurry']:22.2f} {row['psnr_deblurred']:10.2f}" in printed
+    assert "Our reading of the protocol, which the paper does not spell out" in printed
 
 
-def test_grid_protocol_shows_tiles(called, tmp_path):
-    evaluate(tmp_path, protocol="grid")
-    assert called.calls == [(1, 256, 256, 3)] * 3
+@pytest.mark.parametrize(
+    ("scoring", "figures", "told"),
+    [
+        (["float"], {"psnr_float"}, "scored here by other protocols, so no difference"),
+        (["per_channel"], {"psnr", "ssim"}, "; difference -"),
+    ],
+)
+def test_published_figures_are_compared_with_those_they_mean(
+    called, tmp_path, capsys, scoring, figures, told
+):
+    row = evaluate(tmp_path, "--protocol", *scoring)
+    assert {key for key in row if key.endswith("_deblurred")} == {f"{f}_deblurred" for f in figures}
+    assert told in capsys.readouterr().out
+
+
+def test_float_sees_what_the_network_gave(called, tmp_path):
+    """Half of an odd level is no level: rounding changes the PSNR."""
+    row = evaluate(tmp_path, "--protocol", "gopro", "float")
+    exact = [metrics.psnr(r["blurry"] / 2.0, r["sharp"]) for r in records()]
+    assert row["psnr_float_deblurred"] == pytest.approx(np.mean(exact), abs=1e-5)
+    assert abs(row["psnr_deblurred"] - np.mean(exact)) > 1e-4
+
+
+def test_grid_shows_tiles(called, tmp_path):
+    evaluate(tmp_path, restore="grid")
+    assert set(called.calls) == {(1, 256, 256, 3)}
+
+
+def test_pictures_of_the_extremes_and_a_page(called, tmp_path):
+    row = evaluate(tmp_path)
+    ranked = sorted(per_image(tmp_path), key=lambda line: float(line["psnr_deblurred"]))
+    names = [line["name"] for line in ranked]
+    assert row["extremes"] == {"worst": names[:1], "best": names[-1:]}
+    pictures = {path.name for path in (tmp_path / "out" / "samples" / "extremes").iterdir()}
+    roles = ("blurry", "deblurred", "sharp", "error")
+    assert pictures == {f"{name}-{role}.jpg" for name in (names[0], names[-1]) for role in roles}
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def per_image(tmp_path):
+    with (tmp_path / "out" / "per_image.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def test_interrupted_evaluation_goes_on(called, tmp_path):
@@ -103,20 +144,30 @@ def test_interrupted_evaluation_goes_on(called, tmp_path):
     called.interruptions.clear()
     called.calls.clear()
     assert evaluate(tmp_path) == expected
-    assert len(called.calls) == 1
+    # One image that was not measured, and the pictures of two.
+    assert len(called.calls) == 1 + 2
     straight = (tmp_path / "straight" / "out" / "per_image.csv").read_bytes()
     assert (tmp_path / "out" / "per_image.csv").read_bytes() == straight
 
 
-@pytest.mark.parametrize("change", ["protocol", "model"])
+def test_a_second_run_reuses_all(called, tmp_path, capsys):
+    evaluate(tmp_path)
+    called.calls.clear()
+    evaluate(tmp_path)
+    assert called.calls == []
+    assert "3 of 3 images were measured before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["restore", "protocols", "model"])
 def test_figures_of_something_else_are_not_mixed_in(called, tmp_path, change):
     evaluate(tmp_path)
     before = (tmp_path / "out" / "per_image.csv").read_bytes()
     if change == "model":
         kernel = called.loaded.network.kernel
         kernel.set_value(kernel[...] + 1)
+    more = ["--protocol=gopro"] if change == "protocols" else []
     with pytest.raises(SystemExit, match=rf"measured with {change} .*choose another --output"):
-        evaluate(tmp_path, protocol="grid" if change == "protocol" else "whole")
+        evaluate(tmp_path, *more, restore="grid" if change == "restore" else "whole")
     assert (tmp_path / "out" / "per_image.csv").read_bytes() == before
 
 
@@ -166,3 +217,92 @@ def test_every_digit_survives(tmp_path):
 def test_published_figures(network, dataset, configuration, psnr):
     found = published_rows.find(network, dataset, configuration)
     assert (found and found.psnr) == psnr
+
+
+def test_every_published_row_tells_its_source():
+    assert all(row.source and row.dataset in published_rows.IMAGES for row in published_rows.ROWS)
+    keys = [(row.method, row.dataset) for row in published_rows.ROWS]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"restoration": "tiles"}, "'tiles' is no way to restore: give whole or grid"),
+        ({"protocols": ["gopro", "psnr"]}, "protocol 'psnr' is unknown: choose among gopro, per_"),
+    ],
+)
+def test_unknown_protocols_are_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        evaluation.evaluate(records(), deblurrer=None, joint=None, **options)
+
+
+def test_rows_keep_the_order_of_the_names_in_several_threads(tmp_path):
+    """The last image is the fastest; no more are worked on at once than there are workers."""
+    running = []
+
+    def measure(index):
+        running.append(index)
+        time.sleep(0.002 * (20 - index))
+        assert len(running) <= 4
+        running.remove(index)
+        return {"name": str(index), "photograph": "", "psnr": float(index)}
+
+    names = [str(index) for index in range(20)]
+    found = measurements.Measurements(tmp_path, {"a": 1})
+    rows = found.complete(names, measure, workers=4)
+    assert [row["psnr"] for row in rows] == list(range(20))
+    lines = (tmp_path / "per_image.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["name", *names]
+
+
+def test_a_failure_in_a_thread_ends_the_work_and_keeps_what_is_done(tmp_path):
+    begun = []
+
+    def measure(index):
+        begun.append(index)
+        time.sleep(0.002)
+        if index == 5:
+            raise ValueError("image 5 is damaged")
+        return {"name": str(index), "photograph": "", "psnr": float(index)}
+
+    names = [str(index) for index in range(50)]
+    found = measurements.Measurements(tmp_path, {"a": 1})
+    with pytest.raises(ValueError, match="image 5 is damaged"):
+        found.complete(names, measure, workers=2)
+    assert list(measurements.Measurements(tmp_path, {"a": 1}).rows) == names[:5]
+    assert len(begun) < 20
+
+
+def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
+    halves = SimpleNamespace(deblur=lambda x: x / 2)
+    stale = tmp_path / "samples" / "extremes" / "other-error.jpg"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a former model")
+    found = evaluation.evaluate(
+        records(4),
+        deblurrer=halves,
+        joint=None,
+        samples=tmp_path / "samples",
+        sample_count=2,
+    )
+    assert found["samples"] == ["r0", "r3"]
+    ranked = sorted(found["per_image"], key=lambda row: row["psnr_deblurred"])
+    assert found["extremes"]["worst"] == [row["name"] for row in ranked[:2]]
+    pictures = {path.name for path in (tmp_path / "samples" / "extremes").iterdir()}
+    assert len(pictures) == 4 * 4
+    assert stale.name not in pictures
+    blurry = [row["psnr_blurry"] for row in found["per_image"]]
+    assert found["deciles"]["blurriest"]["psnr_blurry"] == min(blurry)
+    assert found["deciles"]["sharpest"]["psnr_blurry"] == max(blurry)
+    assert found["deciles"]["all"]["psnr_deblurred"] == found["psnr_deblurred"]
+
+
+def test_names_that_are_paths_make_no_folders(tmp_path):
+    """Records of `pairs` are named like their files."""
+    made = [record | {"name": f"scene/{i}.png"} for i, record in enumerate(records(2))]
+    halves = SimpleNamespace(deblur=lambda x: x / 2)
+    evaluation.evaluate(
+        made, deblurrer=halves, joint=None, samples=tmp_path / "samples", sample_count=1
+    )
+    assert (tmp_path / "samples" / "scene%2F0.png-blurry.png").exists()

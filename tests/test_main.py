@@ -61,9 +61,9 @@ def test_deblur(tmp_path, photograph, model_directory, monkeypatch, capsys):
     assert np.abs(found - read(photograph).astype(float)).max() > 3
 
 
-@pytest.mark.parametrize(("protocol", "size"), [("whole", (48, 64)), ("grid", (256, 256))])
-def test_protocols(tmp_path, photograph, monkeypatch, protocol, size):
-    """A model that inverts: what it is shown tells the protocol."""
+@pytest.mark.parametrize(("restoration", "size"), [("whole", (48, 64)), ("grid", (256, 256))])
+def test_ways_to_restore(tmp_path, photograph, monkeypatch, restoration, size):
+    """A model that inverts: what it is shown tells how."""
     shapes = []
 
     def invert(x):
@@ -73,7 +73,7 @@ def test_protocols(tmp_path, photograph, monkeypatch, protocol, size):
     monkeypatch.setattr(model, "load", lambda path: SimpleNamespace(deblur=invert))
     output = tmp_path / "sharp.png"
     paths = [f"--input={photograph}", f"--output={output}"]
-    main(["deblur", "--model=any", *paths, f"--protocol={protocol}"])
+    main(["deblur", "--model=any", *paths, f"--restore={restoration}"])
     assert shapes == [(1, *size, 3)]
     np.testing.assert_array_equal(read(output), 255 - read(photograph))
 
@@ -114,7 +114,7 @@ def test_refusals_name_the_path_and_write_nothing(
         [],
         ["sharpen"],
         ["deblur", "--model=m", "--input=a.png"],
-        ["deblur", "--model=m", "--input=a.png", "--output=b.png", "--protocol=tiles"],
+        ["deblur", "--model=m", "--input=a.png", "--output=b.png", "--restore=tiles"],
     ],
     ids=" ".join,
 )

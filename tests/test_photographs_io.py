@@ -130,7 +130,7 @@ def invert(monkeypatch):
             [
                 "deblur",
                 "--model=any",
-                "--protocol=whole",
+                "--restore=whole",
                 f"--input={source}",
                 f"--output={target}",
                 *more,

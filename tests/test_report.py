@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax import report
+from msdi_jax import extremes, figures, report
+from msdi_jax.measurements import Measurements
 from msdi_jax.report import reading
 
 VOID = {"meta", "img", "input"}  # no end tag
@@ -22,7 +23,7 @@ ROWS = [
 EVALUATION = {
     "dataset": "camera_shake",
     "split": "test",
-    "protocol": "whole",
+    "restore": "whole",
     "images": 2,
     "steps": {"reblur": 600, "deblur": 900},
     "psnr_blurry": 24.1234,
@@ -307,3 +308,156 @@ def test_a_failure_leaves_the_former_page_alone(run, monkeypatch):
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         report.write_report(run)
     assert sorted(run.iterdir()) == before
+
+
+# ---------------------------------------------------------------------------- all of a set
+
+
+def rows(count):
+    """PSNR of image i: blurry 20 + i, deblurred 22 + i, but the last is deblurred worst."""
+    found = [
+        {
+            "name": f"scene/{i:02d}",
+            "photograph": "scene",
+            "psnr_blurry": 20.0 + i,
+            "psnr_deblurred": 22.0 + i,
+            "ssim_3d_blurry": 0.8,
+            "ssim_3d_deblurred": 0.9,
+        }
+        for i in range(count)
+    ]
+    found[-1]["psnr_deblurred"] = 10.0
+    return found
+
+
+def level(row):
+    """What tells its pictures apart."""
+    return 8 * int(row["name"][-2:])
+
+
+def with_extremes(folder, made, blurry=True):
+    def pictures(index):
+        deblurred = np.full((12, 16, 3), level(made[index]), np.uint8)
+        found = {"deblurred": deblurred, "sharp": deblurred + 5}
+        return found | ({"blurry": deblurred + 9} if blurry else {})
+
+    return extremes.write(folder / "samples" / "extremes", made, pictures)
+
+
+@pytest.fixture
+def full(run):
+    """A run with thirty images of one scene."""
+    made = rows(30)
+    changed(
+        run,
+        **figures.means(made),
+        images=30,
+        per_image=made,
+        deciles=figures.deciles(made),
+        extremes=with_extremes(run, made),
+        protocols=["gopro"],
+    )
+    return run
+
+
+def sections(page_text):
+    """Title → HTML."""
+    parts = re.split(r"<h2>(.*?)</h2>", page_text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def shown(section):
+    return re.findall(r'alt="(\S+), deblurred"', section)
+
+
+def test_worst_and_best_ten(full):
+    report.write_report(full)
+    found = sections((full / "report.html").read_text(encoding="utf-8"))
+    worst, best = found["Worst images"], found["Best images"]
+    assert shown(worst) == ["scene/29", *(f"scene/{i:02d}" for i in range(9))]
+    assert shown(best) == [f"scene/{i:02d}" for i in range(28, 18, -1)]
+    assert "The 10 images of lowest PSNR when deblurred." in worst
+    assert "PSNR 49.00 → 10.00 dB (−39.00)" in worst
+    for section in (worst, best):
+        assert section.count('value="error"') == section.count(', error"') == 10
+    source = re.search(r'src="([^"]+)" alt="scene/28, deblurred"', best)[1]
+    decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    assert np.abs(decoded.astype(int) - 8 * 28).max() <= 1
+
+
+def test_buttons_belong_to_one_slider_each(full):
+    page = written(full)
+    buttons = [a for a in page.all("input") if a["type"] == "radio"]
+    groups = {}
+    for button in buttons:
+        groups.setdefault(button["name"], []).append(button)
+    assert len(groups) == 2 + 20
+    assert all(sum("checked" in b for b in group) == 1 for group in groups.values())
+    assert {tuple(b["value"] for b in group) for group in groups.values()} == {
+        ("deblurred", "sharp", "reblurred"),
+        ("deblurred", "sharp", "error"),
+    }
+
+
+def test_deciles_are_told_as_our_reading(full):
+    page = written(full)
+    # Of the tenths, the sharpest holds the image that was deblurred worst.
+    assert page.row("PSNR, dB, blurry") == ["PSNR, dB, blurry", "21.00", "48.00", "34.50"]
+    assert page.row("PSNR, dB, deblurred")[1:3] == ["23.00", f"{(49 + 50 + 10) / 3:.2f}"]
+    assert figures.DECILES_NOTE in page.text
+    assert "blurriest 10\xa0% 3 images" in page.text
+
+
+def test_distributions(full):
+    page = written(full)
+    labels = [svg["aria-label"] for svg in page.all("svg") if "role" in svg]
+    assert (
+        "Histogram of PSNR, dB: blurry mean 34.5, from 20 to 49; deblurred mean 35.13, "
+        "from 10 to 50" in labels
+    )
+    assert any(label.startswith("Histogram of ssim_3d: blurry mean 0.8") for label in labels)
+    assert any(label.startswith("Histogram of Gain by deblurring: gain mean") for label in labels)
+    assert not any("ssim:" in label for label in labels)
+
+
+def test_lost_pictures_are_named(full):
+    for path in (full / "samples" / "extremes").glob("*29-*"):
+        path.unlink()
+    page = written(full)
+    assert "extremes: no pictures of scene/29" in page.text
+    assert "Worst images" in page.text
+
+
+def evaluation_folder(folder, made, blurry=True):
+    header = {"outputs": "0123", "dataset": "gopro", "split": "test", "images": len(made)}
+    measurements = Measurements(folder, header)
+    for row in made:
+        measurements.add(row)
+    record = header | figures.means(made) | {"method": "MPRNet", "protocols": ["gopro"]}
+    record |= {"deciles": figures.deciles(made), "extremes": with_extremes(folder, made, blurry)}
+    (folder / "row.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_an_evaluation_has_a_page(tmp_path):
+    page = written(evaluation_folder(tmp_path, rows(30)))
+    assert "Evaluation · " in page.text
+    assert "over the blurry input on 30 gopro test images" in page.text
+    for fact in ("MethodMPRNet", "Images30", "Scoredgopro"):
+        assert fact in page.text
+    for absent in ("Training", "Held-out", "Missing", "reblurred", "Steps"):
+        assert absent not in page.text.replace("Reblurring", "")
+    assert page.row("scene/03")[2:5] == ["+2.00", "23.00", "25.00"]
+    assert '"outputs": "0123"' in page.text
+
+
+def test_an_evaluation_without_blurry_images(tmp_path):
+    made = [{k: v for k, v in row.items() if not k.endswith("_blurry")} for row in rows(4)]
+    page = written(evaluation_folder(tmp_path, made, blurry=False))
+    assert "Deblurred images reach a PSNR of 19.75 dB on 4 gopro test images." in page.text
+    assert "Not measured: it takes the blurry images." in page.text
+    values = [a["value"] for a in page.all("input") if a["type"] == "radio"]
+    assert set(values) == {"sharp", "error"}
+    left = [image["alt"] for image in page.all("img") if image["class"] == "left"]
+    assert all(alt.endswith(", deblurred") for alt in left)
+    assert len(left) == 4

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: bars of gains, curves of losses."""
+"""Charts as inline SVG: histograms, bars of gains, curves of losses."""
 
 import math
 from collections.abc import Sequence
@@ -41,22 +41,64 @@ class Axes(NamedTuple):
         value = math.log10(value) if self.log else value
         return BOTTOM - (value - low) / (high - low) * (BOTTOM - TOP)
 
-    def grid(self, x_label: str, y_label: str) -> str:
+    def grid(self, x_label: str, y_label: str, *, counts: str = "x") -> str:
+        """`counts`: the axis, x or y, that has no fractions."""
         parts = [
             f'<text x="{RIGHT}" y="{HEIGHT - 5}" class="end">{text(x_label)}</text>',
             f'<text x="2" y="12">{text(y_label)}</text>',
         ]
-        for tick, label in ticks(*self.x_range, whole=True):
+        for tick, label in ticks(*self.x_range, whole=counts == "x"):
             x = self.x(tick)
             parts.append(f'<path d="M{x:.1f},{BOTTOM}v4"/>')
             parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 17}" class="middle">{label}</text>')
-        for tick, label in ticks(*self.y_range, whole=self.log):
+        for tick, label in ticks(*self.y_range, whole=self.log or counts == "y"):
             if self.log:
                 tick, label = 10.0**tick, f"{10.0**tick:g}"
             y = self.y(tick)
             parts.append(f'<path d="M{LEFT},{y:.1f}H{RIGHT}"/>')
             parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{label}</text>')
         return f'<g class="grid">{"".join(parts)}</g>'
+
+
+def histogram(label: str, unit: str, series: dict[str, Sequence[float]]) -> str:
+    """How many images lie where: the last series filled, the others' outlines over it.
+
+    Args:
+        label: the chart's caption.
+        unit: of the horizontal axis.
+        series: finite values per image by their name, at least one of them.
+    """
+    edges = bin_edges([value for values in series.values() for value in values])
+    counts = {name: np.histogram(values, edges)[0] for name, values in series.items()}
+    most = max(found.max() for found in counts.values())
+    axes = Axes((edges[0], edges[-1]), (0.0, 1.05 * most))
+    drawing = axes.grid(unit, "images", counts="y")
+    for place, found in enumerate(reversed(counts.values())):
+        kind = "outline" if place else "filled"
+        drawing += f'<path class="{kind}" d="{_steps(axes, edges, found)}"/>'
+    words = "; ".join(
+        f"{name} mean {np.mean(values):.4g}, from {min(values):.4g} to {max(values):.4g}"
+        for name, values in series.items()
+    )
+    picture = _svg(drawing, f"Histogram of {label}: {words}")
+    return f'<figure class="chart"><figcaption>{text(label)}</figcaption>{picture}</figure>'
+
+
+def bin_edges(values: Sequence[float]) -> np.ndarray:
+    """At round numbers, the more the more values there are: about 6 to 40 bins."""
+    low, high = min(values), max(values)
+    wanted = np.clip(1.5 * math.sqrt(len(values)), 6, 40)
+    step = _round_step((high - low) / wanted or max(abs(high), 1) / 100)
+    first, last = math.floor(low / step), math.floor(high / step) + 1
+    return np.arange(first, last + 1) * step
+
+
+def _steps(axes: Axes, edges: Sequence[float], counts: Sequence[int]) -> str:
+    """From the base line up and down again."""
+    path = f"M{axes.x(edges[0]):.1f},{axes.y(0):.1f}"
+    for right, found in zip(edges[1:], counts, strict=True):
+        path += f"V{axes.y(found):.1f}H{axes.x(right):.1f}"
+    return path + f"V{axes.y(0):.1f}"
 
 
 def gain_bars(groups: Sequence[Sequence[tuple[float, str]]]) -> str:
@@ -148,9 +190,7 @@ def _padded(values: Sequence[float]) -> tuple[float, float]:
 
 def ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, str]]:
     """Four to seven round values in the range, with labels."""
-    rough = (high - low) / 7
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = _round_step((high - low) / 7)
     step = max(step, 1.0) if whole else step
     numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     found = [n * step for n in numbers]
@@ -162,3 +202,9 @@ def ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, 
     else:
         labels = [f"{tick + 0.0:.{digits}f}" for tick in found]
     return [(tick, label.replace("-", "−")) for tick, label in zip(found, labels, strict=True)]
+
+
+def _round_step(least: float) -> float:
+    """1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)

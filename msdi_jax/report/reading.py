@@ -1,23 +1,25 @@
-"""The run directory as records.
+"""The directory of a run, or of an evaluation, as records.
 
 What is absent or unreadable goes into the list `missing`, in words for the reader.
 """
 
 import base64
 import collections
+import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from msdi_jax import extremes, figures
 from msdi_jax.report.words import count, is_number
 
 ROLES = ("blurry", "deblurred", "sharp", "reblurred")
-EMBEDDED_BYTES = 9_000_000
-LONGEST_SIDE = 1280
+# Of all pictures of a page together.
+EMBEDDED_BYTES = 14_000_000
 
 
 class Sample(NamedTuple):
@@ -39,11 +41,18 @@ Curves = dict[str, dict[str, Curve]]
 """By stage, then by the scalar's name."""
 
 
-def read_config(run: Path) -> dict:
-    path = run / "config.json"
+def is_evaluation(folder: Path) -> bool:
+    """Whether `python -m msdi_jax evaluate` wrote it, rather than a run."""
+    return (folder / "row.json").is_file() and not (folder / "config.json").is_file()
+
+
+def read_config(folder: Path) -> dict:
+    """What a run was configured with, or what an evaluation measured."""
+    path = folder / ("header.json" if is_evaluation(folder) else "config.json")
     if not path.is_file():
         raise ValueError(
-            f"{run} is not a run directory: no config.json; give the --workdir of a launch.py run"
+            f"{folder} is not a run directory: no config.json; give the --workdir of a launch.py "
+            "run, or the folder that evaluate wrote"
         )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -51,19 +60,34 @@ def read_config(run: Path) -> dict:
         raise ValueError(f"{path} is not JSON ({error}); restore it or run again") from error
 
 
-def read_evaluation(path: Path, missing: list[str]) -> dict:
+def read_evaluation(folder: Path, missing: list[str]) -> dict:
+    """Means, deciles and the rows per image, {} where the run was not evaluated."""
+    path = folder / ("row.json" if is_evaluation(folder) else "evaluation.json")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         missing.append("evaluation.json: the run has not been evaluated")
         return {}
     except ValueError:
-        missing.append("evaluation.json is there but is not JSON")
+        missing.append(f"{path.name} is there but is not JSON")
         return {}
-    absent = [f"psnr_{role}" for role in ("blurry", "deblurred") if f"psnr_{role}" not in found]
-    if absent:
-        missing.append(f"evaluation.json has no {', '.join(absent)}")
+    if is_evaluation(folder):
+        found["per_image"] = _read_rows(folder / "per_image.csv", missing)
+    if figures.psnr_key(found, "deblurred") is None:
+        missing.append(f"{path.name} has no psnr_deblurred")
     return found
+
+
+def _read_rows(path: Path, missing: list[str]) -> list[dict]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                {key: value if key in figures.TEXT else float(value) for key, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError) as error:
+        missing.append(f"{path.name} cannot be read ({error})")
+        return []
 
 
 def per_image(evaluation: dict) -> list[dict]:
@@ -111,50 +135,81 @@ def _add_line(line: str, curves: Curves, faults: collections.Counter) -> None:
             faults["infinite"] += 1
 
 
-def read_samples(folder: Path, evaluation: dict, missing: list[str]) -> list[Sample]:
-    """Samples in the order of `evaluation`, as many as fit into `EMBEDDED_BYTES`."""
-    samples, left = [], EMBEDDED_BYTES
-    for name in _sample_names(folder, evaluation, missing):
-        sample = _read_sample(folder, name, missing)
-        left -= sum(map(len, sample.pictures.values()))
-        if left < 0:
-            missing.append(f"samples: {name} and later ones, to keep this page small")
-            break
-        if "blurry" in sample.pictures and len(sample.pictures) > 1:
-            samples.append(sample)
-    return samples
+class Album:
+    """Pictures out of a folder, as many as fit into `EMBEDDED_BYTES` of one page."""
+
+    def __init__(self, missing: list[str]):
+        self.missing = missing
+        self.left = EMBEDDED_BYTES
+
+    def samples(self, folder: Path, evaluation: dict) -> list[Sample]:
+        """Those that `evaluation` names, in its order, then the others in the folder."""
+        stems = sorted(
+            path.name.removesuffix("-blurry.png") for path in folder.glob("*-blurry.png")
+        )
+        listed = {extremes.stem(str(name)): str(name) for name in evaluation.get("samples", [])}
+        absent = [stem for stem in listed if stem not in stems]
+        self.missing += [f"samples/{stem}-blurry.png" for stem in absent]
+        if not stems:
+            self.missing.append("samples: no pictures")
+        found = [stem for stem in listed if stem in stems] + sorted({*stems} - {*listed})
+        return self._fitting("samples", found, lambda stem: self._sample(folder, stem, listed))
+
+    def extremes(self, folder: Path, names: Sequence[str]) -> list[Sample]:
+        """Of the images `names`, as `msdi_jax.extremes` wrote them."""
+        return self._fitting("extremes", names, lambda name: self._extreme(folder, name))
+
+    def _fitting(self, kind: str, names: Sequence[str], read) -> list[Sample]:
+        found = []
+        for name in names:
+            sample = read(name)
+            self.left -= sum(map(len, sample.pictures.values()))
+            if self.left < 0:
+                self.missing.append(f"{kind}: {name} and later ones, to keep this page small")
+                break
+            if len(sample.pictures) > 1:
+                found.append(sample)
+        return found
+
+    def _sample(self, folder: Path, stem: str, listed: dict[str, str]) -> Sample:
+        pictures, size = {}, (0, 0)
+        for role in ROLES:
+            path = folder / f"{stem}-{role}.png"
+            try:
+                with Image.open(path) as image:
+                    picture = image.convert("RGB")
+            except FileNotFoundError:
+                if role != "reblurred":  # only stage 1 has these
+                    self.missing.append(f"samples/{path.name}")
+            except OSError:
+                self.missing.append(f"samples/{path.name} cannot be read as a picture")
+            else:
+                size = size if any(size) else picture.size
+                pictures[role] = _data_uri(_jpeg(picture))
+        return Sample(listed.get(stem, stem), pictures if "blurry" in pictures else {}, size)
+
+    def _extreme(self, folder: Path, name: str) -> Sample:
+        pictures, size = {}, (0, 0)
+        for role in extremes.ROLES:
+            path = extremes.path(folder, name, role)
+            if path.is_file():
+                content = path.read_bytes()
+                with Image.open(io.BytesIO(content)) as image:
+                    size = image.size
+                pictures[role] = _data_uri(content)
+        if not pictures:
+            self.missing.append(f"extremes: no pictures of {name}")
+        return Sample(name, pictures, size)
 
 
-def _sample_names(folder: Path, evaluation: dict, missing: list[str]) -> list[str]:
-    found = sorted(path.name.removesuffix("-blurry.png") for path in folder.glob("*-blurry.png"))
-    listed = [str(name) for name in evaluation.get("samples", [])]
-    missing += [f"samples/{name}-blurry.png" for name in listed if name not in found]
-    if not found:
-        missing.append("samples: no pictures")
-    return [name for name in listed if name in found] + sorted({*found} - {*listed})
-
-
-def _read_sample(folder: Path, name: str, missing: list[str]) -> Sample:
-    pictures, size = {}, (0, 0)
-    for role in ROLES:
-        path = folder / f"{name}-{role}.png"
-        try:
-            with Image.open(path) as image:
-                picture = image.convert("RGB")
-        except FileNotFoundError:
-            if role != "reblurred":  # only stage 1 has these
-                missing.append(f"samples/{path.name}")
-        except OSError:
-            missing.append(f"samples/{path.name} cannot be read as a picture")
-        else:
-            size = size if any(size) else picture.size
-            pictures[role] = _data_uri(picture)
-    return Sample(name, pictures, size)
-
-
-def _data_uri(picture: Image.Image) -> str:
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+def _jpeg(picture: Image.Image) -> bytes:
+    longest = extremes.LONGEST_SIDE
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     # Full chroma resolution: fringes at edges are part of what the reader judges.
-    picture.save(buffer, "JPEG", quality=90, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, "JPEG", quality=extremes.QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -2,22 +2,28 @@
 
 from typing import Any
 
+from msdi_jax import figures
 from msdi_jax.report.reading import Curves, difference, per_image
 from msdi_jax.report.words import STAGES, count, is_number, number, plain
 
 # The published model, to say how far a short run is from it (Li et al., ECCV 2022, GoPro).
 PUBLISHED_PSNR, PUBLISHED_STEPS, PUBLISHED_WIDTH = 33.28, 400_000, 64
 SMALL_GAIN = 1.0  # dB
-PROTOCOLS = {"whole": "whole (each image in one piece)", "grid": "grid (tile by tile)"}
+RESTORED = {"whole": "whole (each image in one piece)", "grid": "grid (tile by tile)"}
 
 
 def verdict(evaluation: dict) -> str:
     """What the run achieved, in one sentence."""
-    gain = difference(evaluation, "psnr")
+    figure = _figure(evaluation)
+    gain = difference(evaluation, figure)
+    kind = " ".join(str(evaluation[key]) for key in ("dataset", "split") if evaluation.get(key))
+    on = count(evaluation.get("images"), f"{kind} image".strip())
+    reached = evaluation.get(f"{figure}_deblurred")
+    if gain is None and is_number(reached):
+        return f"Deblurred images reach a PSNR of {number(reached)} dB on {on}."
     if gain is None:
         return "This run has no deblurring result yet."
-    kind = " ".join(str(evaluation[key]) for key in ("dataset", "split") if key in evaluation)
-    over = f"the blurry input on {count(evaluation.get('images'), f'{kind} image'.strip())}"
+    over = f"the blurry input on {on}"
     if abs(gain) < 0.005:
         return f"Deblurring leaves the PSNR of {over} unchanged."
     word = "gains" if gain > 0 else "loses"
@@ -26,11 +32,12 @@ def verdict(evaluation: dict) -> str:
 
 def remarks(evaluation: dict, curves: Curves, config: dict) -> list[str]:
     """Sentences below the verdict."""
-    gain = difference(evaluation, "psnr")
+    figure = _figure(evaluation)
+    gain = difference(evaluation, figure)
     if gain is None:
         return _progress(curves)
-    found = _spread(per_image(evaluation))
-    if gain < SMALL_GAIN:
+    found = _spread(per_image(evaluation), figure)
+    if gain < SMALL_GAIN and "steps" in evaluation:
         found.append(_short_run(evaluation.get("steps", {}).get("deblur"), config.get("width")))
     return found
 
@@ -40,15 +47,28 @@ def facts(evaluation: dict, config: dict) -> dict[str, Any]:
     width = {"Width": config.get("width")}
     if not evaluation:
         return width
-    protocol = evaluation.get("protocol")
-    return {
+    restored = evaluation.get("restore")
+    told = {
+        "Method": evaluation.get("method"),
         "Data set": evaluation.get("dataset"),
-        "Split": evaluation.get("split"),
+        "Split": evaluation.get("split") or None,
         "Images": evaluation.get("images"),
-        "Protocol": PROTOCOLS.get(protocol, protocol),
-        **{f"Steps, {stage}": evaluation.get("steps", {}).get(stage) for stage in STAGES},
+        "Restored": RESTORED.get(restored, restored),
+        "Scored": ", ".join(evaluation.get("protocols", [])) or None,
+    }
+    if "steps" not in evaluation:
+        return {key: value for key, value in told.items() if value is not None}
+    del told["Method"]
+    return {
+        **told,
+        **{f"Steps, {stage}": evaluation["steps"].get(stage) for stage in STAGES},
         **width,
     }
+
+
+def _figure(evaluation: dict) -> str:
+    key = figures.psnr_key(evaluation, "deblurred") or "psnr_deblurred"
+    return key.removesuffix("_deblurred")
 
 
 def _progress(curves: Curves) -> list[str]:
@@ -60,8 +80,8 @@ def _progress(curves: Curves) -> list[str]:
     return [f"Last logged: {', '.join(reached)}."] if reached else []
 
 
-def _spread(images: list[dict]) -> list[str]:
-    gains = [gain for gain in (difference(row, "psnr") for row in images) if gain is not None]
+def _spread(images: list[dict], figure: str) -> list[str]:
+    gains = [gain for gain in (difference(row, figure) for row in images) if gain is not None]
     if not gains:
         return []
     better = sum(gain > 0 for gain in gains)

@@ -1,0 +1,36 @@
+"""Compiled programs are kept between runs, so that a second start does not compile again."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import jax
+
+
+def keep_programs() -> None:
+    """Switches jax's persistent compilation cache on, for the commands.
+
+    In `$XDG_CACHE_HOME/msdi_jax` (`~/.cache/msdi_jax`), unless `JAX_COMPILATION_CACHE_DIR` says
+    where; `JAX_ENABLE_COMPILATION_CACHE=false` switches it off. Where nothing can be written,
+    programs are compiled anew at every start, as without it.
+    """
+    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+        return
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        directory = home / "msdi_jax" / _processor()
+        directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    if os.access(directory, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+
+
+def _processor() -> str:
+    """Homes are shared between machines, and a program for one CPU may not run on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = list(os.uname())
+    told = [line for line in lines if line.startswith(("model name", "flags", "Features"))] or lines
+    return hashlib.sha256("\n".join(sorted(set(told))).encode()).hexdigest()[:12]

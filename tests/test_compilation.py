@@ -1,0 +1,81 @@
+"""The compilation cache of the commands; jax's own configuration is put back after each test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from msdi_jax import compilation
+
+
+@pytest.fixture(autouse=True)
+def _unset():
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_programs_are_kept_below_the_cache_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compilation.keep_programs()
+    found = Path(jax.config.jax_compilation_cache_dir)
+    assert found.parent == tmp_path / "msdi_jax"
+    assert found.is_dir()
+
+
+def test_a_directory_that_was_chosen_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    jax.config.update("jax_compilation_cache_dir", "/elsewhere")
+    compilation.keep_programs()
+    assert jax.config.jax_compilation_cache_dir == "/elsewhere"
+    assert not any(tmp_path.iterdir())
+
+
+def test_switched_off(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        compilation.keep_programs()
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_where_nothing_can_be_written_there_is_no_cache(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    compilation.keep_programs()
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_a_second_process_finds_the_program_of_the_first(tmp_path):
+    code = (
+        "import jax, jax.numpy as jnp\n"
+        "from msdi_jax.compilation import keep_programs\n"
+        "keep_programs()\n"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "found = []\n"
+        "jax.monitoring.register_event_listener(lambda event, **_: found.append(event))\n"
+        "jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()\n"
+        "print(sum(event.endswith('/cache_hits') for event in found))\n"
+    )
+    root = Path(__file__).parent.parent
+    environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(root)}
+    hits = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+                cwd=tmp_path,
+            ).stdout
+        )
+        for _ in range(2)
+    ]
+    assert hits[0] == 0
+    assert hits[1] > 0

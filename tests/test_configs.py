@@ -1,0 +1,69 @@
+"""The shipped configurations: complete, and fit for the builders and the checks of a run."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+from data.records import find_builder
+from msdi_jax import checks, model
+
+FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+NAMES = [file.stem for file in FILES if file.stem not in ("__init__", "base")]
+
+
+def module(name):
+    return importlib.import_module(f"configs.{name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_tells_command_and_hardware(name):
+    text = module(name).__doc__
+    assert f"python launch.py --config configs/{name}.py --workdir runs/" in text
+    assert "Hardware: " in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_data_set_takes_the_fields(name):
+    fields = module(name).get_config().dataset.to_dict()
+    builder = find_builder(fields.pop("name"))
+    parameters = inspect.signature(builder.prepare)
+    parameters.bind(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "batch_size"),
+    [
+        ("gopro_deblur", "msdi2_net", 24),
+        ("gopro_deblur_v1", "msdi_net", 64),
+        ("realblur_j_deblur", "msdi2_net", 24),
+        ("realblur_r_deblur", "msdi2_net", 24),
+    ],
+)
+def test_stage_2_asks_for_a_representation(name, network, batch_size, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = module(name).get_config()
+    # Published: on eight devices, three (version 2) or eight (version 1) each.
+    assert config.deblur.batch_size == batch_size
+    with pytest.raises(ValueError, match=config.deblur.degradation_from):
+        checks.check(config)
+    for kind, told in (("msdi_net", "version=1"), ("msdi2_net", "version=2")):
+        found = model.Description(kind, 64, 128, {}, "")
+        monkeypatch.setattr(model, "describe", lambda path, found=found: found)
+        if kind == network:
+            checks.check(config)
+        else:
+            with pytest.raises(ValueError, match=told):
+                checks.check(config)
+
+
+def test_stage_1_and_fine_tuning_check(monkeypatch):
+    checks.check(module("gopro_reblur").get_config())
+    config = module("finetune").get_config()
+    with pytest.raises(ValueError, match="degradation_from is empty"):
+        checks.check(config)
+    config.deblur.start_from = "model"
+    found = model.Description("msdi2_net", 64, 128, {}, "")
+    monkeypatch.setattr(model, "describe", lambda path: found)
+    checks.check(config)

@@ -1,0 +1,79 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from msdi_jax import extremes
+
+
+def rows(count):
+    """PSNR in a scrambled order: row i has (7 i) mod count."""
+    return [
+        {"name": f"r{i}", "photograph": "", "psnr_deblurred": float(7 * i % count)}
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 0), (5, 2), (19, 9), (20, 10), (101, 10)])
+def test_ten_of_each_and_none_twice(count, shown):
+    made = rows(count)
+    found = extremes.choose(made)
+    psnr = {row["name"]: row["psnr_deblurred"] for row in made}
+    assert [psnr[name] for name in found["worst"]] == list(range(shown))
+    assert [psnr[name] for name in found["best"]] == [count - 1 - i for i in range(shown)]
+
+
+def picture(level, size=(12, 16)):
+    return np.full((*size, 3), level, np.uint8)
+
+
+def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
+    asked = []
+
+    def pictures(index):
+        asked.append(index)
+        return {"deblurred": picture(90), "sharp": picture(100)}
+
+    made = [row | {"name": f"scene/{row['name']}.png"} for row in rows(4)]
+    found = extremes.write(tmp_path / "shown", made, pictures)
+    # (7 i) mod 4: 0, 3, 2, 1.
+    assert found == {
+        "worst": ["scene/r0.png", "scene/r3.png"],
+        "best": ["scene/r1.png", "scene/r2.png"],
+    }
+    assert sorted(asked) == [0, 1, 2, 3]
+    assert len(list((tmp_path / "shown").iterdir())) == 4 * 3
+    with Image.open(extremes.path(tmp_path / "shown", "scene/r0.png", "deblurred")) as image:
+        assert np.abs(np.asarray(image).astype(int) - 90).max() <= 1
+    asked.clear()
+    extremes.path(tmp_path / "shown", "scene/r3.png", "error").unlink()
+    assert extremes.write(tmp_path / "shown", made, pictures) == found
+    assert asked == [3]
+
+
+def test_names_stay_apart():
+    assert extremes.stem("a/b") != extremes.stem("a_b")
+    assert extremes.stem("GOPR0384_11_00-000001") == "GOPR0384_11_00-000001"
+
+
+def test_error_map():
+    """Black for none, OpenCV's brightest from a quarter of the range on, half way at an eighth."""
+    sharp = np.full((4, 4, 3), 100, np.uint8)
+    restored = sharp.copy()
+    restored[0, 0] = 164
+    restored[1, 1] = 68
+    restored[2, 2] = 0
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    scale = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+    found = extremes.error_map(restored, sharp)
+    np.testing.assert_array_equal(found[3, 3], scale[0])
+    np.testing.assert_array_equal(found[1, 1], scale[127])
+    np.testing.assert_array_equal(found[0, 0], scale[255])
+    np.testing.assert_array_equal(found[2, 2], scale[255])
+
+
+def test_large_pictures_are_shrunk(tmp_path):
+    big = {"deblurred": picture(0, (1000, 2000)), "sharp": picture(9, (1000, 2000))}
+    extremes.write(tmp_path, rows(2), lambda index: big)
+    sizes = {Image.open(path).size for path in tmp_path.glob("*.jpg")}
+    assert sizes == {(800, 400)}

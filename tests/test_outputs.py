@@ -1,0 +1,128 @@
+"""python -m msdi_jax evaluate --outputs: any method's images, scored like a model's."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msdi_jax import command_evaluate as command
+from msdi_jax import metrics, protocols
+from msdi_jax.__main__ import main
+
+COUNT = 12
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Twelve images, 20×24: sharp, blurry (noise of a growing range) and a method's results."""
+    rng = np.random.default_rng(0)
+    for i in range(COUNT):
+        sharp = rng.integers(30, 226, (20, 24, 3))
+        noise = {"sharp": 0, "blurry": 8 + i, "results": 4}
+        for kind, span in noise.items():
+            (tmp_path / kind).mkdir(exist_ok=True)
+            image = np.uint8(sharp + rng.integers(-span, span + 1, sharp.shape))
+            Image.fromarray(image).save(tmp_path / kind / f"image{i:02d}.png")
+    return tmp_path
+
+
+def evaluate(folders, *more):
+    arguments = [f"--outputs={folders}/results", f"--sharp={folders}/sharp", *more]
+    main(["evaluate", *arguments])
+    written = folders / "evaluation" / f"results-{folders.name}-sharp"
+    return json.loads((written / "row.json").read_text()), written
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def test_row(folders, capsys):
+    row, written = evaluate(folders, f"--blurry={folders}/blurry", "--workers=2")
+    pairs = [
+        [read(folders / kind / f"image{i:02d}.png") for kind in ("blurry", "results", "sharp")]
+        for i in range(COUNT)
+    ]
+    for kind, place in (("blurry", 0), ("deblurred", 1)):
+        for figure in ("psnr", "ssim_3d", "ssim"):
+            found = [getattr(metrics, figure)(pair[place], pair[2]) for pair in pairs]
+            assert row[f"{figure}_{kind}"] == pytest.approx(np.mean(found), abs=1e-12)
+    # The noisiest input is the last.
+    assert row["deciles"]["blurriest"]["psnr_blurry"] == metrics.psnr(pairs[-1][0], pairs[-1][2])
+    assert row["method"] == "results"
+    printed = capsys.readouterr().out
+    assert "images/s" in printed
+    assert f"results, on {folders.name}/sharp, {COUNT} images, scored: gopro" in printed
+    assert f"{row['deciles']['all']['psnr_deblurred']:.2f}" in printed
+    assert (written / "report.html").exists()
+    assert len(row["extremes"]["worst"]) == COUNT // 2
+
+
+def test_a_second_run_reuses_what_is_finished(folders, monkeypatch, capsys):
+    first, written = evaluate(folders)
+    rows = (written / "per_image.csv").read_bytes()
+
+    def refuse(*_):
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(command, "score", refuse)
+    again, _ = evaluate(folders)
+    assert again == first
+    assert (written / "per_image.csv").read_bytes() == rows
+    assert f"{COUNT} of {COUNT} images were measured before" in capsys.readouterr().out
+
+
+def test_without_blurry_images_there_are_no_deciles(folders):
+    row, _ = evaluate(folders)
+    assert row["deciles"] is None
+    assert not [key for key in row if key.endswith("_blurry")]
+
+
+def test_changed_results_are_not_mixed_in(folders):
+    evaluate(folders)
+    image = read(folders / "results" / "image03.png")
+    Image.fromarray(255 - image).save(folders / "results" / "image03.png")
+    with pytest.raises(SystemExit, match=r"measured with outputs .*choose another --output"):
+        evaluate(folders)
+
+
+def test_a_folder_that_does_not_match_is_refused_before_anything_is_written(folders):
+    (folders / "results" / "image03.png").unlink()
+    with pytest.raises(SystemExit, match=r"missing: image03\.png"):
+        evaluate(folders)
+    assert not (folders / "evaluation").exists()
+
+
+def test_failed_alignments_are_printed(folders, capsys):
+    """Flat images: nothing to align."""
+    for kind in ("sharp", "results"):
+        for path in (folders / kind).iterdir():
+            Image.fromarray(np.full((20, 24, 3), 90, np.uint8)).save(path)
+    row, _ = evaluate(folders, "--protocol=realblur")
+    assert row["ecc_failed_deblurred"] == COUNT
+    assert f"alignment failed on {COUNT} of {COUNT} deblurred images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--outputs=o"], "give either --dataset or --sharp"),
+        (["--outputs=o", "--sharp=s", "--dataset=gopro"], "give either --dataset or --sharp"),
+        (["--outputs=o", "--sharp=s", "--data=d"], "--data goes with --dataset"),
+        (["--outputs=o", "--dataset=gopro", "--blurry=b"], "--blurry goes with --sharp"),
+        (["--outputs=o", "--sharp=s", "--restore=grid"], "--outputs are restored already"),
+        (["--outputs=o", "--sharp=s", "--workers=0"], "--workers 0: at least 1"),
+        (["--model=m", "--sharp=s"], "--model needs images to restore"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, told):
+    with pytest.raises(SystemExit, match=told):
+        main(["evaluate", *arguments])
+
+
+def test_protocols_are_the_named_ones(folders):
+    row, _ = evaluate(folders, "--protocol", *protocols.PROTOCOLS)
+    expected = {f"{figure}_deblurred" for figure in (*protocols.FIGURES, protocols.FAILED)}
+    assert {key for key in row if key.endswith("_deblurred")} == expected
+    assert row["psnr_float_deblurred"] == pytest.approx(row["psnr_deblurred"], rel=1e-12)

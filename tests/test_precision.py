@@ -1,0 +1,52 @@
+"""bfloat16 steps beside float32 ones: close in what they compute, float32 in what they keep."""
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from configs import base
+from msdi_jax.deblur import DeblurStage
+from msdi_jax.degradation import DegradationEstimator
+from msdi_jax.reblur import ReblurStage
+from msdi_jax.state import arrays_of
+
+
+def first_step(name, compute_dtype):
+    config = base.get_config()
+    config.width, config.compute_dtype = 4, compute_dtype
+    # Plain descent (see sharded_steps.py), so that the change tells the gradient.
+    config[name].update({"adam_eps": 1.0, "learning_rate": 1.0, "clip_norm": 1e9})
+    if name == "reblur":
+        stage = ReblurStage(config)
+    else:
+        degradation = arrays_of(DegradationEstimator(4, rngs=nnx.Rngs(1)))
+        stage = DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+    rng = np.random.default_rng(0)
+    smooth = np.kron(rng.integers(0, 256, (2, 8, 8, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+    before = stage.init(jax.random.key(0))
+    batch = {"blurry": smooth, "sharp": np.roll(smooth, 3, axis=2)}
+    after, scalars = jax.jit(stage.train_step)(before, batch)
+    return before, after, {key: float(value) for key, value in scalars.items()}
+
+
+@pytest.mark.slow  # four training steps to compile
+@pytest.mark.parametrize("name", ["deblur", "reblur"])
+def test_bfloat16(name):
+    before, wide, expected = first_step(name, "float32")
+    _, narrow, found = first_step(name, "bfloat16")
+    for state in (wide, narrow):
+        kept = jax.tree.leaves((state.params, state.stats))
+        assert all(x.dtype == np.float32 for x in kept)
+    for key, value in expected.items():
+        if "accuracy" not in key:
+            assert found[key] == pytest.approx(value, rel=0.05, abs=0.02), key
+    # It is not float32 under another name.
+    assert found != expected
+
+    def change(state):
+        new, old = (jax.tree.leaves(s.params) for s in (state, before))
+        return np.concatenate([(a - b).ravel() for a, b in zip(new, old, strict=True)])
+
+    a, b = change(wide), change(narrow)
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.98
