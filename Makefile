@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full lint format
+.PHONY: run test test-full bench lint format
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -16,6 +16,10 @@ test: .venv/.dev
 
 test-full: .venv/.dev
 	$(PYTEST)
+
+# Against PyTorch, on an otherwise idle machine: rewrites the table of docs/performance.md.
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks.run
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """The commands about weights: `convert`, `export` and `summary`."""
 
 import argparse
+from pathlib import Path
 
-from msdi_jax import convert, model, summary
+from msdi_jax import convert, model, serving, summary
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -18,10 +19,19 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--check", action="store_true", help="run a forward pass first and print what comes out"
     )
 
-    back = commands.add_parser("export", help="make a PyTorch file with the published keys")
+    back = commands.add_parser(
+        "export", help="make a PyTorch file with the published keys, or a StableHLO program"
+    )
     back.set_defaults(command=_export)
     back.add_argument("source", help="model directory")
-    back.add_argument("destination", help="PyTorch file to write")
+    back.add_argument(
+        "destination", help="file to write; its ending says what: .pth, .pt or .stablehlo"
+    )
+    back.add_argument(
+        "--size",
+        default="256x256",
+        help="height and width that a StableHLO program takes; default: %(default)s",
+    )
 
     cost = commands.add_parser("summary", help="count parameters and multiply-accumulates")
     cost.set_defaults(command=lambda o: print(summary.text(model.describe(o.model), o.size)))
@@ -49,5 +59,23 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    count = convert.export(options.source, options.destination)
-    print(f"{options.destination}: {count} arrays")
+    suffix = Path(options.destination).suffix.lower()
+    if suffix == ".stablehlo":
+        height, width = _sides(options.size)
+        size = serving.export_program(options.source, options.destination, height, width)
+        print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
+    elif suffix in (".pth", ".pt"):
+        count = convert.export(options.source, options.destination)
+        print(f"{options.destination}: {count} arrays")
+    else:
+        raise ValueError(
+            f"{options.destination} cannot be written: name a file that ends in .pth or .pt "
+            "(PyTorch) or .stablehlo (a program)"
+        )
+
+
+def _sides(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise ValueError(f"--size {text} must be HEIGHTxWIDTH in pixels, for example 720x1280")
+    return int(height), int(width)

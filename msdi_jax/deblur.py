@@ -12,15 +12,16 @@ from flax import nnx
 from msdi_jax import losses, optimise
 from msdi_jax.deblur_net import Deblurred, MSDINet
 from msdi_jax.degradation import ShallowEncoder
-from msdi_jax.mesh import by_image, gathered
+from msdi_jax.mesh import gathered
 from msdi_jax.stage import (
     Batch,
     Scalars,
+    degradation_of,
     in_type,
     move,
     moving_average,
+    pair_of,
     spectral_scalars,
-    unit_range,
 )
 from msdi_jax.state import Arrays, State, merge, split
 
@@ -78,7 +79,7 @@ class DeblurStage:
         frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = unit_range(images["blurry"]), unit_range(images["sharp"])
+            blurry, sharp = pair_of(images)
             params = in_type(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
             terms = self._loss_terms(frozen, _deblur(network, blurry), sharp)
@@ -101,7 +102,7 @@ class DeblurStage:
         return after, scalars | {"skipped": after.skipped}
 
     def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
-        blurry, sharp = unit_range(batch["blurry"]), unit_range(batch["sharp"])
+        blurry, sharp = pair_of(batch)
         output = _deblur(self.network(state), blurry)
         terms = self._loss_terms(state.frozen, output, sharp)
         scalars = terms | {
@@ -127,7 +128,7 @@ class DeblurStage:
 
 
 def _deblur(network: MSDINet, blurry: jax.Array) -> Deblurred:
-    return network(blurry, network.degradation(by_image(blurry)))
+    return network(blurry, degradation_of(network.degradation, blurry))
 
 
 def _split(network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:

@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 
 from msdi_jax.layers import (
     Conv,
+    DoublingSpectralConv,
     SpectralConv,
     average_pool,
     instance_norm,
     leaky_relu,
     reflect_pad,
     resize_bilinear,
-    upsample_twice,
 )
 
 ENCODER_SIZE = 256
@@ -114,11 +114,11 @@ class UpBlock(nnx.Module):
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
         self.before = SpectralConv(inputs, outputs, 3, padding=0, rngs=rngs)
-        self.after = SpectralConv(outputs, outputs, 3, padding=0, rngs=rngs)
+        self.after = DoublingSpectralConv(outputs, outputs, 3, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        x = upsample_twice(leaky_relu(self.before(reflect_pad(x, 1))))
-        return leaky_relu(self.after(reflect_pad(x, 1)))
+        x = leaky_relu(self.before(reflect_pad(x, 1)))
+        return leaky_relu(self.after(x))
 
 
 class DegradationPyramid(nnx.Module):

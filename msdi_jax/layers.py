@@ -10,6 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from msdi_jax.convolution import convolve, convolve_doubled
+
 
 class PowerIteration(nnx.BatchStat):
     """A leading singular vector as spectral normalisation last estimated it."""
@@ -52,10 +54,6 @@ def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Arr
     return jax.pure_callback(iterate, results, jax.random.key_data(key), kernel)
 
 
-# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns.
-FEW_CHANNELS = 16
-
-
 def leaky_relu(x: Array) -> Array:
     return nnx.leaky_relu(x, negative_slope=0.2)
 
@@ -63,70 +61,6 @@ def leaky_relu(x: Array) -> Array:
 def reflect_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*size w+2*size c"]:
     """Reflection padding; the edge pixel is not repeated."""
     return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="reflect")
-
-
-def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
-    """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
-
-    Three shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
-    product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
-    is otherwise an order of magnitude slower), few channels as pairs of columns.
-    """
-    size = kernel.shape[0]
-    if size == 1 and stride == 1 and padding == 0:
-        return x @ kernel[0, 0]
-    if stride == 2:
-        return _convolve_stride_2(x, kernel, padding)
-    if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
-        return _convolve_in_pairs(x, kernel)
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=((padding, padding), (padding, padding)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
-    """A 3×3 convolution of pairs of columns with twice the channels: two taps instead of three.
-
-    Two neighbouring columns of the output see four of the padded input, which are two pairs. A
-    third of the products is with zeros; registers are filled twice as well.
-    """
-    batch, height, width, inputs = x.shape
-    outputs = kernel.shape[-1]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    x = x.reshape(batch, height + 2, width // 2 + 1, 2 * inputs)
-    left, right = (jnp.pad(kernel, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in (0, 1))
-    kernel = jnp.stack([left, right], axis=3).reshape(3, 2, 2 * inputs, 2 * outputs)
-    y = jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    return y.reshape(batch, height, width, outputs)
-
-
-def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
-    """Stride 2 on pixels is stride 1 on 2×2 blocks: fold blocks and kernel taps into channels."""
-    batch, height, width, channels = x.shape
-    size, _, _, outputs = kernel.shape
-    taps = (size + 1) // 2
-    outs = [(n + 2 * padding - size) // 2 + 1 for n in (height, width)]
-    after = [
-        2 * (n + taps - 1) - length - padding for n, length in zip(outs, x.shape[1:3], strict=True)
-    ]
-    odd = 2 * taps - size
-    kernel = jnp.pad(kernel, ((0, odd), (0, odd), (0, 0), (0, 0)))
-    x = jax.lax.pad(
-        x,
-        jnp.zeros((), x.dtype),
-        ((0, 0, 0), (padding, after[0], 0), (padding, after[1], 0), (0, 0, 0)),
-    )
-    x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, channels)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, x.shape[1], x.shape[3], 4 * channels)
-    kernel = kernel.reshape(taps, 2, taps, 2, channels, outputs)
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, 4 * channels, outputs)
-    return convolve(x, kernel)
 
 
 class Conv(nnx.Module):
@@ -154,11 +88,21 @@ class Conv(nnx.Module):
     def effective_kernel(self) -> Array:
         return self.kernel[...]
 
+    def convolve(self, x: Array, kernel: Array) -> Array:
+        return convolve(x, kernel, stride=self.stride, padding=self.padding)
+
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
         kernel = self.effective_kernel()
         # The weights' type is the one to compute in: images stay float32 beside bfloat16 weights.
-        y = convolve(x.astype(kernel.dtype), kernel, stride=self.stride, padding=self.padding)
+        y = self.convolve(x.astype(kernel.dtype), kernel)
         return y if self.bias is None else y + self.bias[...]
+
+
+class DoublingConv(Conv):
+    """A 3×3 `Conv` of the input doubled in size by nearest and padded by reflection."""
+
+    def convolve(self, x: Array, kernel: Array) -> Array:
+        return convolve_doubled(x, kernel)
 
 
 class SpectralConv(Conv):
@@ -185,6 +129,10 @@ class SpectralConv(Conv):
             self.v.set_value(_unit(fixed @ self.u[...]))
             self.u.set_value(_unit(self.v[...] @ fixed))
         return kernel / (self.v[...] @ matrix @ self.u[...]).astype(kernel.dtype)
+
+
+class DoublingSpectralConv(DoublingConv, SpectralConv):
+    """`DoublingConv` with the kernel of a `SpectralConv`."""
 
 
 def singular_values(network: nnx.Module) -> list[Array]:
@@ -288,9 +236,22 @@ class BatchNorm(nnx.Module):
 
 def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
     """Bilinear resize with half-pixel centres and no antialiasing (PyTorch `interpolate`)."""
-    if x.shape[1:3] == (height, width):
-        return x
-    return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear", antialias=False)
+    for axis, target in ((1, height), (2, width)):
+        if x.shape[axis] != target:
+            x = _interpolate(x, axis, target)
+    return x
+
+
+def _interpolate(x: Array, axis: int, target: int) -> Array:
+    """Two neighbours blended: `jax.image.resize` multiplies by a matrix instead."""
+    size = x.shape[axis]
+    centres = np.maximum((np.arange(target) + 0.5) * (size / target) - 0.5, 0)
+    lower = centres.astype(int)
+    upper = np.minimum(lower + 1, size - 1)
+    share = jnp.asarray(centres - lower, x.dtype).reshape(
+        [-1 if i == axis else 1 for i in range(4)]
+    )
+    return x.take(lower, axis) * (1 - share) + x.take(upper, axis) * share
 
 
 def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array:

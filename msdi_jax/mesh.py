@@ -115,6 +115,17 @@ def by_image(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return _constrain(images, P(("data", "rows")) if even else P("data"))
 
 
+def by_rows(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Inside a step: images, or maps of images, as the batch is: rows over `rows`.
+
+    Beside `by_image` the compiler would otherwise be free to carry that over to everything else.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.shape["rows"] == 1 or images.shape[1] % mesh.shape["rows"]:
+        return images
+    return _constrain(images, P("data", "rows"))
+
+
 def _constrain(x: Array, spec: P) -> Array:
     # Steps are also used without any mesh.
     if jax.sharding.get_abstract_mesh().empty:

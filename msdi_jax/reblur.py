@@ -19,11 +19,12 @@ from msdi_jax.stage import (
     Batch,
     Loss,
     Scalars,
+    degradation_of,
     in_type,
     move,
     moving_average,
+    pair_of,
     spectral_scalars,
-    unit_range,
 )
 from msdi_jax.state import Arrays, State, merge, split
 from msdi_jax.vgg import VGG19
@@ -133,7 +134,7 @@ class ReblurStage:
         frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = unit_range(images["blurry"]), unit_range(images["sharp"])
+            blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, other)
             output = _generate(generator, blurry, sharp)
             fake, real = _verdicts(judge, sharp, output.reblurred, blurry)
@@ -151,7 +152,7 @@ class ReblurStage:
         other = in_type(gathered(state.params["generator"]), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = unit_range(images["blurry"]), unit_range(images["sharp"])
+            blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, other, params)
             reblurred = jax.lax.stop_gradient(_generate(generator, blurry, sharp).reblurred)
             fake, real = _verdicts(judge, sharp, reblurred, blurry)
@@ -184,7 +185,7 @@ class ReblurStage:
 
     def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
         """Reconstruction only: the adversarial terms measure the opponent too."""
-        blurry, sharp = unit_range(batch["blurry"]), unit_range(batch["sharp"])
+        blurry, sharp = pair_of(batch)
         output = _generate(self.network(state), blurry, sharp)
         terms = self._reconstruction(state.frozen, output, blurry, sharp)
         terms["l1_reblurred"] = self.settings.l1_weight * losses.l1(output.reblurred, blurry)
@@ -200,7 +201,7 @@ class ReblurStage:
 
 
 def _generate(generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array) -> Joint:
-    return generator(blurry, sharp, generator.degradation(by_image(blurry)))
+    return generator(blurry, sharp, degradation_of(generator.degradation, blurry))
 
 
 def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):

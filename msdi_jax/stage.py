@@ -11,8 +11,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, UInt8
 
 from msdi_jax import optimise
+from msdi_jax.degradation import Degradation, DegradationEstimator
 from msdi_jax.layers import singular_values
-from msdi_jax.mesh import gathered
+from msdi_jax.mesh import by_image, by_rows, gathered
 from msdi_jax.state import Arrays, State
 
 Batch = dict[str, UInt8[Array, "b h w 3"]]
@@ -121,8 +122,19 @@ def in_type(arrays: Arrays, compute_dtype: str) -> Arrays:
     return jax.tree.map(lambda x: x.astype(compute_dtype), arrays)
 
 
+def pair_of(batch: Batch) -> tuple[Array, Array]:
+    """Blurry and sharp images in [0, 1], shared among devices as the batch is."""
+    return by_rows(unit_range(batch["blurry"])), by_rows(unit_range(batch["sharp"]))
+
+
 def unit_range(images: Array) -> Array:
     """uint8 → [0, 1]; floating images are taken to be there already."""
     if images.dtype != jnp.uint8:
         return images
     return images.astype(jnp.float32) / 255
+
+
+def degradation_of(estimator: DegradationEstimator, blurry: Array) -> Degradation:
+    """`estimator(blurry)`, each image on one device, its maps shared as images are."""
+    found = estimator(by_image(blurry))
+    return found._replace(maps=tuple(by_rows(level) for level in found.maps))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import skimage.data
 from flax import nnx
@@ -14,6 +15,7 @@ from PIL import Image
 from msdi_jax import model
 from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.degradation import DegradationEstimator
+from msdi_jax.state import arrays_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,8 +62,8 @@ def command(workdir: Path, prepared: Path, *extra: str) -> list[str]:
 
 
 def start(workdir: Path, prepared: Path, *extra: str, devices: int = 1) -> subprocess.Popen:
-    """Output and errors come as one text; programs are compiled once for all runs."""
-    flags = os.environ["XLA_FLAGS"] + f" --xla_force_host_platform_device_count={devices}"
+    """Output and errors come as one text; programs are compiled once for all runs, and well."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         command(workdir, prepared, *extra),
         cwd=ROOT,
@@ -80,12 +82,12 @@ def finish(process: subprocess.Popen, seconds: float = 900) -> str:
     return printed
 
 
-def read_until(process: subprocess.Popen, beginning: str) -> str:
-    """Reads the output up to the first line that begins so."""
+def read_until(process: subprocess.Popen, beginning: str, inside: str = "") -> str:
+    """Reads the output up to the first line that begins so, and holds `inside`."""
     printed = ""
     for line in process.stdout:
         printed += line
-        if line.startswith(beginning):
+        if line.startswith(beginning) and inside in line:
             return printed
     raise AssertionError(f"no line {beginning!r} in: {printed}")
 
@@ -98,7 +100,7 @@ def rows(workdir: Path, key: str) -> list[dict]:
 def arrays(workdir: Path) -> list[np.ndarray]:
     """The trained weights of a finished run."""
     loaded = model.load(workdir / "model")
-    return [np.asarray(x) for x in nnx.to_pure_dict(nnx.state(loaded.network, nnx.Param)).values()]
+    return [np.asarray(x) for x in jax.tree.leaves(arrays_of(loaded.network))]
 
 
 def saved(workdir: Path) -> list[int]:

@@ -52,6 +52,8 @@ KERNELS_AND_PADDINGS = [(1, 0), *((k, p) for k in (3, 4, 7) for p in (0, 1, 2))]
         # Nothing but one output, and a last row and column that no window reaches.
         ((3, 3), 3, 0, 2),
         ((8, 6), 3, 0, 2),
+        # Columns that do not pair up.
+        ((6, 7), 3, 1, 1),
     ],
 )
 def test_convolve_and_its_gradients(x64, size, stride, kernel_size, padding):
@@ -275,11 +277,32 @@ def test_resizes_against_pytorch(x64, size):
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9)], ids=str)
-def test_average_pool_and_upsampling(x64, size):
+def test_average_pool(x64, size):
     x = normal(2, *size, 3)
     close(layers.average_pool(x), nhwc(functional.avg_pool2d(nchw(x), 2)))
-    doubled = functional.interpolate(nchw(x), scale_factor=2, mode="nearest")
-    np.testing.assert_array_equal(layers.upsample_twice(jnp.asarray(x)), nhwc(doubled))
+
+
+@pytest.mark.parametrize(("size", "bias"), [((2, 3), True), ((7, 4), False)])
+def test_doubling_conv_and_its_gradients(x64, size, bias):
+    conv = layers.DoublingConv(3, 5, 3, bias=bias, rngs=nnx.Rngs(0))
+    put(conv, kernel=normal(3, 3, 3, 5))
+    if bias:
+        put(conv, bias=normal(5))
+    x = normal(2, *size, 3)
+    inputs, weights = nchw(x).requires_grad_(), oihw(conv.kernel[...]).requires_grad_()
+    doubled = functional.interpolate(inputs, scale_factor=2, mode="nearest")
+    padded = functional.pad(doubled, (1, 1, 1, 1), mode="reflect")
+    expected = functional.conv2d(padded, weights, tensor(conv.bias[...]) if bias else None)
+    pull = normal(*nhwc(expected).shape)
+    expected.backward(nchw(pull))
+
+    graph, params, _ = split(conv)
+    call = lambda params, x: merge(graph, params, {})(x)  # noqa: E731
+    found, backward = jax.vjp(call, params, jnp.asarray(x))
+    gradients, x_gradient = backward(pull)
+    close(found, nhwc(expected))
+    close(x_gradient, nhwc(inputs.grad))
+    close(gradients["kernel"], hwio(weights.grad))
 
 
 def test_reflect_pad_and_leaky_relu(x64):

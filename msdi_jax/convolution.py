@@ -1,0 +1,102 @@
+"""Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns.
+FEW_CHANNELS = 16
+
+
+def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
+    """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
+
+    Three shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
+    is otherwise an order of magnitude slower), few channels as pairs of columns.
+    """
+    size = kernel.shape[0]
+    if size == 1 and stride == 1 and padding == 0:
+        return x @ kernel[0, 0]
+    if stride == 2:
+        return _convolve_stride_2(x, kernel, padding)
+    if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
+        return _convolve_in_pairs(x, kernel)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
+    """A 3×3 convolution of pairs of columns with twice the channels: two taps instead of three.
+
+    Two neighbouring columns of the output see four of the padded input, which are two pairs. A
+    quarter of the products is with zeros, which the fuller registers more than make up for.
+    """
+    batch, height, width, inputs = x.shape
+    outputs = kernel.shape[-1]
+    x = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    x = x.reshape(batch, height, width // 2 + 1, 2 * inputs)
+    left, right = (jnp.pad(kernel, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in (0, 1))
+    kernel = jnp.stack([left, right], axis=3).reshape(3, 2, 2 * inputs, 2 * outputs)
+    # Rows are padded by the convolution itself: devices that share them need only exchange edges.
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), ((1, 1), (0, 0)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y.reshape(batch, height, width, outputs)
+
+
+def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
+    """Stride 2 on pixels is stride 1 on 2×2 blocks: fold blocks and kernel taps into channels."""
+    batch, height, width, channels = x.shape
+    size, _, _, outputs = kernel.shape
+    taps = (size + 1) // 2
+    outs = [(n + 2 * padding - size) // 2 + 1 for n in (height, width)]
+    after = [
+        2 * (n + taps - 1) - length - padding for n, length in zip(outs, x.shape[1:3], strict=True)
+    ]
+    odd = 2 * taps - size
+    kernel = jnp.pad(kernel, ((0, odd), (0, odd), (0, 0), (0, 0)))
+    x = jax.lax.pad(
+        x,
+        jnp.zeros((), x.dtype),
+        ((0, 0, 0), (padding, after[0], 0), (padding, after[1], 0), (0, 0, 0)),
+    )
+    x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, x.shape[1], x.shape[3], 4 * channels)
+    kernel = kernel.reshape(taps, 2, taps, 2, channels, outputs)
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, 4 * channels, outputs)
+    return convolve(x, kernel)
+
+
+def convolve_doubled(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]
+) -> Float[Array, "b 2*h 2*w o"]:
+    """3×3 convolution of `x` doubled in size by nearest and padded by reflection.
+
+    Done at the size of `x`: of the three taps along an axis two always meet the same pixel, so
+    each parity of the output is a convolution with two, and the reflection repeats the edge.
+    All four parities share one 2×2 convolution, in which each takes its own window.
+    """
+    batch, height, width, _ = x.shape
+    taps = _pair_taps(_pair_taps(kernel[None, None], 2), 3).transpose(2, 3, 4, 0, 1, 5)
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    y = convolve(x, taps.reshape(*taps.shape[:3], -1))
+    y = y.reshape(*y.shape[:3], 2, 2, -1)
+    rows = [
+        jnp.stack([y[:, i : i + height, j : j + width, i, j] for j in (0, 1)], axis=3)
+        for i in (0, 1)
+    ]
+    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+
+
+def _pair_taps(kernel: Array, axis: int) -> Array:
+    """Three taps along `axis` → two, for each parity of the output; parities on axis `axis - 2`."""
+    first, middle, last = jnp.split(kernel, 3, axis)
+    even = jnp.concatenate([first, middle + last], axis)
+    odd = jnp.concatenate([first + middle, last], axis)
+    return jnp.concatenate([even, odd], axis - 2)

@@ -1,0 +1,97 @@
+"""A deblurring model as one file that runs without this package: StableHLO with the weights inside.
+
+    from jax import export
+    program = export.deserialize(Path("model.stablehlo").read_bytes())
+    deblurred = program.call(images)  # (b, height, width, 3) in [0, 1], any b
+
+The program was lowered for CPU, GPU and TPU; height and width are those it was exported for.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import export
+
+from msdi_jax import model
+from msdi_jax.layers import Conv, DoublingConv, SpectralConv
+from msdi_jax.unet import MULTIPLE
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def export_program(source: Path | str, destination: Path | str, height: int, width: int) -> int:
+    """Writes the model directory `source` as one StableHLO file and returns its size in bytes.
+
+    Raises:
+        ValueError: when `source` does not deblur, a side is no multiple of 16, or `destination`
+            cannot be written.
+    """
+    destination = Path(destination)
+    if destination.is_dir() or not destination.parent.is_dir():
+        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
+        raise ValueError(f"--size {height}x{width}: both sides must be multiples of {MULTIPLE}")
+    loaded = model.load(source)
+    if loaded.description.network not in model.DEBLURRING:
+        raise ValueError(
+            f"{source} is a {loaded.description.network} model, which deblurs nothing: give one "
+            f"of {', '.join(model.DEBLURRING)}"
+        )
+    lowered = lower(loaded.network, height, width)
+    try:
+        program = lowered.serialize()
+    except ImportError as error:  # jax does not list it as what it needs
+        raise ValueError("a .stablehlo file needs flatbuffers: pip install flatbuffers") from error
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(program)
+        temporary.replace(destination)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(program)
+
+
+def lower(network: nnx.Module, height: int, width: int) -> export.Exported:
+    """images (b, height, width, 3) → deblurred images, for any b."""
+    folded = fold_spectral_norm(network)
+
+    def deblur(images: jax.Array) -> jax.Array:
+        joint = hasattr(folded, "deblur")
+        return (folded(images, images) if joint else folded(images)).deblurred
+
+    (batch,) = export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
+    return export.export(jax.jit(deblur), platforms=PLATFORMS)(images)
+
+
+def fold_spectral_norm(network: nnx.Module) -> nnx.Module:
+    """A copy with plain convolutions of the divided kernels: for serving, where nothing moves."""
+    graph, state = nnx.split(network)
+    folded = nnx.merge(graph, nnx.to_pure_dict(state))
+    for path, layer in list(nnx.iter_graph(folded)):
+        if isinstance(layer, SpectralConv):
+            *parents, name = path
+            holder = functools.reduce(_member, parents, folded)
+            if isinstance(name, int):
+                holder[name] = _plain(layer)
+            else:
+                setattr(holder, name, _plain(layer))
+    return folded
+
+
+def _member(holder: nnx.Module, name: str | int) -> nnx.Module:
+    return holder[name] if isinstance(name, int) else getattr(holder, name)
+
+
+def _plain(layer: SpectralConv) -> Conv:
+    size, _, inputs, outputs = layer.kernel.shape
+    options = {"stride": layer.stride, "padding": layer.padding, "bias": layer.bias is not None}
+    kind = DoublingConv if isinstance(layer, DoublingConv) else Conv
+    plain = nnx.eval_shape(lambda: kind(inputs, outputs, size, **options, rngs=nnx.Rngs(0)))
+    plain.kernel.set_value(layer.effective_kernel())
+    plain.bias = layer.bias
+    return plain

@@ -1,0 +1,71 @@
+"""`python -m msdi_jax export MODEL OUT.stablehlo`: the file alone gives what the model gives."""
+
+import numpy as np
+import pytest
+from flax import nnx
+from jax import export
+
+from msdi_jax import layers, model, serving
+from msdi_jax.__main__ import main
+from msdi_jax.deblur_net import MSDINet
+from msdi_jax.discriminator import MultiscaleDiscriminator
+from msdi_jax.joint_net import ReblurDeblurNet
+
+
+def save(path, network, make):
+    description = model.Description(network, 2, 4, {}, "")
+    model.save(path, make(nnx.Rngs(0)), description)
+    return model.load(path)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("serving") / "model"
+    save(path, "msdi2_net", lambda rngs: MSDINet(2, hidden=4, rngs=rngs))
+    return path
+
+
+@pytest.mark.parametrize("network", ["msdi2_net", "joint"])
+def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, capsys, network):
+    if network == "joint":
+        source = tmp_path / "model"
+        save(source, network, lambda rngs: ReblurDeblurNet(2, hidden=4, rngs=rngs))
+    file = tmp_path / "program.stablehlo"
+    main(["export", str(source), str(file), "--size", "32x48"])
+    assert "(b, 32, 48, 3)" in capsys.readouterr().out
+    program = export.deserialize(file.read_bytes())
+    loaded = model.load(source)
+    for batch in (1, 3):
+        images = np.random.default_rng(batch).random((batch, 32, 48, 3), np.float32)
+        np.testing.assert_allclose(program.call(images), loaded.deblur(images), atol=1e-5)
+    assert set(program.platforms) == {"cpu", "cuda", "rocm", "tpu"}
+
+
+def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
+    network = model.load(source).network
+    folded = serving.fold_spectral_norm(network)
+    kinds = [type(layer) for _, layer in nnx.iter_graph(folded)]
+    assert layers.SpectralConv not in kinds
+    assert layers.SpectralConv in [type(layer) for _, layer in nnx.iter_graph(network)]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("out.tflite", "256x256", r"out\.tflite cannot be written: name a file that ends in \.pth"),
+        ("out", "256x256", r"or \.stablehlo"),
+        ("out.stablehlo", "256", "--size 256 must be HEIGHTxWIDTH"),
+        ("out.stablehlo", "100x64", "multiples of 16"),
+        ("gone/out.stablehlo", "64x64", "give a file in an existing folder"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(tmp_path, source, name, size, message):
+    with pytest.raises(SystemExit, match=message):
+        main(["export", str(source), str(tmp_path / name), "--size", size])
+    assert not any(tmp_path.iterdir())
+
+
+def test_models_that_deblur_nothing_are_refused(tmp_path):
+    save(tmp_path / "judge", "discriminator", lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
+    with pytest.raises(ValueError, match="discriminator model, which deblurs nothing"):
+        serving.export_program(tmp_path / "judge", tmp_path / "out.stablehlo", 64, 64)
