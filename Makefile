@@ -9,7 +9,7 @@ run: .venv/.run
 	$(BIN)/python launch.py --config configs/quickstart.py --workdir runs/quickstart
 
 # The longest files first, each in one of two processes: the time goes into compiling.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_run.py tests/test_reblur.py tests
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_run.py tests/test_reblur.py tests/test_sharding.py tests
 
 test: .venv/.dev
 	$(PYTEST) -m "not slow"

@@ -92,8 +92,8 @@ def _print_case(options: argparse.Namespace) -> None:
     stage, shape = options.case.split(":")
     mesh = make_mesh(*_sizes(shape))
     started = time.monotonic()
+    step, arguments = _step(stage, options, mesh, sharded=shape.endswith("-sharded"))
     with jax.set_mesh(mesh):
-        step, arguments = _step(stage, options, mesh, sharded=shape.endswith("-sharded"))
         compiled = step.lower(*arguments).compile()
     memory = compiled.memory_analysis()
     counts = collections.Counter(COLLECTIVES.findall(compiled.as_text()))

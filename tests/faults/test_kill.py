@@ -47,7 +47,7 @@ def test_killed_at_twenty_random_moments(tmp_path, prepared, uninterrupted):
         process = launching.start(tmp_path / "run", prepared, *LONG)
         # Not sooner: a run killed before its first step has nothing to lose.
         printed = launching.read_until(process, "deblur ", "steps/s")
-        time.sleep(draw.uniform(0, 2))
+        time.sleep(draw.uniform(0, 4))
         process.kill()
         process.wait()
         process.stdout.close()
