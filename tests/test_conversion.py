@@ -12,7 +12,7 @@ import torch
 
 import msdi_jax
 from configs import base
-from msdi_jax import convert, model, run
+from msdi_jax import checks, convert, model
 from msdi_jax.__main__ import main
 
 ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
@@ -328,7 +328,7 @@ def test_models_are_refused_where_they_do_not_fit(judge_model):
     with pytest.raises(ValueError, match=f"{destination} is a discriminator model, not VGG19"):
         convert.read_vgg(str(destination))
     with pytest.raises(ValueError, match=f"vgg_weights={destination} is no file"):
-        run._check_vgg(str(destination))
+        checks._check_vgg(str(destination))
 
 
 def test_training_checks_what_it_starts_from(published, file, tmp_path):
@@ -341,13 +341,13 @@ def test_training_checks_what_it_starts_from(published, file, tmp_path):
     config.deblur.features_from = str(tmp_path / "encoder")
     config.deblur.degradation_from = str(tmp_path / "encoder")
     with pytest.raises(ValueError, match=r"degradation_from=.* is a encoder model: give one of"):
-        run.check(config)
+        checks.check(config)
     convert.convert(tmp_path / "encoder.pth", tmp_path / "both", pyramid=tmp_path / "pyramid.pth")
     config.deblur.degradation_from = str(tmp_path / "both")
-    run.check(config)
+    checks.check(config)
     config.version = 1
     with pytest.raises(ValueError, match="has width 8 and version 2: set width=8 and version=2"):
-        run.check(config)
+        checks.check(config)
     config.version, config.width = 2, 16
     with pytest.raises(ValueError, match="has width 8 and version 2: set width=8 and version=2"):
-        run.check(config)
+        checks.check(config)

@@ -119,7 +119,9 @@ def test_what_fits_is_restored_in_one_piece(network, large):
 def test_tiles_stay_below_the_bound_and_show_no_seams(network, large, small):
     x = smooth_picture(270, 500)
     tile = small.tile(272, 512)
-    assert tile == (272, 336)
+    # In more than one piece, so that there are borders to look at.
+    assert tile[0] == 272
+    assert tile[1] < 512
     sizes = small.program(tile).memory_analysis()
     arrays = sum(a.nbytes for a in jax.tree.leaves(nnx.state(network.network)))
     taken = arrays + sizes.temp_size_in_bytes + sizes.output_size_in_bytes
