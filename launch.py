@@ -28,8 +28,8 @@ _PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes.")
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
-    # orbax and tfds tell their inner workings at lower levels.
-    logging.set_verbosity(logging.ERROR)
+    # orbax and tfds tell their inner workings, and errors of theirs that end up below once more.
+    logging.set_verbosity(logging.FATAL)
     try:
         hosts.start(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
         run.run(_CONFIG.value, Path(_WORKDIR.value))
