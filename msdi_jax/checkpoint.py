@@ -107,8 +107,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._manager.close()
+        """Waits for what is being written; raises like `save`."""
+        with self._told_as_value_error():
+            self._manager.close()
 
     @contextlib.contextmanager
     def _told_as_value_error(self) -> Iterator[None]:
