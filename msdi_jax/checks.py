@@ -6,9 +6,8 @@ from pathlib import Path
 import ml_collections
 
 from msdi_jax import evaluate, model
-from msdi_jax.deblur_net import DEPTH
 from msdi_jax.mesh import make_mesh
-from msdi_jax.unet import MULTIPLE
+from msdi_jax.unet import DEPTH, MULTIPLE
 
 STAGES = ("reblur", "deblur")
 MODEL_DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
@@ -31,6 +30,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     stages = tuple(config.stages)
     if stages not in (("reblur",), ("deblur",), STAGES):
         raise ValueError(f"stages {stages} must be ('reblur',), ('deblur',) or {STAGES}")
+    if config.version not in model.VERSIONS.values():
+        raise ValueError(f"version={config.version} must be 1 or 2")
     given = config.deblur.degradation_from or config.deblur.start_from
     if stages == ("deblur",) and not given:
         raise ValueError(
