@@ -17,7 +17,7 @@ from msdi_jax.__main__ import main
 from msdi_jax.deblur import DeblurStage
 from msdi_jax.state import arrays_of
 from tests.data import miniatures
-from tests.test_main import small_network
+from tests.networks import small_network
 from tests.test_prepare import SETS, prepare
 
 

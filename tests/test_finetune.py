@@ -14,7 +14,7 @@ from data.shake import draw_shake
 from msdi_jax import model, run
 from msdi_jax.__main__ import main
 from msdi_jax.state import arrays_of
-from tests.test_main import small_network
+from tests.networks import small_network
 
 SIDE = 96
 

@@ -1,29 +1,12 @@
 from types import SimpleNamespace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx, traverse_util
 from PIL import Image
 
 from msdi_jax import model
 from msdi_jax.__main__ import main
-from msdi_jax.deblur_net import MSDINet
-
-
-def small_network():
-    """Width 2, with NumPy's draws: a network that draws its own takes several times longer."""
-    rng = np.random.default_rng(0)
-    graph, state = nnx.split(nnx.eval_shape(lambda: MSDINet(2, hidden=4, rngs=nnx.Rngs(0))))
-    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
-    for path, x in arrays.items():
-        fan_in = np.prod(x.shape[:-1])
-        arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
-    for path in [path for path in arrays if path[-1] == "u"]:
-        kernel = arrays[(*path[:-1], "kernel")]
-        left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
-        arrays[path], arrays[(*path[:-1], "v")] = jnp.asarray(right[0]), jnp.asarray(left[:, 0])
-    return nnx.merge(graph, traverse_util.unflatten_dict(arrays))
+from tests.networks import small_network
 
 
 @pytest.fixture(scope="module")

@@ -4,35 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx, traverse_util
+from flax import nnx
 
 from msdi_jax import model, restore, tiling
-from msdi_jax.deblur_net import MSDINet
 from msdi_jax.discriminator import MultiscaleDiscriminator
+from tests.networks import small_network
 
 # The width-2 network below takes about 16 MB for 272×512 pixels.
 LARGE, SMALL = 10**9, 12 * 10**6
 
 
-def draw_arrays(abstract, seed=0):
-    """NumPy's draws: a network that draws its own takes several times longer."""
-    rng = np.random.default_rng(seed)
-    graph, state = nnx.split(abstract)
-    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
-    for path, x in arrays.items():
-        fan_in = np.prod(x.shape[:-1])
-        arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
-    for path in [path for path in arrays if path[-1] == "u"]:
-        kernel = arrays[(*path[:-1], "kernel")]
-        left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
-        arrays[path], arrays[(*path[:-1], "v")] = jnp.asarray(right[0]), jnp.asarray(left[:, 0])
-    return nnx.merge(graph, traverse_util.unflatten_dict(arrays))
-
-
 @pytest.fixture(scope="module")
 def network():
-    abstract = nnx.eval_shape(lambda: MSDINet(2, hidden=4, rngs=nnx.Rngs(0)))
-    return model.Model(draw_arrays(abstract), model.Description("msdi2_net", 2, 4, {}, ""))
+    return model.Model(small_network(), model.Description("msdi2_net", 2, 4, {}, ""))
 
 
 @pytest.fixture(scope="module")

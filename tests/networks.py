@@ -1,0 +1,27 @@
+"""Networks drawn by NumPy: one that draws its own weights takes several times longer."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, traverse_util
+
+from msdi_jax.deblur_net import MSDINet
+
+
+def draw_arrays(abstract, seed=0):
+    """`abstract` with arrays: uniform kernels, and the singular vectors that belong to them."""
+    rng = np.random.default_rng(seed)
+    graph, state = nnx.split(abstract)
+    arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
+    for path, x in arrays.items():
+        fan_in = np.prod(x.shape[:-1])
+        arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
+    for path in [path for path in arrays if path[-1] == "u"]:
+        kernel = arrays[(*path[:-1], "kernel")]
+        left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
+        arrays[path], arrays[(*path[:-1], "v")] = jnp.asarray(right[0]), jnp.asarray(left[:, 0])
+    return nnx.merge(graph, traverse_util.unflatten_dict(arrays))
+
+
+def small_network():
+    """MSDI-Net of width 2."""
+    return draw_arrays(nnx.eval_shape(lambda: MSDINet(2, hidden=4, rngs=nnx.Rngs(0))))
