@@ -12,6 +12,7 @@ them see, run on each:
 import sys
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -39,6 +40,15 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
     except ValueError as error:
         sys.exit(f"error: {error}")
+    except jax.errors.JaxRuntimeError as error:
+        if hosts.alone():
+            raise
+        # What a process sees of another one's end.
+        sys.exit(f"error: process {jax.process_index()} lost another one: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def parse(arguments: list[str]) -> list[str]:

@@ -51,6 +51,8 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
         }
     )
+    # Stops of exposure, noise in 1/255, lowest quality of JPEG (0: none); see data/augment.py.
+    config.augmentation = ml_collections.ConfigDict({"exposure": 0.0, "noise": 0.0, "jpeg": 0})
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
     # those of msdi_jax/protocols.py.
     config.evaluation = ml_collections.ConfigDict(
@@ -80,6 +82,8 @@ def get_config() -> ml_collections.ConfigDict:
         learning_rate=3e-4,
         schedule_steps=400_000,
         feature_weight=1.0,
+        # Levels whose skips the representation modulates, 0 the finest.
+        injected=(0, 1, 2, 3),
         # Model or run directory whose degradation encoder and pyramid are frozen; empty: this
         # run's own or, when only stage 2 is run, start_from's.
         degradation_from="",

@@ -108,11 +108,12 @@ def from_folder(folder: str | Path) -> Split:
     """All images below a folder, split by a hash of their names, at least one on each side.
 
     Files with the same bytes stay on one side, together. The split of a photograph does not
-    depend on the others, except where a side would be left empty.
+    depend on the others, except where a side would be left empty. A folder that holds folders
+    `train` and `test`, and no image beside them, is split that way instead.
 
     Raises:
-        ValueError: when the folder is missing, holds fewer than two different photographs, or
-            holds images that cannot be decoded (all are listed).
+        ValueError: when the folder is missing, holds fewer than two different photographs, holds
+            images that cannot be decoded (all are listed), or the same one in `train` and `test`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -128,11 +129,25 @@ def from_folder(folder: str | Path) -> Split:
             f"{folder} holds {len(groups)} different photographs ({', '.join(SUFFIXES)}): at least "
             "2 are needed, one to train and one to test on"
         )
+    if {path.relative_to(folder).parts[0] for path in paths} == {"train", "test"}:
+        return _as_sorted(photographs, groups)
     # By the first name of each group; the lowest hashes go to the test split.
     ranked = sorted(groups.values(), key=lambda group: unit_hash(group[0].name))
     wanted = sum(unit_hash(group[0].name) < TEST_SHARE for group in ranked)
     tests = min(max(wanted, 1), len(ranked) - 1)
     return Split(_flatten(ranked[tests:]), _flatten(ranked[:tests]))
+
+
+def _as_sorted(photographs: list[Photograph], groups: dict[str, list[Photograph]]) -> Split:
+    """By the names' first folder."""
+    sides = {
+        part: [p for p in photographs if p.name.startswith(part)] for part in ("train", "test")
+    }
+    for group in groups.values():
+        if len({photo.name.split("/")[0] for photo in group}) > 1:
+            names = " and ".join(photo.name for photo in group)
+            raise ValueError(f"{names} are the same photograph: keep it on one side")
+    return Split(_flatten([sides["train"]]), _flatten([sides["test"]]))
 
 
 def find(source: str | Path | None = None) -> Split:

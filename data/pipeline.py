@@ -17,6 +17,7 @@ import grain
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from data.augment import UNCHANGED, Augment, Augmentation
 from data.damaged import Readable
 
 
@@ -29,6 +30,7 @@ def batches(
     process: int = 0,
     processes: int = 1,
     skip_damaged: bool = False,
+    augmentation: Augmentation = UNCHANGED,
 ) -> grain.MapDataset:
     """This host's part of every batch: [step] → {"blurry", "sharp"}, uint8 (b, crop, crop, 3).
 
@@ -44,6 +46,7 @@ def batches(
         processes: number of hosts. Their parts, one after the other, are the batch of a single
             host.
         skip_damaged: take the next record instead of one that cannot be read.
+        augmentation: further changes of the crops.
 
     Raises:
         ValueError: for an empty source or numbers that do not fit; when a record is read, also for
@@ -63,6 +66,8 @@ def batches(
     # As good as without end, which Grain cannot slice.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
     crops = pairs.random_map(RandomCrop(crop))
+    if augmentation.changes:
+        crops = crops.random_map(Augment(augmentation))
     return crops.batch(batch_size // processes)[process::processes]
 
 

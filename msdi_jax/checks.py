@@ -5,12 +5,14 @@ from pathlib import Path
 
 import ml_collections
 
+from data.augment import Augmentation
 from msdi_jax import evaluate, model
+from msdi_jax.deblur_net import LEVELS
 from msdi_jax.mesh import make_mesh
+from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.unet import DEPTH, MULTIPLE
 
 STAGES = ("reblur", "deblur")
-MODEL_DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 # Fields that a repeated run may change: where and how often, never what is computed.
 MAY_CHANGE = (
     "mesh",
@@ -43,6 +45,7 @@ def check(config: ml_collections.ConfigDict) -> None:
             "a run of both stages takes stage 1's own degradation encoder, which is version 2: "
             "leave deblur.degradation_from empty and version at 2"
         )
+    Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
     if config.compute_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"compute_dtype={config.compute_dtype!r} must be float32 or bfloat16")
@@ -75,19 +78,19 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
         raise ValueError(f"{name}.ema_decay={settings.ema_decay} must be in [0, 1)")
 
 
-def find_model(path: str | Path, *names: str) -> Path:
-    """`path`, or the first of the model directories `names` in it when it is a run directory."""
-    found = [Path(path) / name for name in names if (Path(path) / name / "model.json").is_file()]
-    return found[0] if found else Path(path)
-
-
 def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[str, ...]) -> None:
     """The weights to start from are those of this very network."""
     path = config[stage].start_from
     if not path:
         return
-    found = model.describe(find_model(path, MODEL_DIRECTORIES[stage]))
+    found = model.describe(find(path, DIRECTORIES[stage]))
     hidden = config.hidden or 2 * config.width
+    same = stage == "reblur" or found.injected == tuple(config.deblur.injected)
+    if not same:
+        raise ValueError(
+            f"{stage}.start_from={path} modulates the levels {found.injected}: set "
+            f"{stage}.injected to them, or give another model"
+        )
     if found.network not in networks or (found.width, found.hidden) != (config.width, hidden):
         raise ValueError(
             f"{stage}.start_from={path} is a {found.network} model of width {found.width} and "
@@ -98,6 +101,8 @@ def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[
 
 def _check_sources(config: ml_collections.ConfigDict) -> None:
     """The models that stage 2 takes parts from have them, in its sizes."""
+    if not set(config.deblur.injected) <= set(LEVELS):
+        raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
     _check_start("deblur", config, ({1: "msdi_net", 2: "msdi2_net"}[config.version],))
     fields = {
         "degradation_from": (config.version, model.ESTIMATING),
@@ -107,7 +112,7 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
         path = config.deblur[field]
         if not path:
             continue
-        found = model.describe(find_model(path, *MODEL_DIRECTORIES.values()))
+        found = model.describe(find(path, *DIRECTORIES.values()))
         if found.network not in networks:
             raise ValueError(
                 f"deblur.{field}={path} is a {found.network} model: give one of "

@@ -33,6 +33,7 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
         config.width,
         version=config.version,
         hidden=config.hidden or None,
+        injected=config.deblur.injected,
         remat=config.remat,
         rngs=rngs,
     )

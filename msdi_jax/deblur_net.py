@@ -4,6 +4,7 @@ Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 202
 The two-stage layout with half instance norm is HINet's (Chen et al., CVPRW 2021).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,8 +14,11 @@ from jaxtyping import Array, Float
 
 from msdi_jax.degradation import Degradation, DegradationEstimator
 from msdi_jax.layers import Conv
-from msdi_jax.modulation import SpatiallyAdaptiveModulation
+from msdi_jax.modulation import SpatiallyAdaptiveModulation, Unmodulated
 from msdi_jax.unet import DEPTH, Block, UNet, check_size, recomputed
+
+# Whose skips there are; the bottom of the U-Net has none.
+LEVELS = tuple(range(DEPTH - 1))
 
 
 class Deblurred(NamedTuple):
@@ -44,6 +48,8 @@ class MSDINet(nnx.Module):
         width: channels of the finest level; published: 64.
         version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
         hidden: context channels of the modulation; published: 2 · width.
+        injected: levels whose skips are modulated, 0 the finest; published: all four. The others
+            lack the modulation's weights and are otherwise the same.
         remat: in training, blocks of so many of the finest levels are computed again instead of
             kept for the backward pass.
     """
@@ -54,6 +60,7 @@ class MSDINet(nnx.Module):
         *,
         version: int = 2,
         hidden: int | None = None,
+        injected: Sequence[int] = LEVELS,
         remat: int = 0,
         rngs: nnx.Rngs,
     ):
@@ -61,22 +68,23 @@ class MSDINet(nnx.Module):
             channels = width * 2**level
             return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
 
-        levels = range(DEPTH - 1)
         self.remat = remat
         self.degradation = DegradationEstimator(width, version=version, rngs=rngs)
         self.stem_1 = Conv(3, width, 3, rngs=rngs)
         self.unet_1 = UNet(width, pointwise=True, remat=remat, rngs=rngs)
-        self.before = nnx.List(block(i) for i in levels)
+        self.before = nnx.List(block(i) for i in LEVELS)
         self.modulation = nnx.List(
             SpatiallyAdaptiveModulation(width * 2**i, hidden or 2 * width, rngs=rngs)
-            for i in levels
+            if i in injected
+            else Unmodulated()
+            for i in LEVELS
         )
-        self.after = nnx.List(block(i) for i in levels)
+        self.after = nnx.List(block(i) for i in LEVELS)
         self.attention = SupervisedAttention(width, rngs=rngs)
         self.stem_2 = Conv(3, width, 3, rngs=rngs)
         self.merge = Conv(2 * width, width, 1, rngs=rngs)
         self.unet_2 = UNet(width, pointwise=True, fuse=True, remat=remat, rngs=rngs)
-        self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in levels)
+        self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in LEVELS)
         self.last = Conv(width, 3, 3, rngs=rngs)
 
     def __call__(

@@ -1,6 +1,7 @@
 """Several processes, each with devices of its own, as one run."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,11 +9,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool
+from orbax.checkpoint import multihost
 
 # A process that ends ends the others after so many seconds without a sign of life.
 HEARTBEAT_SECONDS = 30
-# While the first process evaluates, the others wait.
-SHUTDOWN_SECONDS = 24 * 3600
+# While the first process prepares data or evaluates, the others wait.
+PATIENCE_SECONDS = 24 * 3600
 
 
 def start(coordinator: str | None, process: int | None, processes: int | None) -> None:
@@ -39,7 +41,7 @@ def start(coordinator: str | None, process: int | None, processes: int | None) -
         processes,
         process,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+        shutdown_timeout_seconds=PATIENCE_SECONDS,
     )
 
 
@@ -65,9 +67,29 @@ def say(text: str) -> None:
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when every process has come to the point `name`."""
-    if not alone():
-        multihost_utils.sync_global_devices(name)
+    """Returns when every process has come to the point `name`, however late.
+
+    The coordinator counts them. A collective of the devices, which JAX's own barrier is, would give
+    up on CPUs after half a minute.
+    """
+    multihost.get_barrier_sync_fn()(key=name, timeout_ms=1000 * PATIENCE_SECONDS)
+
+
+def compiled_together(name: str, function: Callable) -> Callable:
+    """A jitted function that is compiled, the first time, before any process runs it.
+
+    Its collectives must not wait for a process that still compiles, see `wait_for_all`.
+    """
+    compiled = None
+
+    def call(*arguments):
+        nonlocal compiled
+        if compiled is None:
+            compiled = function.lower(*arguments).compile()
+            wait_for_all(name)
+        return compiled(*arguments)
+
+    return call
 
 
 def first_then_others(name: str, action) -> Any:

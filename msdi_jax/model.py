@@ -19,8 +19,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from msdi_jax import compact
 from msdi_jax.checkpoint import load_arrays, save_arrays
-from msdi_jax.deblur_net import Deblurred, MSDINet
+from msdi_jax.deblur_net import LEVELS, Deblurred, MSDINet
 from msdi_jax.degradation import (
     Degradation,
     DegradationEncoder,
@@ -32,10 +33,16 @@ from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.state import Arrays, arrays_of
 from msdi_jax.vgg import VGG19
 
+# The model in the box, laid out as a run directory; its name wherever a model is asked for.
+BOX = "box"
+BOX_DIRECTORY = Path(__file__).parent / "weights" / "box"
+# Stage → its model directory in a run directory.
+DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
+
 # Name → (description, rngs) → network; "degradation" is encoder and pyramid.
 BUILDERS = {
-    "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, hidden=d.hidden, rngs=rngs),
-    "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, hidden=d.hidden, rngs=rngs),
+    "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, **d.modulation, rngs=rngs),
+    "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, **d.modulation, rngs=rngs),
     "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, rngs=rngs),
     "degradation": lambda d, rngs: DegradationEstimator(d.width, version=d.version, rngs=rngs),
     "encoder": lambda d, rngs: DegradationEncoder(d.width, version=d.version, rngs=rngs),
@@ -66,6 +73,7 @@ class Description:
         licence: of the weights.
         version: of the degradation encoder and pyramid, 1 or 2; the names of the deblurring
             networks tell it. None where there is neither.
+        injected: of a deblurring network, the levels whose skips are modulated.
     """
 
     network: str
@@ -74,16 +82,23 @@ class Description:
     provenance: dict[str, Any]
     licence: str
     version: int | None = None
+    injected: tuple[int, ...] = LEVELS
 
     def __post_init__(self):
         object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
+        # JSON knows lists only.
+        object.__setattr__(self, "injected", tuple(self.injected))
 
     def build(self, rngs: nnx.Rngs) -> nnx.Module:
         return BUILDERS[self.network](self, rngs)
 
     def abstract(self) -> tuple[nnx.GraphDef, Arrays]:
         """The network without its arrays, and their shapes and types."""
-        return _abstract(self.network, self.width, self.hidden, self.version)
+        return _abstract(dataclasses.replace(self, provenance=None, licence=""))
+
+    @property
+    def modulation(self) -> dict[str, Any]:
+        return {"hidden": self.hidden, "injected": self.injected}
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -99,9 +114,8 @@ class Description:
 
 
 @functools.lru_cache(maxsize=4)
-def _abstract(network: str, width: int, hidden: int | None, version: int | None):
+def _abstract(description: Description):
     """Tracing a deblurring network takes seconds, so the latest few are kept."""
-    description = Description(network, width, hidden, {}, "", version)
     graph, state = nnx.split(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state))
     return graph, shapes
@@ -176,6 +190,8 @@ def save(
     network: nnx.Module,
     description: Description,
     unused: Mapping[str, np.ndarray] | None = None,
+    *,
+    compactly: bool = False,
 ) -> None:
     """Writes a model directory; an older one at `path` is replaced once the new one is whole.
 
@@ -184,6 +200,7 @@ def save(
         network: with arrays of NumPy or jax.
         description: see `Description`.
         unused: arrays of a converted file that the network never uses, kept for `export`.
+        compactly: as rounded bfloat16 in one small file, see compact.py.
 
     Raises:
         ValueError: when something else than a model directory stands at `path`.
@@ -193,7 +210,10 @@ def save(
     temporary, old = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
     try:
         temporary.mkdir(parents=True)
-        save_arrays(temporary / "arrays", arrays_of(network))
+        if compactly:
+            compact.write(temporary / "arrays.npz", arrays_of(network))
+        else:
+            save_arrays(temporary / "arrays", arrays_of(network))
         if unused:
             np.savez(temporary / "unused.npz", **unused)
         text = json.dumps(dataclasses.asdict(description), indent=2, ensure_ascii=False)
@@ -218,7 +238,7 @@ def _empty(path: Path) -> bool:
 
 def load_unused(path: Path | str) -> dict[str, np.ndarray]:
     """The never used arrays that `save` was given, by their published keys."""
-    file = Path(path) / "unused.npz"
+    file = find(path) / "unused.npz"
     if not file.exists():
         return {}
     try:
@@ -228,13 +248,22 @@ def load_unused(path: Path | str) -> dict[str, np.ndarray]:
         raise ValueError(f"{file} is damaged ({error}): convert the model again") from error
 
 
+def find(path: Path | str, *names: str) -> Path:
+    """`path`, or the first of the model directories `names` in it when it is a run directory."""
+    folder = BOX_DIRECTORY if str(path) == BOX else Path(path)
+    names = names or tuple(DIRECTORIES.values())[::-1]
+    found = [folder / name for name in names if (folder / name / "model.json").is_file()]
+    return found[0] if found else folder
+
+
 def describe(path: Path | str) -> Description:
-    """Reads `model.json`.
+    """Reads `model.json`; `path` as in `load`.
 
     Raises:
         ValueError: when there is none, or it is not of this project.
     """
-    file = Path(path) / "model.json"
+    path = find(path)
+    file = path / "model.json"
     if not file.is_file():
         raise ValueError(
             f"{path} is not a model directory (no model.json): give the `model` folder of a run, "
@@ -253,16 +282,23 @@ def describe(path: Path | str) -> Description:
     return description
 
 
-def load(path: Path | str) -> Model:
+def load(path: Path | str = BOX) -> Model:
     """Loads a model directory.
+
+    Args:
+        path: the directory; or a run directory, whose deblurring network is taken before its joint
+            one; or "box".
 
     Raises:
         ValueError: when it is not one, or its arrays are missing or damaged.
     """
-    description = describe(path)
+    description, path = describe(path), find(path)
     graph, shapes = description.abstract()
     try:
-        arrays = load_arrays(Path(path) / "arrays", shapes)
+        if (path / "arrays.npz").is_file():
+            arrays = compact.read(path / "arrays.npz", shapes)
+        else:
+            arrays = load_arrays(path / "arrays", shapes)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
             f"the arrays of {path} cannot be read ({error}): copy or convert the model again"

@@ -52,6 +52,13 @@ class SpatiallyAdaptiveModulation(_Modulation):
         return self.modulate(x, x, context)
 
 
+class Unmodulated(nnx.Module):
+    """Stands where a skip connection is left as it is."""
+
+    def __call__(self, x: Array, degradation: Array) -> Array:
+        return x
+
+
 class NormalisedModulation(_Modulation):
     """The joint network's modulation: batch norm, context from the degradation map alone."""
 

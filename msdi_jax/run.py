@@ -11,11 +11,12 @@ import ml_collections
 
 from data.records import find_builder
 from msdi_jax import checks, convert, figures, hosts, model, report
-from msdi_jax.checks import MODEL_DIRECTORIES, find_model
 from msdi_jax.deblur import DeblurStage
+from msdi_jax.deblur_net import LEVELS
 from msdi_jax.evaluate import evaluate
 from msdi_jax.log import held_out_ends
 from msdi_jax.mesh import make_mesh
+from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.protocols import FIGURES
 from msdi_jax.reblur import ReblurStage
 from msdi_jax.stage import Stage
@@ -40,7 +41,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     hosts.first_then_others("workdir", lambda: checks.claim(config, workdir))
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
     for name in config.stages:
-        if (workdir / MODEL_DIRECTORIES[name]).exists():
+        if (workdir / DIRECTORIES[name]).exists():
             hosts.say(f"{name}: finished before")
             continue
         stage = make_stage(name, config, workdir)
@@ -71,7 +72,7 @@ def _save(
         for kind, suffix in SUFFIXES.items():
             if kind in states:
                 description = _describe(name, config, kind, int(states[kind].step))
-                path = workdir / f"{MODEL_DIRECTORIES[name]}{suffix}"
+                path = workdir / f"{DIRECTORIES[name]}{suffix}"
                 model.save(path, stage.network(states[kind]), description)
     hosts.wait_for_all(f"{name} saved")
 
@@ -88,13 +89,13 @@ def _open_data(dataset: ml_collections.ConfigDict):
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
     path = config[name].start_from
-    start = model.load(find_model(path, MODEL_DIRECTORIES[name])) if path else None
+    start = model.load(find(path, DIRECTORIES[name])) if path else None
     network = start and start.network
     if name == "reblur":
         return ReblurStage(config, _vgg(config.reblur), network)
     source = config.deblur.degradation_from
     if "reblur" in config.stages:
-        source = workdir / MODEL_DIRECTORIES["reblur"]
+        source = workdir / DIRECTORIES["reblur"]
     estimator = _load(source).estimator if source else start.estimator
     degradation = arrays_of(estimator)
     encoder = degradation["encoder"]
@@ -104,7 +105,7 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
 
 
 def _load(path: Path | str) -> model.Model:
-    return model.load(find_model(path, *MODEL_DIRECTORIES.values()))
+    return model.load(find(path, *DIRECTORIES.values()))
 
 
 def _encoder(path: Path | str) -> Arrays:
@@ -138,11 +139,12 @@ def _describe(
             "seed": config.seed,
         },
         licence="as the photographs it was trained on allow",
+        injected=config.deblur.injected if name == "deblur" else LEVELS,
     )
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
-    models = {name: model.load(workdir / MODEL_DIRECTORIES[name]) for name in config.stages}
+    models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
     found = evaluate(
         source,
         deblurrer=models.get("deblur"),
@@ -175,7 +177,7 @@ def _figures_of(kind: str, config, workdir: Path, source) -> dict[str, float]:
     """The mean figures of the deblurring network with its other weights."""
     found = evaluate(
         source,
-        deblurrer=model.load(workdir / f"{MODEL_DIRECTORIES['deblur']}{SUFFIXES[kind]}"),
+        deblurrer=model.load(workdir / f"{DIRECTORIES['deblur']}{SUFFIXES[kind]}"),
         joint=None,
         restoration=config.evaluation.restore,
         protocols=config.evaluation.protocols,

@@ -19,6 +19,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from data import pipeline
+from data.augment import Augmentation
 from msdi_jax import hosts
 from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
@@ -159,6 +160,7 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
         process=part,
         processes=parts,
         skip_damaged=config.skip_damaged,
+        augmentation=Augmentation(**config.augmentation),
     )
 
 
@@ -177,7 +179,8 @@ class _Loop:
 
     def __post_init__(self):
         self.unread: list[tuple[int, Scalars]] = []
-        self.losses = jax.jit(self._losses_and_pictures, out_shardings=replicated(self.mesh))
+        losses = jax.jit(self._losses_and_pictures, out_shardings=replicated(self.mesh))
+        self.losses = hosts.compiled_together(f"{self.name} losses", losses)
 
     def run(self, state: State, like: State, batches) -> State:
         """Steps to the end; reads a step's scalars when the next one is under way."""
@@ -186,6 +189,7 @@ class _Loop:
             donate_argnums=0,
             out_shardings=(_shardings(like), replicated(self.mesh)),
         )
+        train_step = hosts.compiled_together(f"{self.name} step", train_step)
         settings, start = self.settings, int(state.step)
         with contextlib.closing(pipeline.iterate(batches, start)) as iterator:
             for step in range(start + 1, settings.steps + 1):

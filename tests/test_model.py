@@ -59,7 +59,35 @@ def test_round_trip(saved, loaded, network):
     assert_same_arrays(arrays_of(loaded.network), arrays_of(network))
     assert sorted(p.name for p in saved.iterdir()) == ["arrays", "model.json"]
     assert [p.name for p in saved.parent.iterdir()] == ["model"]
-    assert json.loads((saved / "model.json").read_text()) == dataclasses.asdict(DESCRIPTION)
+    expected = dataclasses.asdict(DESCRIPTION) | {"injected": [0, 1, 2, 3]}
+    assert json.loads((saved / "model.json").read_text()) == expected
+
+
+def test_compact_weights_are_rounded_ones(tmp_path, saved, network):
+    path = tmp_path / "run" / "model"
+    model.save(path, network, DESCRIPTION, compactly=True)
+    assert sorted(p.name for p in path.iterdir()) == ["arrays.npz", "model.json"]
+    size = lambda folder: sum(p.stat().st_size for p in folder.rglob("*"))  # noqa: E731
+    assert size(path) < 0.5 * size(saved)
+    # A run directory will do.
+    found = model.load(tmp_path / "run")
+    assert found.description == DESCRIPTION
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), arrays_of(network))
+    assert_same_arrays(arrays_of(found.network), rounded)
+
+
+@pytest.mark.parametrize("harm", ["cut", "other"])
+def test_damaged_compact_weights_are_refused(tmp_path, network, harm):
+    path = tmp_path / "model"
+    model.save(path, network, DESCRIPTION, compactly=True)
+    file = path / "arrays.npz"
+    if harm == "cut":
+        file.write_bytes(file.read_bytes()[:5000])
+    else:
+        text = (path / "model.json").read_text()
+        (path / "model.json").write_text(text.replace('"hidden": 5', '"hidden": 6'))
+    with pytest.raises(ValueError, match=f"the arrays of {path} cannot be read"):
+        model.load(path)
 
 
 def test_sizes_that_do_not_fit_are_refused(loaded):
@@ -111,12 +139,14 @@ def test_description_builds_its_network(monkeypatch):
         monkeypatch.setattr(model, kind, lambda *a, kind=kind, **k: (kind, a, k))
     rngs = nnx.Rngs(0)
     common = {"hidden": 5, "rngs": rngs}
+    modulated = {"injected": (1, 3), **common}
+    description = dataclasses.replace(DESCRIPTION, injected=[1, 3])
     for name, expected in (
-        ("msdi_net", ("MSDINet", (2,), {"version": 1, **common})),
-        ("msdi2_net", ("MSDINet", (2,), {"version": 2, **common})),
+        ("msdi_net", ("MSDINet", (2,), {"version": 1, **modulated})),
+        ("msdi2_net", ("MSDINet", (2,), {"version": 2, **modulated})),
         ("joint", ("ReblurDeblurNet", (2,), common)),
     ):
-        assert dataclasses.replace(DESCRIPTION, network=name).build(rngs) == expected
+        assert dataclasses.replace(description, network=name).build(rngs) == expected
 
 
 def test_saving_replaces_the_older_model(copy):

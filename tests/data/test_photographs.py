@@ -63,6 +63,17 @@ def test_the_same_bytes_never_lie_on_both_sides(tmp_path):
     assert not train & test
 
 
+def test_a_folder_may_be_split_already(tmp_path):
+    for part, index in (("train", 0), ("train", 1), ("test", 2)):
+        write(tmp_path / part / f"{index}.png", index)
+    split = photographs.from_folder(tmp_path)
+    assert names(split.train) == ["train/0.png", "train/1.png"]
+    assert names(split.test) == ["test/2.png"]
+    write(tmp_path / "test" / "copy.png", 0)
+    with pytest.raises(ValueError, match=r"test/copy\.png and train/0\.png are the same"):
+        photographs.from_folder(tmp_path)
+
+
 def test_orientation_and_colours(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the top of the scene lies at the right

@@ -1,0 +1,21 @@
+"""Stage 2 of the model in the box: MSDI-Net with the representation of configs/box_reblur.py.
+
+    python launch.py --config configs/box_deblur.py --workdir runs/box_deblur
+
+Hardware: two CPU cores, some hours. Interrupted and repeated at will.
+"""
+
+import ml_collections
+
+from configs import box_reblur
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = box_reblur.get_config()
+    config.stages = ("deblur",)
+    config.deblur.update(
+        box_reblur.few(
+            6000, learning_rate=1e-3, ema_decay=0.999, degradation_from="runs/box_reblur"
+        )
+    )
+    return config

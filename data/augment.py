@@ -1,0 +1,78 @@
+"""Changes of a training crop that its blur does not depend on: exposure, noise, compression.
+
+They are drawn per crop from the generator that Grain gives, and so by the step alone. All are off
+in the published recipe; the model in the box is trained with them, since photographs that people
+have are neither well exposed nor PNG files.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import cv2
+import grain
+import numpy as np
+from jaxtyping import UInt8
+
+from data.exposure import GAMMA
+
+Crop = UInt8[np.ndarray, "crop crop 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How far crops may be changed; the defaults change nothing.
+
+    Attributes:
+        exposure: largest change of the light of both crops, in stops.
+        noise: largest standard deviation of the noise added to the blurry crop, in 1/255.
+        jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: none is.
+    """
+
+    exposure: float = 0.0
+    noise: float = 0.0
+    jpeg: int = 0
+
+    def __post_init__(self):
+        if min(self.exposure, self.noise) < 0 or not 0 <= self.jpeg <= 100:
+            raise ValueError(
+                f"augmentation.exposure={self.exposure:g} and noise={self.noise:g} must be at "
+                f"least 0, jpeg={self.jpeg} a quality of 1 … 100, or 0"
+            )
+
+    @property
+    def changes(self) -> bool:
+        return max(self.exposure, self.noise, self.jpeg) > 0
+
+
+UNCHANGED = Augmentation()
+
+
+class Augment(grain.transforms.RandomMap):
+    """Applies an `Augmentation` to {"blurry", "sharp"}, uint8 RGB crops of one size."""
+
+    def __init__(self, augmentation: Augmentation):
+        self.augmentation = augmentation
+
+    def random_map(self, element: Mapping[str, Crop], rng: np.random.Generator) -> dict[str, Crop]:
+        chosen = self.augmentation
+        curve = exposure_curve(rng.uniform(-1, 1) * chosen.exposure)
+        blurry, sharp = (curve[element[key]] for key in ("blurry", "sharp"))
+        if chosen.noise:
+            spread = rng.uniform(0, chosen.noise)
+            noise = spread * rng.standard_normal(blurry.shape, np.float32)
+            blurry = np.clip(np.rint(blurry + noise), 0, 255).astype(np.uint8)
+        if chosen.jpeg and rng.random() < 0.5:
+            blurry = compress(blurry, int(rng.integers(chosen.jpeg, 101)))
+        return {"blurry": blurry, "sharp": sharp}
+
+
+def exposure_curve(stops: float) -> UInt8[np.ndarray, "256"]:
+    """What 8-bit values become when 2^stops as much light falls on the sensor."""
+    values = np.arange(256) * 2 ** (stops / GAMMA)
+    return np.rint(values.clip(0, 255)).astype(np.uint8)
+
+
+def compress(image: Crop, quality: int) -> Crop:
+    """An RGB image as JPEG of this quality shows it."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])

@@ -1,0 +1,74 @@
+"""Exposure, noise and compression of training crops."""
+
+import numpy as np
+import pytest
+
+from data.augment import Augment, Augmentation, compress, exposure_curve
+from data.pipeline import batches
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+
+
+def psnr(a, b):
+    return -10 * np.log10(np.mean((a / 255.0 - b / 255.0) ** 2))
+
+
+def test_the_exposure_curve_scales_light():
+    np.testing.assert_array_equal(exposure_curve(0), np.arange(256))
+    light = (exposure_curve(-1) / 255.0) ** 2.2
+    np.testing.assert_allclose(light[60:], 0.5 * (np.arange(60, 256) / 255) ** 2.2, rtol=0.03)
+    assert exposure_curve(0.5)[255] == 255
+
+
+def test_compression_costs_what_the_quality_says():
+    # Grey: colours lose resolution at any quality.
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 1), np.uint8).repeat(3, axis=2)
+    high, low = compress(image, 100), compress(image, 40)
+    assert psnr(image, high) > 40
+    assert psnr(image, low) < 30
+    # Red stays red.
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 200
+    np.testing.assert_allclose(compress(red, 95), red, atol=4)
+
+
+def test_both_crops_get_one_exposure_and_only_the_blurry_one_noise():
+    augment = Augment(Augmentation(exposure=1.0, noise=3.0))
+    exposures = set()
+    for seed in range(20):
+        found = augment.random_map({"blurry": RAMP, "sharp": RAMP}, np.random.default_rng(seed))
+        difference = found["blurry"].astype(int) - found["sharp"]
+        assert 0 < difference[4:12].std() < 3.3
+        assert abs(difference[4:12].mean()) < 0.5
+        exposures.add(int(found["sharp"][8, 0, 0]))
+    assert len(exposures) > 15
+
+
+def test_every_other_blurry_crop_is_compressed():
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    augment = Augment(Augmentation(jpeg=50))
+    element = {"blurry": noise, "sharp": noise}
+    found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
+    compressed = [not np.array_equal(pair["blurry"], noise) for pair in found]
+    assert 18 < sum(compressed) < 42
+    assert all(np.array_equal(pair["sharp"], noise) for pair in found)
+
+
+def test_batches_are_augmented_by_step():
+    source = [{"blurry": RAMP, "sharp": RAMP}]
+    chosen = Augmentation(exposure=0.5, noise=2.0, jpeg=70)
+    arguments = {"batch_size": 4, "crop": 8, "seed": 0}
+    steps = batches(source, **arguments, augmentation=chosen)
+    plain = batches(source, **arguments)
+    again = batches(source, **arguments, augmentation=chosen)
+    np.testing.assert_array_equal(steps[5]["blurry"], again[5]["blurry"])
+    assert not np.array_equal(steps[5]["blurry"], steps[6]["blurry"])
+    # Off, nothing is drawn and nothing changes.
+    np.testing.assert_array_equal(plain[5]["blurry"], plain[5]["sharp"])
+    assert not np.array_equal(steps[5]["sharp"], plain[5]["sharp"])
+
+
+@pytest.mark.parametrize("bad", [{"exposure": -1}, {"noise": -0.1}, {"jpeg": 101}])
+def test_impossible_ones_are_refused(bad):
+    with pytest.raises(ValueError, match="augmentation"):
+        Augmentation(**bad)

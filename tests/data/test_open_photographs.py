@@ -1,0 +1,48 @@
+"""The photographs of the model in the box, from stand-ins with their names."""
+
+import re
+
+import pytest
+from PIL import Image
+
+from data import open_photographs, photographs
+
+
+@pytest.fixture
+def unpacked(tmp_path):
+    folder = tmp_path / "wallpapers" / "usr" / "share" / "backgrounds"
+    folder.mkdir(parents=True)
+    for index, name in enumerate((*open_photographs._TRAIN, *open_photographs._TEST, "umang")):
+        Image.new("RGB", (2000, 1000), (index, 0, 0)).save(folder / f"{name}.jpg")
+    return tmp_path / "wallpapers"
+
+
+def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked):
+    target = open_photographs.gather(unpacked, tmp_path / "open")
+    split = photographs.from_folder(target)
+    assert len(split.train) == 12
+    assert len(split.test) == 6
+    assert all(p.name.startswith("train/") for p in split.train)
+    assert all(p.name.startswith("test/") for p in split.test)
+    sizes = {p.path.stem: p.size() for p in split.train + split.test}
+    assert sizes["Wine_by_Jakkub_Mede"] == (800, 1600)
+    assert sizes["astronaut"] == (512, 512)
+    text = (target / "LICENCES.txt").read_text()
+    for side, licences in (("train", {"CC BY 4.0", "CC0", "public domain"}), ("test", None)):
+        lines = re.findall(rf"^{side}/.+\.png: .+, (.+)$", text, re.MULTILINE)
+        assert len(lines) == len(getattr(split, side))
+        # What weights are learnt from asks for a name at most.
+        assert licences is None or set(lines) == licences
+
+
+def test_missing_ones_are_named(tmp_path, unpacked):
+    next(unpacked.rglob("Bridge*")).unlink()
+    with pytest.raises(ValueError, match="lacks Bridge_by_Sander_Klootwijk: give the folder"):
+        open_photographs.gather(unpacked, tmp_path / "open")
+
+
+def test_nothing_is_mixed_into_a_folder_in_use(tmp_path, unpacked):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "mine.png").touch()
+    with pytest.raises(ValueError, match="not empty"):
+        open_photographs.gather(unpacked, tmp_path / "open")
