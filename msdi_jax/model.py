@@ -137,6 +137,14 @@ class Model:
         self._degradation = jax.jit(
             lambda arrays, image: _estimator(nnx.merge(self._graph, arrays))(image)
         )
+        self._pyramid = jax.jit(
+            lambda arrays, found: Degradation(
+                found, _estimator(nnx.merge(self._graph, arrays)).pyramid(found)
+            )
+        )
+        self._reblur = jax.jit(
+            lambda arrays, sharp, maps: nnx.merge(self._graph, arrays).reblur(sharp, maps)
+        )
 
     @property
     def reblurs(self) -> bool:
@@ -174,6 +182,21 @@ class Model:
         """The degradation representation of images of any size, and its four maps."""
         self._require(ESTIMATING, "has no degradation encoder with its pyramid")
         return self._degradation(self._arrays, jnp.asarray(images))
+
+    def pyramid(self, representation: Float[Array, "b r r c"]) -> Degradation:
+        """What a representation, perhaps none of any image, means to the network."""
+        self._require(ESTIMATING, "has no degradation encoder with its pyramid")
+        return self._pyramid(self._arrays, jnp.asarray(representation))
+
+    def reblur(
+        self, sharp: Float[Array, "b h w 3"], degradation: Degradation
+    ) -> Float[Array, "b h w 3"]:
+        """Sharp images blurred as `degradation` says: the joint network's reblurring branch.
+
+        Sides are multiples of 16; the result is not clipped.
+        """
+        self._require(("joint",), "cannot reblur")
+        return self._reblur(self._arrays, jnp.asarray(sharp), degradation.maps)
 
     def _require(self, networks: tuple[str, ...], lack: str) -> None:
         name = self.description.network

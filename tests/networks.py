@@ -15,6 +15,8 @@ def draw_arrays(abstract, seed=0):
     for path, x in arrays.items():
         fan_in = np.prod(x.shape[:-1])
         arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
+        if path[-1] == "var":
+            arrays[path] = 0.5 + abs(arrays[path])
     for path in [path for path in arrays if path[-1] == "u"]:
         kernel = arrays[(*path[:-1], "kernel")]
         left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)

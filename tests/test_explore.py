@@ -1,0 +1,125 @@
+"""Representations mixed, moved and shown: of a small joint network of random weights."""
+
+import json
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from msdi_jax import explore, model
+from msdi_jax.__main__ import main
+from msdi_jax.joint_net import ReblurDeblurNet
+from tests.networks import draw_arrays, small_network
+
+RNG = np.random.default_rng(0)
+SHARP, BLURRY, OTHER = (
+    RNG.random((h, w, 3), np.float32) for h, w in ((40, 33), (64, 48), (32, 80))
+)
+
+
+@pytest.fixture(scope="module")
+def joint():
+    network = draw_arrays(nnx.eval_shape(lambda: ReblurDeblurNet(2, hidden=4, rngs=nnx.Rngs(0))))
+    return model.Model(network, model.Description("joint", 2, 4, {}, ""))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, joint):
+    """A run directory of both stages, with the photographs of this file."""
+    folder = tmp_path_factory.mktemp("run")
+    model.save(folder / "model-reblur", joint.network, joint.description)
+    model.save(folder / "model", small_network(), model.Description("msdi2_net", 2, 4, {}, ""))
+    for name, image in (("sharp", SHARP), ("blurry", BLURRY), ("other", OTHER)):
+        Image.fromarray((255 * image).astype(np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_level_1_is_what_the_network_itself_reblurs(joint):
+    sharp, blurry = SHARP[:32, :32], BLURRY[:32, :32]
+    levels = explore.interpolate(joint, sharp, blurry, [0, 0.5, 1])
+    expected = np.asarray(joint(blurry[None], sharp[None]).reblurred)[0]
+    np.testing.assert_allclose(levels[2], expected.clip(0, 1), atol=1e-5)
+    own = np.asarray(joint(sharp[None], sharp[None]).reblurred)[0]
+    np.testing.assert_allclose(levels[0], own.clip(0, 1), atol=1e-5)
+    assert np.abs(levels[1] - levels[0]).max() > 1e-4
+
+
+def test_levels_between_two_blurry_images(joint):
+    levels = explore.interpolate(joint, SHARP, BLURRY, [0, 1], start=OTHER)
+    swapped = explore.interpolate(joint, SHARP, OTHER, [0, 1], start=BLURRY)
+    assert levels.shape == (2, 40, 33, 3)
+    np.testing.assert_allclose(levels, swapped[::-1], atol=1e-5)
+
+
+def test_transfer_is_a_grid(joint):
+    grid = explore.transfer(joint, [BLURRY, OTHER], [SHARP, BLURRY, OTHER])
+    assert [[cell.shape for cell in row] for row in grid] == [
+        [(40, 33, 3), (64, 48, 3), (32, 80, 3)]
+    ] * 2
+    found = explore.representation(joint, OTHER)
+    np.testing.assert_array_equal(grid[1][0], explore.reblur(joint, SHARP, found))
+    assert np.abs(grid[0][0] - grid[1][0]).max() > 1e-4
+
+
+def test_main_components_follow_the_largest_variance():
+    y, x = np.mgrid[:20, :30].astype(np.float32)
+    features = np.stack([9 * x, x * 0, 3 * np.sin(y), 0.1 * np.cos(x * y)], axis=-1)
+    found = explore.main_components(features)
+    assert found.shape == (20, 30, 3)
+    assert found.min() == 0
+    assert found.max() == 1
+    for component, cause in ((0, x), (1, np.sin(y))):
+        likeness = np.corrcoef(found[..., component].ravel(), cause.ravel())[0, 1]
+        assert abs(likeness) > 0.98
+
+
+def test_views_have_the_image_s_size(joint):
+    views = explore.views_of(joint, BLURRY)
+    assert list(views) == ["representation", *(f"map {level}" for level in range(4))]
+    assert all(view.shape == BLURRY.shape for view in views.values())
+
+
+def test_gradient_energy_falls_with_blur():
+    blurred = (SHARP + np.roll(SHARP, 1, axis=0) + np.roll(SHARP, 1, axis=1)) / 3
+    assert explore.gradient_energy(blurred) < 0.7 * explore.gradient_energy(SHARP)
+
+
+def test_interpolate_writes_strip_animation_and_curve(run, tmp_path):
+    out = tmp_path / "out"
+    pair = [f"--sharp={run / 'sharp.png'}", f"--blurry={run / 'blurry.png'}"]
+    main(["reblur", "interpolate", f"--model={run}", *pair, "--levels=3", f"--output={out}"])
+    assert sorted(p.name for p in out.iterdir()) == [
+        "curve.json",
+        "curve.png",
+        "levels.gif",
+        "strip.png",
+    ]
+    assert Image.open(out / "strip.png").size == (3 * 33 + 2 * 8, 40)
+    assert Image.open(out / "levels.gif").n_frames == 4
+    curve = json.loads((out / "curve.json").read_text())
+    assert curve["alpha"] == [0, 0.75, 1.5]
+    assert len(curve["gradient_energy"]) == len(curve["psnr"]) == 3
+
+
+def test_transfer_writes_a_sheet(run, tmp_path):
+    out = tmp_path / "grid.png"
+    paths = [str(run / f"{name}.png") for name in ("blurry", "other", "sharp")]
+    options = [f"--model={run / 'model-reblur'}", f"--output={out}"]
+    main(["reblur", "transfer", *options, "--blurry", *paths[:2], "--sharp", paths[2]])
+    # One column of blurry ones, one sharp one; squares of the least height.
+    assert Image.open(out).size == (2 * 32 + 8, 3 * 32 + 2 * 8)
+
+
+def test_maps_write_a_sheet(run, tmp_path):
+    out = tmp_path / "maps.png"
+    main(["reblur", "maps", f"--model={run}", f"--input={run / 'blurry.png'}", f"--output={out}"])
+    assert Image.open(out).size == (3 * 48 + 2 * 8, 2 * 64 + 8)
+
+
+def test_a_model_that_cannot_reblur_is_refused(run, tmp_path):
+    out = tmp_path / "x.png"
+    pair = [f"--sharp={run / 'sharp.png'}", f"--blurry={run / 'blurry.png'}"]
+    with pytest.raises(SystemExit, match="has no reblurring branch: give a joint one"):
+        main(["reblur", "transfer", f"--model={run / 'model'}", *pair, f"--output={out}"])
+    assert not out.exists()
