@@ -14,6 +14,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
     # Which stages `launch.py` trains, in this order.
     config.stages = ("reblur", "deblur")
+    # Of configs/ablation.py: which one, for the table.
+    config.ablation = ""
     config.width = 64
     # Context channels of the modulation; 0 means 2 · width.
     config.hidden = 0
@@ -67,6 +69,8 @@ def get_config() -> ml_collections.ConfigDict:
         l1_weight=10.0,
         feature_matching_weight=10.0,
         perceptual_weight=30.0,
+        # False: the representation learns from the deblurring branch's L1 alone (an ablation).
+        reblurring=True,
         # torchvision's vgg19-*.pth; empty: no perceptual term.
         vgg_weights="",
         # Published: False (VGG19 saw raw [0, 1] images).
@@ -84,6 +88,8 @@ def get_config() -> ml_collections.ConfigDict:
         feature_weight=1.0,
         # Levels whose skips the representation modulates, 0 the finest.
         injected=(0, 1, 2, 3),
+        # Published: False, the representation of stage 1 stays as it is.
+        train_encoder=False,
         # Model or run directory whose degradation encoder and pyramid are frozen; empty: this
         # run's own or, when only stage 2 is run, start_from's.
         degradation_from="",

@@ -9,6 +9,7 @@ from msdi_jax import (
     command_deblur,
     command_evaluate,
     command_prepare,
+    command_probe,
     command_reblur,
     command_table,
     report,
@@ -32,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command_deblur.add_to(commands)
     command_reblur.add_to(commands)
+    command_probe.add_to(commands)
     command_evaluate.add_to(commands)
     command_table.add_to(commands)
     command_convert.add_to(commands)

@@ -174,7 +174,7 @@ def _model(
         {"model": digest(network), "restore": restoration},
         {
             "method": f"{description.network}, width {description.width}",
-            "config": _config_of_run(Path(directory)),
+            "config": _config_of_run(model.find(directory)),
         },
         lambda index: measure(source[index], network, None, restoration, scoring)[0],
         lambda index: pictures_of(source[index], network, restoration),
@@ -191,7 +191,9 @@ def _config_of_run(directory: Path) -> dict | None:
 def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
     if options.output:
         return Path(options.output)
-    measured = Path(options.model or options.outputs).resolve()
+    measured = Path(options.outputs or options.model).resolve()
+    if options.model and options.model != model.BOX:
+        measured = model.find(measured)
     parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
     if options.model:
         parts.append(options.restore or RESTORE)

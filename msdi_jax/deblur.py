@@ -44,7 +44,7 @@ class DeblurStage:
 
     Args:
         config: width, hidden, version, compute_dtype, and the fields of `config.deblur`.
-        degradation: arrays of the `DegradationEstimator` to freeze.
+        degradation: arrays of the `DegradationEstimator` to freeze, or to start from.
         features: arrays of the `ShallowEncoder` whose features are compared. The published
             recipe takes version 1's, also to train version 2.
         start: a network whose weights training starts from, instead of random ones.
@@ -58,14 +58,19 @@ class DeblurStage:
         start: MSDINet | None = None,
     ):
         self.config, self.settings, self.start = config, config.deblur, start
-        self.frozen = {"degradation": degradation, "features": features}
-        self.graph, *_ = _split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
+        self.degradation = degradation
+        self.frozen = {"features": features}
+        if not self.settings.train_encoder:
+            self.frozen["degradation"] = degradation
+        self.graph, *_ = self._split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
         self.feature_graph, *_ = split(
             nnx.eval_shape(lambda: ShallowEncoder(config.width, rngs=nnx.Rngs(0)))
         )
 
     def init(self, key: jax.Array) -> State:
-        _, params, stats = _split(self.start or make_network(self.config, nnx.Rngs(key)))
+        network = self.start or make_network(self.config, nnx.Rngs(key))
+        nnx.update(network.degradation, self.degradation)
+        _, params, stats = self._split(network)
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -84,7 +89,7 @@ class DeblurStage:
             params = in_type(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
             terms = self._loss_terms(frozen, _deblur(network, blurry), sharp)
-            return sum(terms.values()), (terms, _split(network)[-1])
+            return sum(terms.values()), (terms, self._split(network)[-1])
 
         rate = optimise.cosine_rate(state.step, self.settings)
         new = move(
@@ -116,10 +121,20 @@ class DeblurStage:
         return self._merge(state.frozen, state.params, state.stats, training=False)
 
     def _merge(self, frozen: Arrays, params: Arrays, stats: Arrays, *, training: bool) -> MSDINet:
+        if self.settings.train_encoder:
+            return merge(self.graph, params, stats, training=training)
         degradation = {"degradation": frozen["degradation"]}
         network = merge(self.graph, degradation, params, stats, training=training)
         network.degradation.eval()
         return network
+
+    def _split(self, network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:
+        """The description, what is trained, and its statistics; a frozen part is left out."""
+        filters = [nnx.Param, ...]
+        if not self.settings.train_encoder:
+            filters = [FROZEN, *filters]
+        graph, *_, params, stats = nnx.split(network, *filters)
+        return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
     def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
         encoder = merge(self.feature_graph, frozen["features"])
@@ -130,9 +145,3 @@ class DeblurStage:
 
 def _deblur(network: MSDINet, blurry: jax.Array) -> Deblurred:
     return network(blurry, degradation_of(network.degradation, blurry))
-
-
-def _split(network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:
-    """The description, what is trained, and its statistics; the frozen part is left out."""
-    graph, _, params, stats = nnx.split(network, FROZEN, nnx.Param, ...)
-    return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)

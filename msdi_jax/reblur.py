@@ -91,10 +91,13 @@ class ReblurStage:
         rate = optimise.cosine_rate(state.step, self.settings)
         generator_rate = rate if self.settings.anneal_generator else self.settings.learning_rate
         after, scalars = state, {}
-        for name, loss, own_rate in (
-            ("generator", self._generator_loss, generator_rate),
-            ("discriminator", self._discriminator_loss, rate),
-        ):
+        moves = [("generator", self._deblurring_loss, generator_rate)]
+        if self.settings.reblurring:
+            moves = [
+                ("generator", self._generator_loss, generator_rate),
+                ("discriminator", self._discriminator_loss, rate),
+            ]
+        for name, loss, own_rate in moves:
             after, found, finite = self._move(after, name, loss(after), batch, own_rate)
             scalars |= found
             after = dataclasses.replace(after, skipped=after.skipped + ~finite)
@@ -128,6 +131,18 @@ class ReblurStage:
         )
         scalars = new.scalars | {f"{key}_{name}": value for key, value in common.items()}
         return state, scalars, new.finite
+
+    def _deblurring_loss(self, state: State) -> Loss:
+        """Of the ablation without reblurring: nothing asks for the blur itself."""
+
+        def loss(params: Arrays, images: Batch):
+            blurry, sharp = pair_of(images)
+            generator, judge = self._networks(state, params, state.params["discriminator"])
+            deblurred = _generate(generator, blurry, sharp).deblurred
+            terms = {"l1": self.settings.l1_weight * losses.l1(deblurred, sharp)}
+            return sum(terms.values()), (terms, _stats(generator, judge))
+
+        return loss
 
     def _generator_loss(self, state: State) -> Loss:
         other = in_type(gathered(state.params["discriminator"]), self.config.compute_dtype)

@@ -2,10 +2,12 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 
+from configs import ablation
 from data.records import find_builder
 from msdi_jax import checks, model
 
@@ -20,7 +22,8 @@ def module(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_docstring_tells_command_and_hardware(name):
     text = module(name).__doc__
-    assert f"python launch.py --config configs/{name}.py --workdir runs/" in text
+    command = rf"python launch\.py --config configs/{name}\.py(:\w+)? --workdir runs/"
+    assert re.search(command, text)
     assert "Hardware: " in text
 
 
@@ -67,3 +70,16 @@ def test_stage_1_and_fine_tuning_check(monkeypatch):
     found = model.Description("msdi2_net", 64, 128, {}, "")
     monkeypatch.setattr(model, "describe", lambda path: found)
     checks.check(config)
+
+
+@pytest.mark.parametrize("name", ablation.VARIANTS)
+def test_ablations_differ_by_one_line(name):
+    full, config = ablation.get_config().to_dict(), ablation.get_config(name).to_dict()
+    differences = checks._differences(full, config)
+    assert len(differences) == (0 if name == "full" else 2)
+    checks.check(ablation.get_config(name))
+
+
+def test_an_unknown_ablation_is_refused():
+    with pytest.raises(ValueError, match="no ablation 'all': choose one of full, no_degradation"):
+        ablation.get_config("all")
