@@ -3,7 +3,7 @@
 import argparse
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -45,8 +45,8 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown_parts(one: Table) -> list[str]:
-    head = ["method", "restored", *one.columns]
-    rows = [_cells(row, one.columns) for row in one.rows]
+    head = ["method", "restored", *one.columns, *_further(one)]
+    rows = [_cells(row, one) for row in one.rows]
     parts = [f"### {one.title}", _pipes(head, rows), *_notes(one)]
     if one.published:
         rows = [
@@ -71,9 +71,19 @@ def _meant(one: Table) -> str:
     return FIGURES[MEANT[one.published[0].dataset][0]][0]
 
 
-def _cells(row: Row, columns: dict[str, int]) -> list[str]:
-    values = [told(row.values.get(name), digits) for name, digits in columns.items()]
-    return [row.label, row.restored, *values]
+def _cells(row: Row, one: Table) -> list[str]:
+    values = [told(row.values.get(name), digits) for name, digits in one.columns.items()]
+    return [row.label, row.restored, *values, *(tell(row) for tell in _further(one).values())]
+
+
+def _further(one: Table) -> dict[str, Callable[[Row], str]]:
+    """Columns that only some tables have, and their cells."""
+    known = {
+        "parameters": lambda row: f"{row.parameters / 1e6:.2f} M" if row.parameters else "–",
+        "published, GoPro": lambda row: f"{row.published:.2f}" if row.published else "–",
+    }
+    used = [any(row.parameters for row in one.rows), any(row.published for row in one.rows)]
+    return {name: tell for (name, tell), on in zip(known.items(), used, strict=True) if on}
 
 
 def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -87,7 +97,8 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def _tabular(one: Table) -> str:
-    head = ["method", "restored", *one.columns, *([PRINTED] if one.published else [])]
+    further = _further(one)
+    head = ["method", "restored", *one.columns, *further, *([PRINTED] if one.published else [])]
     lines = [
         f"% {one.title}",
         rf"\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}",
@@ -96,7 +107,7 @@ def _tabular(one: Table) -> str:
         r"\midrule",
     ]
     empty = [""] * bool(one.published)
-    lines += [_ampersands([*_cells(row, one.columns), *empty]) for row in one.rows]
+    lines += [_ampersands([*_cells(row, one), *empty]) for row in one.rows]
     notes = _notes(one)
     if one.published:
         sources = list(dict.fromkeys(row.source for row in one.published))
@@ -110,6 +121,7 @@ def _tabular(one: Table) -> str:
 
 def _published_line(row: PublishedRow, one: Table, sources: Sequence[str]) -> str:
     figures = [f"{row.psnr:.2f}" if name == _meant(one) else "–" for name in one.columns]
+    figures += ["–"] * len(_further(one))
     method = f"{row.method} ({_letter(row.source, sources)})"
     return _ampersands([method, "", *figures, f"{row.ssim:.3f}"])
 
@@ -129,7 +141,7 @@ def _escaped(text: str) -> str:
 def comma_separated(tables: Sequence[Table]) -> str:
     """Every digit, and a row per method of every table; the note on deciles is in their names."""
     columns = list(dict.fromkeys(name for one in tables for name in one.columns))
-    head = ["set", "origin", "method", "restored", "seeds"]
+    head = ["set", "origin", "method", "restored", "seeds", "parameters"]
     for name in columns:
         head += [_named(name), f"{_named(name)}, deviation"]
     head += ["published PSNR, dB", f"published {PRINTED}", "source"]
@@ -145,7 +157,7 @@ def comma_separated(tables: Sequence[Table]) -> str:
 def _record(title: str, row: Row) -> dict[str, str]:
     seeds = max(map(len, row.values.values()), default=0)
     found = {"set": title, "origin": "measured", "method": row.label, "restored": row.restored}
-    found["seeds"] = str(seeds)
+    found |= {"seeds": str(seeds), "parameters": str(row.parameters or "")}
     for name, values in row.values.items():
         found[_named(name)] = repr(float(np.mean(values)))
         if len(values) > 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 import ml_collections
 
 from data.records import find_builder
-from msdi_jax import checks, convert, figures, hosts, model, report
+from msdi_jax import checks, convert, figures, hosts, model, report, summary
 from msdi_jax.deblur import DeblurStage
 from msdi_jax.deblur_net import LEVELS
 from msdi_jax.evaluate import evaluate
@@ -164,6 +164,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
         "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
+        "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
         **found,
     }
@@ -183,6 +184,13 @@ def _figures_of(kind: str, config, workdir: Path, source) -> dict[str, float]:
         protocols=config.evaluation.protocols,
     )
     return {key: value for key, value in found.items() if key.endswith("_deblurred")}
+
+
+def _parameters(loaded: model.Model) -> int:
+    """Of a deblurring network, without an encoder that modulates nothing."""
+    parts = summary.summarise(loaded.description).parts
+    unused = not loaded.description.injected
+    return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))
 
 
 def _print_figures(record: dict) -> None:

@@ -38,11 +38,21 @@ class Evaluation(NamedTuple):
 
 
 class Row(NamedTuple):
-    """`values` by column: the figures of every seed."""
+    """A measured method.
+
+    Attributes:
+        label: its name; of an ablation, that of configs/ablation.py.
+        restored: how.
+        values: by column, the figures of every seed.
+        parameters: of the deblurring network, None where none are recorded.
+        published: PSNR of the same ablation in the paper, on GoPro, in dB.
+    """
 
     label: str
     restored: str
     values: dict[str, list[float]]
+    parameters: int | None = None
+    published: float | None = None
 
 
 class Table(NamedTuple):
@@ -78,7 +88,12 @@ def read(run: str) -> Evaluation:
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} is damaged ({error!r}): evaluate again") from error
     named = label if equals and path == Path(directory) else record.get("method")
+    named = named or _ablation(config)
     return Evaluation(named or path.resolve().name, path, record, config)
+
+
+def _ablation(config: dict | None) -> str:
+    return (config or {}).get("ablation", "")
 
 
 def make(evaluations: Sequence[Evaluation], dataset: str | None = None) -> list[Table]:
@@ -179,7 +194,14 @@ def _row(group: Sequence[Evaluation]) -> Row:
             values.setdefault(column, []).append(value)
     labels = list(dict.fromkeys(evaluation.label for evaluation in group))
     label = ", ".join(labels) + (f" ({len(group)} seeds)" if len(group) > 1 else "")
-    return Row(label, _restored(group[0].record), values)
+    first = group[0]
+    return Row(
+        label,
+        _restored(first.record),
+        values,
+        first.record.get("parameters"),
+        published_rows.ABLATIONS.get(_ablation(first.config)),
+    )
 
 
 def _values(record: dict) -> dict[str, float]:

@@ -1,0 +1,130 @@
+"""A model beside what needs no training: unsharp masking and Richardson–Lucy deconvolution.
+
+    python -m benchmarks.floors [--model box] [--data PREPARED_SET] [--output floors.json]
+
+All restore the test photographs of a `camera_shake` set, whole. Unsharp masking takes the radius
+and amount that do best on 24 training pairs. Richardson–Lucy is given more than any user has: the
+true path of the frame's middle as its kernel, and the number of iterations that does best on those
+pairs. It knows nothing of how the blur varies over the frame.
+"""
+
+import argparse
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from skimage.filters import unsharp_mask
+from skimage.restoration import richardson_lucy
+from tqdm import tqdm
+
+from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
+from data.shake import apply, homographies
+from msdi_jax import metrics, model, pairs, restore
+from msdi_jax.images import to_uint8, to_unit
+
+TUNED_ON = 24
+RADII, AMOUNTS = (0.7, 1.0, 1.5, 2.0), (0.25, 0.5, 1.0, 1.5)
+ITERATIONS = (2, 5, 10, 20)
+Method = Callable[[Mapping], np.ndarray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=model.BOX, help="default: %(default)s")
+    parser.add_argument("--data", help="prepared set; default: the embedded one")
+    parser.add_argument("--output", type=Path, help="file for the figures of every pair")
+    options = parser.parse_args()
+    _, train = pairs.open_prepared("camera_shake", options.data, "train")
+    _, test = pairs.open_prepared("camera_shake", options.data, "test")
+    chosen = np.linspace(0, len(train) - 1, TUNED_ON).astype(int)
+    tuning = [train[int(index)] for index in chosen]
+    deblur = model.load(options.model).deblur
+    methods: dict[str, Method] = {
+        "blurry": lambda record: to_unit(record["blurry"]),
+        "unsharp masking": best(
+            [unsharp(*choice) for choice in itertools.product(RADII, AMOUNTS)], tuning
+        ),
+        "Richardson–Lucy": best([lucy(count) for count in ITERATIONS], tuning),
+        "model": lambda record: restore.whole(deblur, to_unit(record["blurry"])),
+    }
+    rows = [
+        {"name": pairs.text(record, "name"), "photograph": pairs.text(record, "photograph")}
+        | {name: measure(method, record) for name, method in methods.items()}
+        for record in tqdm(test, "floors")
+    ]
+    if options.output:
+        options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    print(describe(rows, list(methods)))
+
+
+def unsharp(radius: float, amount: float) -> Method:
+    def method(record: Mapping) -> np.ndarray:
+        return unsharp_mask(to_unit(record["blurry"]), radius, amount, channel_axis=-1)
+
+    return method
+
+
+def lucy(iterations: int) -> Method:
+    def method(record: Mapping) -> np.ndarray:
+        kernel, image = middle_kernel(record), to_unit(record["blurry"])
+        border = kernel.shape[0] // 2 + 8
+        padded = np.pad(image, ((border, border), (border, border), (0, 0)), mode="reflect")
+        channels = [
+            richardson_lucy(padded[..., i], kernel, iterations, filter_epsilon=1e-6)
+            for i in range(3)
+        ]
+        return np.stack(channels, axis=-1)[border:-border, border:-border]
+
+    return method
+
+
+def middle_kernel(record: Mapping) -> np.ndarray:
+    """How long the frame's middle lay on each pixel, as a kernel of odd sides that sums to 1.
+
+    The sharp frame is what is seen where the path is at its origin.
+    """
+    shake = rebuild_shake(record)
+    path = apply(homographies(shake), np.zeros((1, 2)))[:, 0]
+    reach = int(np.ceil(np.abs(path).max())) + 1
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
+    for x, y in path:
+        left, top = int(np.floor(x)), int(np.floor(y))
+        for row, column in itertools.product((0, 1), repeat=2):
+            weight = (1 - abs(x - left - column)) * (1 - abs(y - top - row))
+            kernel[top + row + reach, left + column + reach] += weight
+    return kernel / kernel.sum()
+
+
+def best(methods: list[Method], records: list[Mapping]) -> Method:
+    means = [np.mean([measure(method, record)[0] for record in records]) for method in methods]
+    return methods[int(np.argmax(means))]
+
+
+def measure(method: Method, record: Mapping) -> tuple[float, float]:
+    """PSNR (dB) and `ssim_3d` of the 8-bit result."""
+    result, sharp = to_unit(to_uint8(method(record))), to_unit(record["sharp"])
+    return float(metrics.psnr(result, sharp)), float(metrics.ssim_3d(result, sharp))
+
+
+def describe(rows: list[dict], methods: list[str]) -> str:
+    """Means over all pairs, and by decile of how blurry the input was."""
+    psnr = np.array([[row[name][0] for name in methods] for row in rows])
+    ssim = np.array([[row[name][1] for name in methods] for row in rows])
+    parts = np.array_split(np.argsort(psnr[:, 0]), 10)
+    head = ["", *methods]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines.append(_line("PSNR, dB", psnr.mean(0), 2))
+    lines.append(_line("ssim_3d", ssim.mean(0), 4))
+    for number, part in enumerate(parts, start=1):
+        lines.append(_line(f"PSNR, dB, decile {number}", psnr[part].mean(0), 2))
+    return "\n".join(lines)
+
+
+def _line(label: str, values: np.ndarray, digits: int) -> str:
+    return f"| {label} | {' | '.join(f'{value:.{digits}f}' for value in values)} |"
+
+
+if __name__ == "__main__":
+    main()
