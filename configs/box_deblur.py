@@ -15,7 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.stages = ("deblur",)
     config.deblur.update(
         box_reblur.few(
-            6000, learning_rate=1e-3, ema_decay=0.999, degradation_from="runs/box_reblur"
+            4500, learning_rate=1e-3, ema_decay=0.999, degradation_from="runs/box_reblur"
         )
     )
     return config
