@@ -30,16 +30,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = _tiles(Path(folder))
+        source, raw = _tiles(Path(folder))
         decoded = [dict(source[i]) for i in range(len(source))]
-        for name, records in (("512² PNG tiles", source), ("the same tiles in memory", decoded)):
+        for name, records in (
+            ("512² PNG tiles", source),
+            ("512² raw tiles", raw),
+            ("the same tiles in memory", decoded),
+        ):
             rate = _crops_per_second(records, options)
             timing.show({"what": f"256² crops from {name}", "note": f"{rate:.0f} per second"})
         timing.show(_idle(source, options))
 
 
 def _tiles(folder: Path):
-    """The embedded photographs as pairs of 720×1280, with the noise that a camera adds."""
+    """The embedded photographs as pairs of 720×1280, with the noise that a camera adds.
+
+    Kept as PNG, and raw.
+    """
     rng = np.random.default_rng(0)
     for kind in ("blurry", "sharp"):
         (folder / "pairs" / kind).mkdir(parents=True)
@@ -50,7 +57,8 @@ def _tiles(folder: Path):
             image = cv2.GaussianBlur(frame, (0, 0), sigma) + rng.normal(0, 2, frame.shape)
             file = folder / "pairs" / kind / f"{number}.png"
             cv2.imwrite(str(file), image.clip(0, 255).astype(np.uint8)[..., ::-1])
-    return open_split(prepare(folder / "prepared", folder / "pairs"), "train")
+    made = (prepare(folder / "prepared", folder / "pairs", raw=raw) for raw in (False, True))
+    return [open_split(directory, "train") for directory in made]
 
 
 def _crops_per_second(source, options: argparse.Namespace) -> float:

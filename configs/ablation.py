@@ -19,7 +19,7 @@ VARIANTS = {
     # Skips as they are; all else, the loss on the encoder's features too, stays.
     "no_degradation": {"deblur.injected": ()},
     # The encoder learns from deblurring alone.
-    "no_reblurring": {"reblur.reblurring": False},
+    "no_reblurring": {"reblur.adversarial": False, "reblur.perceptual_weight": 0.0},
     # The coarsest map only.
     "single_scale": {"deblur.injected": (3,)},
     # Stage 2 goes on training the encoder.

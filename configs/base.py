@@ -69,8 +69,13 @@ def get_config() -> ml_collections.ConfigDict:
         l1_weight=10.0,
         feature_matching_weight=10.0,
         perceptual_weight=30.0,
-        # False: the representation learns from the deblurring branch's L1 alone (an ablation).
-        reblurring=True,
+        # Published: 0. L1 of the reblurred image, where there is no perceptual term to compare it.
+        reblur_l1_weight=0.0,
+        # False: no discriminator, and neither of the terms that need it.
+        adversarial=True,
+        # Published: False. Starts the pyramid from orthogonal kernels, through which the
+        # representation comes out several times stronger.
+        orthogonal=False,
         # torchvision's vgg19-*.pth; empty: no perceptual term.
         vgg_weights="",
         # Published: False (VGG19 saw raw [0, 1] images).

@@ -41,10 +41,11 @@ class PairedConfig(tfds.core.BuilderConfig):
 
     pairs: Mapping[str, Sequence[Pair]] = dataclasses.field(default_factory=dict, repr=False)
     tile: int = TILE
+    raw: bool = False
 
     @classmethod
     def for_pairs(
-        cls, kind: str, pairs: Mapping[str, Sequence[Pair]], tile: int = TILE
+        cls, kind: str, pairs: Mapping[str, Sequence[Pair]], tile: int = TILE, *, raw: bool = False
     ) -> "PairedConfig":
         """Files count by name, length and ending, so that a large set need not be read through.
 
@@ -61,11 +62,17 @@ class PairedConfig(tfds.core.BuilderConfig):
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         counts = ", ".join(f"{len(group)} {part}" for part, group in pairs.items())
         return cls(
-            name=f"{kind}_{digest[:12]}",
+            name=f"{named(kind, raw)}_{digest[:12]}",
             description=f"{kind}: {counts} pairs, training tiles of {tile} px (0: whole frames)",
             pairs=pairs,
             tile=tile,
+            raw=raw,
         )
+
+
+def named(kind: str, raw: bool) -> str:
+    """How the name of a configuration begins: a set is there as PNG, raw, or both."""
+    return f"{kind}-raw" if raw else kind
 
 
 class PairedBuilder(shards.ShardBuilder, skip_registration=True):
@@ -82,8 +89,8 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
             # `name` is the pair's, followed by _top_left for a tile.
             features=tfds.features.FeaturesDict(
                 {
-                    "blurry": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-                    "sharp": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                    "blurry": self._image(),
+                    "sharp": self._image(),
                     "name": tfds.features.Text(),
                     "photograph": tfds.features.Text(),
                 }
@@ -95,6 +102,11 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
             # split → size of the pairs → how many; for data/records.py.
             metadata=tfds.core.MetadataDict(),
         )
+
+    def _image(self) -> tfds.features.FeatureConnector:
+        if self.builder_config.raw:
+            return tfds.features.Tensor(shape=(None, None, 3), dtype=np.uint8, encoding="bytes")
+        return tfds.features.Image(shape=(None, None, 3), encoding_format="png")
 
     def plan(self) -> dict[str, list[list[Pair]]]:
         plan = {}
@@ -109,15 +121,30 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
         tile = self._tile(split)
         tiles = corners(*sharp.shape[:2], tile)
         if tiles is None:
-            return [_record(item, item.name, blurry, sharp)]
+            return [self._record(item, item.name, blurry, sharp)]
         return [
-            _record(item, f"{item.name}_{top:04d}_{left:04d}", blurry[window], sharp[window])
+            self._record(item, f"{item.name}_{top:04d}_{left:04d}", blurry[window], sharp[window])
             for top, left in tiles
             for window in [np.s_[top : top + tile, left : left + tile]]
         ]
 
     def _tile(self, split: str) -> int:
         return self.builder_config.tile if split == "train" else 0
+
+    def _record(
+        self,
+        pair: Pair,
+        name: str,
+        blurry: UInt8[np.ndarray, "h w 3"],
+        sharp: UInt8[np.ndarray, "h w 3"],
+    ) -> dict:
+        encode = np.ascontiguousarray if self.builder_config.raw else encode_png
+        return {
+            "blurry": encode(blurry),
+            "sharp": encode(sharp),
+            "name": name,
+            "photograph": pair.photograph,
+        }
 
 
 def prepare(
@@ -126,6 +153,8 @@ def prepare(
     kind: str,
     pairs: Mapping[str, Sequence[Pair]],
     tile: int = TILE,
+    *,
+    raw: bool = False,
 ) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
 
@@ -137,13 +166,14 @@ def prepare(
         kind: how the configuration's name begins.
         pairs: split → its pairs.
         tile: side of the training tiles, px; 0 keeps frames whole.
+        raw: keep pixels as they are instead of as PNG.
 
     Raises:
         ValueError: for bad pairs, see `check`, before anything is written.
     """
     made = builder(
         data_dir=str(Path(directory).expanduser()),
-        config=PairedConfig.for_pairs(kind, pairs, tile),
+        config=PairedConfig.for_pairs(kind, pairs, tile, raw=raw),
         file_format=shards.FORMAT,
     )
     checked = made.unfinished / "checked"
@@ -185,14 +215,3 @@ def _group(pairs: Sequence[Pair], sizes: Iterable[tuple[int, int]], tile: int) -
         tiles = corners(height, width, tile)
         room -= height * width if tiles is None else len(tiles) * tile**2
     return groups
-
-
-def _record(
-    pair: Pair, name: str, blurry: UInt8[np.ndarray, "h w 3"], sharp: UInt8[np.ndarray, "h w 3"]
-) -> dict:
-    return {
-        "blurry": encode_png(blurry),
-        "sharp": encode_png(sharp),
-        "name": name,
-        "photograph": pair.photograph,
-    }

@@ -28,6 +28,7 @@ def prepare(
     *,
     kind: str = f"tile{paired.TILE}",
     accept_part: bool,
+    raw: bool,
 ) -> Path:
     """Makes the set of `find(source)` below `directory`, or finds the one there for source None.
 
@@ -36,7 +37,7 @@ def prepare(
             `paired.prepare`, before anything is written; for no source and no prepared set.
     """
     if source is None:
-        return find_prepared(directory, builder.name, kind)
+        return find_prepared(directory, builder.name, paired.named(kind, raw))
     source = Path(source).expanduser()
     if not source.is_dir():
         raise ValueError(f"{source} is not a folder: expected {builder.LAYOUT}")
@@ -45,7 +46,7 @@ def prepare(
         raise ValueError(f"{source} holds no pairs: expected {builder.LAYOUT}")
     if not accept_part:
         _check_counts(builder, source, pairs)
-    return paired.prepare(builder, directory, kind, pairs)
+    return paired.prepare(builder, directory, kind, pairs, raw=raw)
 
 
 def find_repacked(folder: Path, scene: Callable[[str], str]) -> list[Pair]:

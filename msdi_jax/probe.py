@@ -83,7 +83,7 @@ def gather(source: Sequence[Mapping], encoders: Mapping[str, Callable], batch: i
         shakes = [motion_field(rebuild_shake(record), (cells, cells)) for record in records]
         targets = {
             "path length": np.stack([np.log2(1 + shake.length) for shake in shakes])[..., None],
-            "path direction": np.stack([_directed(shake) for shake in shakes]),
+            "path direction": np.stack([directed(shake) for shake in shakes]),
             "content": _cells([record["sharp"] for record in records], cells, CONTENT),
         }
         parts.append((features, targets))
@@ -94,7 +94,7 @@ def gather(source: Sequence[Mapping], encoders: Mapping[str, Callable], batch: i
     return Split(features, targets)
 
 
-def _directed(field) -> np.ndarray:
+def directed(field) -> np.ndarray:
     """Twice the angle: which end of a path came first, an exposure does not show."""
     angle = 2 * field.direction
     return np.stack([field.length * np.cos(angle), field.length * np.sin(angle)], axis=-1)

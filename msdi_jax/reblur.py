@@ -12,6 +12,7 @@ import ml_collections
 from flax import nnx
 
 from msdi_jax import losses, optimise
+from msdi_jax.degradation import start_orthogonally
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.mesh import by_image, gathered
@@ -72,7 +73,10 @@ class ReblurStage:
 
     def init(self, key: jax.Array) -> State:
         rngs = nnx.Rngs(key)
-        generator = split(self.start or make_network(self.config, rngs))
+        network = self.start or make_network(self.config, rngs)
+        if self.settings.orthogonal and not self.start:
+            start_orthogonally(network.degradation.pyramid, rngs)
+        generator = split(network)
         judge = split(make_discriminator(self.config, rngs))
         params = {"generator": generator.params, "discriminator": judge.params}
         adam = optimise.adam(self.settings)
@@ -91,8 +95,8 @@ class ReblurStage:
         rate = optimise.cosine_rate(state.step, self.settings)
         generator_rate = rate if self.settings.anneal_generator else self.settings.learning_rate
         after, scalars = state, {}
-        moves = [("generator", self._deblurring_loss, generator_rate)]
-        if self.settings.reblurring:
+        moves = [("generator", self._alone, generator_rate)]
+        if self.settings.adversarial:
             moves = [
                 ("generator", self._generator_loss, generator_rate),
                 ("discriminator", self._discriminator_loss, rate),
@@ -132,14 +136,15 @@ class ReblurStage:
         scalars = new.scalars | {f"{key}_{name}": value for key, value in common.items()}
         return state, scalars, new.finite
 
-    def _deblurring_loss(self, state: State) -> Loss:
-        """Of the ablation without reblurring: nothing asks for the blur itself."""
+    def _alone(self, state: State) -> Loss:
+        """The generator's loss without an opponent."""
+        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, state.params["discriminator"])
-            deblurred = _generate(generator, blurry, sharp).deblurred
-            terms = {"l1": self.settings.l1_weight * losses.l1(deblurred, sharp)}
+            output = _generate(generator, blurry, sharp)
+            terms = self._reconstruction(frozen, output, blurry, sharp)
             return sum(terms.values()), (terms, _stats(generator, judge))
 
         return loss
@@ -192,6 +197,8 @@ class ReblurStage:
         self, frozen: Arrays, output: Joint, blurry: jax.Array, sharp: jax.Array
     ) -> Scalars:
         terms = {"l1": self.settings.l1_weight * losses.l1(output.deblurred, sharp)}
+        if weight := self.settings.reblur_l1_weight:
+            terms["l1_reblurred"] = weight * losses.l1(output.reblurred, blurry)
         if "vgg" in frozen:
             network = merge(self.vgg_graph, frozen["vgg"])
             distance = losses.perceptual(network(output.reblurred), network(blurry))
@@ -203,7 +210,6 @@ class ReblurStage:
         blurry, sharp = pair_of(batch)
         output = _generate(self.network(state), blurry, sharp)
         terms = self._reconstruction(state.frozen, output, blurry, sharp)
-        terms["l1_reblurred"] = self.settings.l1_weight * losses.l1(output.reblurred, blurry)
         scalars = terms | {
             "loss": sum(terms.values()),
             "psnr": -losses.psnr_loss(output.deblurred.clip(0, 1), sharp),

@@ -38,7 +38,7 @@ def moved(before, after):
 @pytest.fixture(scope="module")
 def after_reblur_step():
     config = settings()
-    config.reblur.reblurring = False
+    config.reblur.update({"adversarial": False, "perceptual_weight": 0.0})
     stage = ReblurStage(config)
     before = stage.init(jax.random.key(0))
     return before, *jax.jit(stage.train_step)(before, BATCH)

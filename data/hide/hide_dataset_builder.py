@@ -46,7 +46,11 @@ class Builder(published.PublishedBuilder):
 
 
 def prepare(
-    directory: str | Path, source: str | Path | None = None, *, accept_part: bool = False
+    directory: str | Path,
+    source: str | Path | None = None,
+    *,
+    accept_part: bool = False,
+    raw: bool = False,
 ) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
 
@@ -55,12 +59,14 @@ def prepare(
         source: folder of the unpacked download. None: the set was prepared before, at or below
             `directory`.
         accept_part: whether other numbers than the published 6397 and 2025 pairs will do.
+        raw: keep pixels as they are instead of as PNG: six times the room on disc, and crops are
+            read six times as fast.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is
             written.
     """
-    return published.prepare(Builder, directory, source, find, accept_part=accept_part)
+    return published.prepare(Builder, directory, source, find, accept_part=accept_part, raw=raw)
 
 
 def find(source: Path) -> dict[str, list[Pair]]:

@@ -136,7 +136,7 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
         for part, count in (("train", 2103), ("test", 1111))
     }
     monkeypatch.setattr("data.gopro.gopro_dataset_builder.find", lambda *_, blur: pairs)
-    monkeypatch.setattr("data.paired.prepare", lambda builder, directory, kind, pairs: pairs)
+    monkeypatch.setattr("data.paired.prepare", lambda builder, directory, kind, pairs, raw: pairs)
     assert prepare(tmp_path, tmp_path) == pairs
     pairs["test"].append(pairs["train"][0])
     with pytest.raises(ValueError, match="test: found 1112 pairs, expected 1111"):

@@ -32,8 +32,9 @@ def names(split):
     return {part: {pair.name for pair in pairs} for part, pairs in split.items()}
 
 
-def test_folders_with_tiles(folders, tmp_path):
-    directory = prepare(tmp_path, **folders, tile=64)
+@pytest.mark.parametrize("raw", [False, True])
+def test_folders_with_tiles(folders, tmp_path, raw):
+    directory = prepare(tmp_path, **folders, tile=64, raw=raw)
     split = from_folders(**folders)
     assert split["train"]
     assert split["test"]
@@ -53,6 +54,13 @@ def test_folders_with_tiles(folders, tmp_path):
     assert whole.keys() == {pair.name for pair in split["test"]}
     for name, record in whole.items():
         np.testing.assert_array_equal(record["blurry"], picture(int(name.removesuffix(".png"))))
+
+
+def test_raw_and_png_sets_lie_side_by_side(folders, tmp_path):
+    made = {raw: prepare(tmp_path, **folders, tile=64, raw=raw) for raw in (False, True)}
+    assert made[True] != made[False]
+    for raw, directory in made.items():
+        assert prepare(tmp_path, tile=64, raw=raw) == directory
 
 
 def test_small_images_and_tile_0_stay_whole(folders, tmp_path):

@@ -1,0 +1,131 @@
+"""Probes on features whose content is known, and the command on a few synthetic records."""
+
+import json
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax import model, pairs, probe
+from msdi_jax.__main__ import main
+from msdi_jax.degradation import DegradationEstimator
+from tests.networks import draw_arrays
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(probe, "STEPS", 60)
+
+
+def linear_data(count, noise=0.0):
+    features = RNG.normal(size=(count, 4, 4, 6)).astype(np.float32)
+    weights = np.linspace(-1, 1, 12).reshape(6, 2)
+    return features, features @ weights + 3 + noise * RNG.normal(size=(count, 4, 4, 2))
+
+
+def scored(solve, data, baseline):
+    features, target = data
+    return probe.score(solve(features), target, baseline.mean((0, 1, 2)))
+
+
+def test_a_linear_relation_is_found():
+    train, test = linear_data(60, 0.5), linear_data(40, 0.5)
+    found = scored(probe.linear_probe(*train), test, train[1])
+    # What noise leaves to explain.
+    assert found.r2 == pytest.approx(1 - 0.25 / test[1].var(axis=(0, 1, 2)).mean(), abs=0.01)
+    assert found.low < found.r2 < found.high
+
+
+def test_of_features_that_say_nothing_the_ridge_makes_nothing():
+    features = RNG.normal(size=(30, 2, 2, 100)).astype(np.float32)
+    target = RNG.normal(size=(30, 2, 2, 1))
+    other = RNG.normal(size=(30, 2, 2, 100)).astype(np.float32)
+    found = scored(probe.linear_probe(features, target), (other, target[::-1]), target)
+    assert -0.3 < found.r2 < 0.1
+
+
+def test_neighbours_help_the_convolutional_probe_alone():
+    def data(count):
+        features = RNG.normal(size=(count, 6, 6, 3)).astype(np.float32)
+        return features, np.roll(features[..., :1], 1, axis=2)
+
+    train, test = data(200), data(40)
+    linear = scored(probe.linear_probe(*train), test, train[1])
+    wide = scored(probe.convolutional_probe(*train), test, train[1])
+    assert linear.r2 < 0.1
+    # All but the outermost column, whose neighbour lies across.
+    assert wide.r2 > 0.7
+
+
+def test_the_score_is_r2_against_the_training_mean():
+    target = RNG.normal(size=(20, 2, 2, 3))
+    assert probe.score(target, target, np.zeros(3)).r2 == 1
+    assert probe.score(np.zeros_like(target), target, np.zeros(3)).r2 == 0
+    assert probe.score(target + 1, target, np.zeros(3)).r2 < 0.2
+
+
+def records(count):
+    parameters = {"height": 64, "width": 80, "domain": "linear", "strength": 6.0, "reach": 20.0}
+    return [
+        {
+            "blurry": RNG.integers(0, 256, (64, 80, 3), np.uint8),
+            "sharp": RNG.integers(0, 256, (64, 80, 3), np.uint8),
+            "seed": seed,
+            "parameters": json.dumps({"shake": parameters}),
+        }
+        for seed in range(count)
+    ]
+
+
+def test_what_is_gathered():
+    source = records(3)
+    found = probe.gather(source, {"representation": lambda x: x[:, ::32, ::32]}, batch=2)
+    assert {name: x.shape for name, x in found.features.items()} == {
+        "representation": (3, 8, 8, 3),
+        "pixels": (3, 8, 8, 8 * 8 * 3),
+    }
+    assert {name: x.shape for name, x in found.targets.items()} == {
+        "path length": (3, 8, 8, 1),
+        "path direction": (3, 8, 8, 2),
+        "content": (3, 8, 8, 4 * 4 * 3),
+    }
+    # Cells lie where the picture has them.
+    flat = {**source[0], "sharp": np.zeros((64, 80, 3), np.uint8)}
+    flat["sharp"][:8, -10:] = 255
+    content = probe.gather([flat], {"r": lambda x: x[:, ::32, ::32]}).targets["content"]
+    assert content[0, 0, -1].min() == 1
+    assert content.sum() == 4 * 4 * 3
+
+
+def test_directions_have_no_sign():
+    class Field:
+        length = np.ones((1, 2))
+        direction = np.array([[0.3, 0.3 + np.pi]])
+
+    found = probe.directed(Field)
+    np.testing.assert_allclose(found[0, 0], found[0, 1], atol=1e-12)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys, quick):
+    sets = {"train": records(6), "test": records(4)}
+    monkeypatch.setattr(
+        pairs, "open_prepared", lambda name, data, split: (tmp_path / "kind" / "1", sets[split])
+    )
+    monkeypatch.setattr(probe, "RESAMPLES", 50)
+    estimator = draw_arrays(nnx.eval_shape(lambda: DegradationEstimator(2, rngs=nnx.Rngs(0))))
+    description = model.Description("degradation", 2, None, {}, "", version=2)
+    model.save(tmp_path / "model", estimator, description)
+    arguments = ["probe", f"--model={tmp_path / 'model'}", f"--output={tmp_path / 'out'}"]
+    main(arguments)
+    printed = capsys.readouterr().out
+    assert "| representation | linear |" in printed
+    assert "| pixels | convolutional |" in printed
+    found = json.loads((tmp_path / "out" / "probe.json").read_text())
+    assert len(found["scores"]) == 3 * 2 * 3
+    assert (tmp_path / "out" / "adaptivity.png").exists()
+    # The second time the features are taken from where they were kept.
+    monkeypatch.setattr(probe, "gather", lambda *_: pytest.fail("gathered again"))
+    main(arguments)
+    assert capsys.readouterr().out == printed
