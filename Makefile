@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full bench lint format
+.PHONY: run test test-full bench docs lint format
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -20,6 +20,10 @@ test-full: .venv/.dev
 # Against PyTorch, on an otherwise idle machine: rewrites the table of docs/performance.md.
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.run
+
+# Pages in site/.
+docs: .venv/.dev
+	$(BIN)/python -m mkdocs build --strict
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
