@@ -23,7 +23,7 @@ from msdi_jax.stage import (
     pair_of,
     spectral_scalars,
 )
-from msdi_jax.state import Arrays, State, merge, split
+from msdi_jax.state import Arrays, Keys, State, abstract, merge, split
 
 FROZEN = nnx.PathContains("degradation")
 
@@ -62,13 +62,13 @@ class DeblurStage:
         self.frozen = {"features": features}
         if not self.settings.train_encoder:
             self.frozen["degradation"] = degradation
-        self.graph, *_ = self._split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
+        self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
         self.feature_graph, *_ = split(
-            nnx.eval_shape(lambda: ShallowEncoder(config.width, rngs=nnx.Rngs(0)))
+            abstract(lambda keys: ShallowEncoder(config.width, rngs=keys))
         )
 
     def init(self, key: jax.Array) -> State:
-        network = self.start or make_network(self.config, nnx.Rngs(key))
+        network = self.start or make_network(self.config, Keys(key))
         nnx.update(network.degradation, self.degradation)
         _, params, stats = self._split(network)
         return State(

@@ -30,7 +30,7 @@ from msdi_jax.degradation import (
 )
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.state import Arrays, arrays_of
+from msdi_jax.state import Arrays, abstract, arrays_of
 from msdi_jax.vgg import VGG19
 
 # The model in the box, laid out as a run directory; its name wherever a model is asked for.
@@ -116,7 +116,7 @@ class Description:
 @functools.lru_cache(maxsize=4)
 def _abstract(description: Description):
     """Tracing a deblurring network takes seconds, so the latest few are kept."""
-    graph, state = nnx.split(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    graph, state = nnx.split(abstract(description.build))
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state))
     return graph, shapes
 

@@ -27,7 +27,7 @@ from msdi_jax.stage import (
     pair_of,
     spectral_scalars,
 )
-from msdi_jax.state import Arrays, State, merge, split
+from msdi_jax.state import Arrays, Keys, State, abstract, merge, split
 from msdi_jax.vgg import VGG19
 
 
@@ -62,17 +62,13 @@ class ReblurStage:
     ):
         self.config, self.settings, self.start = config, config.reblur, start
         self.frozen = {} if vgg is None else {"vgg": vgg}
-        self.graph, *_ = split(nnx.eval_shape(lambda: make_network(config, nnx.Rngs(0))))
-        self.judge_graph, *_ = split(
-            nnx.eval_shape(lambda: make_discriminator(config, nnx.Rngs(0)))
-        )
+        self.graph, *_ = split(abstract(lambda keys: make_network(config, keys)))
+        self.judge_graph, *_ = split(abstract(lambda keys: make_discriminator(config, keys)))
         normalise = self.settings.vgg_normalise
-        self.vgg_graph, *_ = split(
-            nnx.eval_shape(lambda: VGG19(normalise=normalise, rngs=nnx.Rngs(0)))
-        )
+        self.vgg_graph, *_ = split(abstract(lambda keys: VGG19(normalise=normalise, rngs=keys)))
 
     def init(self, key: jax.Array) -> State:
-        rngs = nnx.Rngs(key)
+        rngs = Keys(key)
         network = self.start or make_network(self.config, rngs)
         if self.settings.orthogonal and not self.start:
             start_orthogonally(network.degradation.pyramid, rngs)

@@ -18,6 +18,7 @@ from jax import export
 
 from msdi_jax import model
 from msdi_jax.layers import Conv, DoublingConv, SpectralConv
+from msdi_jax.state import abstract
 from msdi_jax.unet import MULTIPLE
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -91,7 +92,7 @@ def _plain(layer: SpectralConv) -> Conv:
     size, _, inputs, outputs = layer.kernel.shape
     options = {"stride": layer.stride, "padding": layer.padding, "bias": layer.bias is not None}
     kind = DoublingConv if isinstance(layer, DoublingConv) else Conv
-    plain = nnx.eval_shape(lambda: kind(inputs, outputs, size, **options, rngs=nnx.Rngs(0)))
+    plain = abstract(lambda keys: kind(inputs, outputs, size, **options, rngs=keys))
     plain.kernel.set_value(layer.effective_kernel())
     plain.bias = layer.bias
     return plain

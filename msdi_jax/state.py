@@ -5,6 +5,7 @@ of magnitude cheaper, and nothing is shared or changed behind the step's back.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,6 +43,26 @@ class State:
 def averaged(state: State) -> State:
     """The state with the moving average in place of the parameters themselves."""
     return dataclasses.replace(state, params=state.params | state.ema)
+
+
+class Keys:
+    """What networks draw their weights from: `nnx.Rngs`, for traced programs.
+
+    `nnx.Rngs` counts in a variable. Under a trace, every count asks a traced value for its
+    sharding, which fails, and takes the longer the longer the trace: half the time to load a model.
+    """
+
+    def __init__(self, key: Array):
+        self._key, self._count = key, 0
+
+    def params(self) -> Array:
+        self._count += 1
+        return jax.random.fold_in(self._key, self._count)
+
+
+def abstract(make: Callable[[Keys], nnx.Module]) -> Any:
+    """The network that `make(rngs)` would make, of shapes and types alone."""
+    return nnx.eval_shape(lambda: make(Keys(jax.random.key(0))))
 
 
 class Parts(NamedTuple):
