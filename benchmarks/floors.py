@@ -1,6 +1,6 @@
 """A model beside what needs no training: unsharp masking and Richardson–Lucy deconvolution.
 
-    python -m benchmarks.floors [--model box] [--data PREPARED_SET] [--output floors.json]
+    python -m benchmarks.floors --model MODEL [--data PREPARED_SET] [--output floors.json]
 
 All restore the test photographs of a `camera_shake` set, whole. Unsharp masking takes the radius
 and amount that do best on 24 training pairs. Richardson–Lucy is given more than any user has: the
@@ -32,7 +32,7 @@ Method = Callable[[Mapping], np.ndarray]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=model.BOX, help="default: %(default)s")
+    parser.add_argument("--model", required=True, help="model or run directory")
     parser.add_argument("--data", help="prepared set; default: the embedded one")
     parser.add_argument("--output", type=Path, help="file for the figures of every pair")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """Whether mixing and moving representations does to images what it should.
 
-    python -m benchmarks.representation [--model box] [--data PREPARED_SET] [--images 10]
+    python -m benchmarks.representation --model MODEL [--data PREPARED_SET] [--images 10]
 
 On test photographs of a `camera_shake` set, evenly spaced:
 
@@ -25,7 +25,7 @@ TARGETS = ("path length", "path direction")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=model.BOX, help="a joint model, or a run of stage 1")
+    parser.add_argument("--model", required=True, help="joint model, or run of stage 1")
     parser.add_argument("--data", help="prepared set; default: the embedded one")
     parser.add_argument("--images", type=int, default=10)
     options = parser.parse_args()

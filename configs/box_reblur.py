@@ -2,8 +2,8 @@
 
     python launch.py --config configs/box_reblur.py --workdir runs/box_reblur
 
-Hardware: two CPU cores, about an hour. The folder `open_photographs` is made once as
-data/open_photographs.py says; docs/model_card.md tells what the model in the box has become.
+Hardware: two CPU cores, two steps a second at best. The folder `open_photographs` is made once as
+data/open_photographs.py says. No model is shipped yet; docs/explore.md tells what 1000 steps gave.
 """
 
 import ml_collections

@@ -192,7 +192,7 @@ def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
     if options.output:
         return Path(options.output)
     measured = Path(options.outputs or options.model).resolve()
-    if options.model and options.model != model.BOX:
+    if options.model:
         measured = model.find(measured)
     parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
     if options.model:

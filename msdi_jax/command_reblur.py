@@ -47,9 +47,7 @@ def add_to(commands) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
-    parser.add_argument(
-        "--model", default=model.BOX, help="model or run directory; default: the model in the box"
-    )
+    parser.add_argument("--model", required=True, help="model or run directory")
     parser.add_argument("--output", required=True, help=output)
     parser.add_argument(
         "--longest-side",

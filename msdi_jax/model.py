@@ -33,9 +33,6 @@ from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.state import Arrays, abstract, arrays_of
 from msdi_jax.vgg import VGG19
 
-# The model in the box, laid out as a run directory; its name wherever a model is asked for.
-BOX = "box"
-BOX_DIRECTORY = Path(__file__).parent / "weights" / "box"
 # Stage → its model directory in a run directory.
 DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 
@@ -273,10 +270,9 @@ def load_unused(path: Path | str) -> dict[str, np.ndarray]:
 
 def find(path: Path | str, *names: str) -> Path:
     """`path`, or the first of the model directories `names` in it when it is a run directory."""
-    folder = BOX_DIRECTORY if str(path) == BOX else Path(path)
     names = names or tuple(DIRECTORIES.values())[::-1]
-    found = [folder / name for name in names if (folder / name / "model.json").is_file()]
-    return found[0] if found else folder
+    found = [Path(path) / name for name in names if (Path(path) / name / "model.json").is_file()]
+    return found[0] if found else Path(path)
 
 
 def describe(path: Path | str) -> Description:
@@ -305,12 +301,12 @@ def describe(path: Path | str) -> Description:
     return description
 
 
-def load(path: Path | str = BOX) -> Model:
+def load(path: Path | str) -> Model:
     """Loads a model directory.
 
     Args:
         path: the directory; or a run directory, whose deblurring network is taken before its joint
-            one; or "box".
+            one.
 
     Raises:
         ValueError: when it is not one, or its arrays are missing or damaged.
