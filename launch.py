@@ -43,8 +43,9 @@ def main(arguments: list[str]) -> None:
     except jax.errors.JaxRuntimeError as error:
         if hosts.alone():
             raise
-        # What a process sees of another one's end.
-        sys.exit(f"error: process {jax.process_index()} lost another one: {_first_line(error)}")
+        # What a process mostly sees of another one's end.
+        told = f"process {jax.process_index()} of {jax.process_count()}: {_first_line(error)}"
+        sys.exit(f"error: {told}; if another process ended, start all of them again")
 
 
 def _first_line(error: Exception) -> str:

@@ -84,7 +84,8 @@ def _export(options: argparse.Namespace) -> None:
 def _compact(options: argparse.Namespace) -> None:
     model.check_replaceable(Path(options.destination))
     loaded = model.load(options.source)
-    model.save(options.destination, loaded.network, loaded.description, compactly=True)
+    unused = model.load_unused(options.source)
+    model.save(options.destination, loaded.network, loaded.description, unused, compactly=True)
     size = sum(file.stat().st_size for file in Path(options.destination).iterdir())
     print(f"{options.destination}: {size / 1e6:.1f} MB")
 

@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from msdi_jax import model, published, recognise
+from msdi_jax.deblur_net import LEVELS
 from msdi_jax.published import Entry, from_published, key_table, to_published
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
@@ -110,6 +111,11 @@ def export(source: Path | str, destination: Path | str) -> int:
     name = loaded.description.network
     if name == "vgg19":
         raise ValueError(f"{source} is VGG19 up to relu5_1: use torchvision's own file instead")
+    if loaded.description.injected != LEVELS:
+        raise ValueError(
+            f"{source} modulates the levels {loaded.description.injected} only, which no published "
+            "file can say: export a model that modulates all of them"
+        )
     kept = model.load_unused(source)
     arrays = to_published(loaded.network)
     for key, shape in published.never_used(loaded.network).items():

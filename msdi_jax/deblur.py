@@ -69,8 +69,11 @@ class DeblurStage:
 
     def init(self, key: jax.Array) -> State:
         network = self.start or make_network(self.config, Keys(key))
-        nnx.update(network.degradation, self.degradation)
         _, params, stats = self._split(network)
+        if self.settings.train_encoder:
+            graph, *_ = split(network.degradation)
+            found = split(merge(graph, self.degradation))
+            params["degradation"], stats["degradation"] = found.params, found.stats
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,

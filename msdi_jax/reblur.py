@@ -206,6 +206,9 @@ class ReblurStage:
         blurry, sharp = pair_of(batch)
         output = _generate(self.network(state), blurry, sharp)
         terms = self._reconstruction(state.frozen, output, blurry, sharp)
+        # Whether it is trained for or not: it tells what the reblurring branch has learnt.
+        weight = self.settings.reblur_l1_weight or self.settings.l1_weight
+        terms["l1_reblurred"] = weight * losses.l1(output.reblurred, blurry)
         scalars = terms | {
             "loss": sum(terms.values()),
             "psnr": -losses.psnr_loss(output.deblurred.clip(0, 1), sharp),

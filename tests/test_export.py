@@ -10,6 +10,7 @@ from flax import nnx
 import msdi_jax
 from msdi_jax import convert, model
 from msdi_jax.__main__ import main
+from tests.networks import draw_arrays
 
 NETWORKS = {
     "msdi_net": "msdi_net",
@@ -52,6 +53,29 @@ def test_a_part_alone_has_the_keys_of_its_own_file(state_dict, tmp_path):
     convert.convert(tmp_path / "net_E.pth", tmp_path / "model")
     convert.export(tmp_path / "model", tmp_path / "out.pth")
     assert_same(torch.load(tmp_path / "out.pth", weights_only=True)["params"], encoder)
+
+
+def test_a_compact_copy_keeps_what_export_needs(state_dict, tmp_path):
+    expected = tensors(state_dict("MultiscaleDiscriminator-w8"))
+    torch.save(expected, tmp_path / "in.pth")
+    convert.convert(tmp_path / "in.pth", tmp_path / "model")
+    main(["compact", str(tmp_path / "model"), str(tmp_path / "small")])
+    convert.export(tmp_path / "small", tmp_path / "out.pth")
+    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert set(found) == set(expected)
+    for key, array in expected.items():
+        # bfloat16 has eight significant bits.
+        assert torch.allclose(found[key].float(), array.float(), rtol=2**-8, atol=0), key
+
+
+def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
+    description = model.Description("msdi2_net", 2, 4, {}, "", injected=(3,))
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    model.save(tmp_path / "model", network, description)
+    assert model.load(tmp_path / "model").description.injected == (3,)
+    with pytest.raises(ValueError, match=r"modulates the levels \(3,\) only"):
+        convert.export(tmp_path / "model", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
 
 
 @pytest.mark.parametrize("name", ["msdi_net", "MSDI2E"])
