@@ -61,8 +61,8 @@ def prepare(
             before, at or below `directory`.
         accept_part: whether other numbers than the published 3758 and 980 pairs will do; what is
             listed but has neither file is then left out.
-        raw: keep pixels as they are instead of as PNG: six times the room on disc, and crops are
-            read six times as fast.
+        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
+            come about three times as fast.
 
     Raises:
         ValueError: for an incomplete download, unusable lists or bad pairs (all are listed),

@@ -64,8 +64,8 @@ def prepare(
             prepared before, at or below `directory`.
         blur: which of the original's blurry frames to take.
         accept_part: whether other numbers than the published 2103 and 1111 pairs will do.
-        raw: keep pixels as they are instead of as PNG: six times the room on disc, and crops are
-            read six times as fast.
+        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
+            come about three times as fast.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is

@@ -59,8 +59,8 @@ def prepare(
         source: folder of the unpacked download. None: the set was prepared before, at or below
             `directory`.
         accept_part: whether other numbers than the published 6397 and 2025 pairs will do.
-        raw: keep pixels as they are instead of as PNG: six times the room on disc, and crops are
-            read six times as fast.
+        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
+            come about three times as fast.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is
