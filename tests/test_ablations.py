@@ -44,6 +44,7 @@ def after_reblur_step():
     return before, *jax.jit(stage.train_step)(before, BATCH)
 
 
+@pytest.mark.slow  # a training step to compile, as below
 def test_without_reblurring_only_deblurring_is_learnt(after_reblur_step):
     before, after, scalars = after_reblur_step
     assert not [key for key in scalars if key.startswith(("hinge", "feature"))]
@@ -54,6 +55,7 @@ def test_without_reblurring_only_deblurring_is_learnt(after_reblur_step):
     assert moved(generator["degradation"], trained["degradation"])
 
 
+@pytest.mark.slow
 def test_the_encoder_may_be_trained_on():
     config = settings()
     config.deblur.train_encoder = True

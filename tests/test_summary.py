@@ -83,7 +83,7 @@ def test_command(directory, capsys):
     assert "pyramid, version 2, width 2, 256×256 pixels" in printed
     assert "paper" not in printed
     with pytest.raises(SystemExit, match="is not a model directory"):
-        main(["summary", str(directory.parent)])
+        main(["summary", str(directory / "arrays")])
 
 
 def test_the_papers_figure_is_compared():
