@@ -61,7 +61,8 @@ def main() -> None:
 
 def unsharp(radius: float, amount: float) -> Method:
     def method(record: Mapping) -> np.ndarray:
-        return unsharp_mask(to_unit(record["blurry"]), radius, amount, channel_axis=-1)
+        # scikit-image 0.26 darkens the image when the axis is given as -1.
+        return unsharp_mask(to_unit(record["blurry"]), radius, amount, channel_axis=2)
 
     return method
 
@@ -104,7 +105,7 @@ def best(methods: list[Method], records: list[Mapping]) -> Method:
 
 def measure(method: Method, record: Mapping) -> tuple[float, float]:
     """PSNR (dB) and `ssim_3d` of the 8-bit result."""
-    result, sharp = to_unit(to_uint8(method(record))), to_unit(record["sharp"])
+    result, sharp = to_uint8(method(record)), np.asarray(record["sharp"])
     return float(metrics.psnr(result, sharp)), float(metrics.ssim_3d(result, sharp))
 
 
