@@ -1,4 +1,4 @@
-"""The openly licensed photographs that the model in the box is trained and tested on.
+"""The openly licensed photographs that configs/box_reblur.py and box_deblur.py are for.
 
 Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, the
 other three and two from scikit-image (data/photographs.py):

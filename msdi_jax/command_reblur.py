@@ -116,6 +116,8 @@ def _joint(path: str) -> model.Model:
 
 
 def _read(path: str, options: argparse.Namespace) -> explore.Image:
+    if options.longest_side < 1:
+        raise ValueError(f"--longest-side {options.longest_side} must be at least 1 px")
     photograph = Image.fromarray(images.read(path))
     photograph.thumbnail((options.longest_side, options.longest_side))
     return images.to_unit(np.array(photograph))

@@ -117,6 +117,14 @@ def test_maps_write_a_sheet(run, tmp_path):
     assert Image.open(out).size == (3 * 48 + 2 * 8, 2 * 64 + 8)
 
 
+def test_no_size_at_all_is_refused(run, tmp_path):
+    out = tmp_path / "maps.png"
+    arguments = [f"--model={run}", f"--input={run / 'blurry.png'}", f"--output={out}"]
+    with pytest.raises(SystemExit, match="--longest-side 0 must be at least 1 px"):
+        main(["reblur", "maps", *arguments, "--longest-side=0"])
+    assert not out.exists()
+
+
 def test_a_model_that_cannot_reblur_is_refused(run, tmp_path):
     out = tmp_path / "x.png"
     pair = [f"--sharp={run / 'sharp.png'}", f"--blurry={run / 'blurry.png'}"]
