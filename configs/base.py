@@ -19,8 +19,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.width = 64
     # Context channels of the modulation; 0 means 2 · width.
     config.hidden = 0
+    # "published" or "calibrated", for trainings of thousands of steps; see msdi_jax/calibrate.py.
+    config.initial = "published"
     # Degradation encoder of the deblurring network: 2 is `msdi2_net`, 1 is `msdi_net`.
     config.version = 2
+    # Published: False. The degradation encoder sees images as they are instead of at 256×256, and
+    # normalises over the batch; see msdi_jax/degradation.py.
+    config.native_encoder = False
 
     # bfloat16: weights and activations of the forward and backward passes; the weights that are
     # kept, norms' statistics, losses and optimiser stay float32.
@@ -53,8 +58,11 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
         }
     )
-    # Stops of exposure, noise in 1/255, lowest quality of JPEG (0: none); see data/augment.py.
-    config.augmentation = ml_collections.ConfigDict({"exposure": 0.0, "noise": 0.0, "jpeg": 0})
+    # Stops of exposure, noise in 1/255, lowest quality of JPEG (0: none), share of pairs without
+    # blur; see data/augment.py.
+    config.augmentation = ml_collections.ConfigDict(
+        {"exposure": 0.0, "noise": 0.0, "jpeg": 0, "sharp": 0.0}
+    )
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
     # those of msdi_jax/protocols.py.
     config.evaluation = ml_collections.ConfigDict(
@@ -73,9 +81,8 @@ def get_config() -> ml_collections.ConfigDict:
         reblur_l1_weight=0.0,
         # False: no discriminator, and neither of the terms that need it.
         adversarial=True,
-        # Published: False. Starts the pyramid from orthogonal kernels, through which the
-        # representation comes out several times stronger.
-        orthogonal=False,
+        # Learning rate of encoder and pyramid, as a multiple of the generators'; published: 1.
+        degradation_rate=1.0,
         # torchvision's vgg19-*.pth; empty: no perceptual term.
         vgg_weights="",
         # Published: False (VGG19 saw raw [0, 1] images).

@@ -26,11 +26,14 @@ class Augmentation:
         exposure: largest change of the light of both crops, in stops.
         noise: largest standard deviation of the noise added to the blurry crop, in 1/255.
         jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: none is.
+        sharp: share of pairs whose blurry crop is the sharp one: what is not blurred is to be left
+            as it is.
     """
 
     exposure: float = 0.0
     noise: float = 0.0
     jpeg: int = 0
+    sharp: float = 0.0
 
     def __post_init__(self):
         if min(self.exposure, self.noise) < 0 or not 0 <= self.jpeg <= 100:
@@ -38,10 +41,12 @@ class Augmentation:
                 f"augmentation.exposure={self.exposure:g} and noise={self.noise:g} must be at "
                 f"least 0, jpeg={self.jpeg} a quality of 1 … 100, or 0"
             )
+        if not 0 <= self.sharp <= 1:
+            raise ValueError(f"augmentation.sharp={self.sharp:g} is no share: give 0 … 1")
 
     @property
     def changes(self) -> bool:
-        return max(self.exposure, self.noise, self.jpeg) > 0
+        return max(self.exposure, self.noise, self.jpeg, self.sharp) > 0
 
 
 UNCHANGED = Augmentation()
@@ -57,6 +62,8 @@ class Augment(grain.transforms.RandomMap):
         chosen = self.augmentation
         curve = exposure_curve(rng.uniform(-1, 1) * chosen.exposure)
         blurry, sharp = (curve[element[key]] for key in ("blurry", "sharp"))
+        if chosen.sharp and rng.random() < chosen.sharp:
+            blurry = sharp
         if chosen.noise:
             spread = rng.uniform(0, chosen.noise)
             noise = spread * rng.standard_normal(blurry.shape, np.float32)

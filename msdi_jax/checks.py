@@ -32,6 +32,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     stages = tuple(config.stages)
     if stages not in (("reblur",), ("deblur",), STAGES):
         raise ValueError(f"stages {stages} must be ('reblur',), ('deblur',) or {STAGES}")
+    if config.initial not in ("published", "calibrated"):
+        raise ValueError(f"initial={config.initial!r} must be 'published' or 'calibrated'")
     if config.version not in model.VERSIONS.values():
         raise ValueError(f"version={config.version} must be 1 or 2")
     given = config.deblur.degradation_from or config.deblur.start_from
@@ -97,6 +99,15 @@ def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[
             f"hidden {found.hidden}, not {' or '.join(networks)} of width {config.width} and "
             f"hidden {hidden}: change width, hidden and version, or give another model"
         )
+    _check_kind(f"{stage}.start_from={path}", found, config)
+
+
+def _check_kind(given: str, found: model.Description, config: ml_collections.ConfigDict) -> None:
+    if found.native != config.native_encoder:
+        kind = "a native" if found.native else "the published kind of"
+        raise ValueError(
+            f"{given} has {kind} encoder: set native_encoder={found.native}, or give another model"
+        )
 
 
 def _check_sources(config: ml_collections.ConfigDict) -> None:
@@ -123,6 +134,7 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
                 f"deblur.{field}={path} has width {found.width} and version {found.version}: "
                 f"set width={found.width}" + (f" and version={found.version}" if version else "")
             )
+        _check_kind(f"deblur.{field}={path}", found, config)
 
 
 def _check_vgg(path: str) -> None:

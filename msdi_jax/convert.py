@@ -116,6 +116,11 @@ def export(source: Path | str, destination: Path | str) -> int:
             f"{source} modulates the levels {loaded.description.injected} only, which no published "
             "file can say: export a model that modulates all of them"
         )
+    if loaded.description.native:
+        raise ValueError(
+            f"{source} has a native encoder, which no published file can say: export a model that "
+            "was trained with native_encoder=False"
+        )
     kept = model.load_unused(source)
     arrays = to_published(loaded.network)
     for key, shape in published.never_used(loaded.network).items():

@@ -10,6 +10,7 @@ import ml_collections
 from flax import nnx
 
 from msdi_jax import losses, optimise
+from msdi_jax.calibrate import calibrate_network
 from msdi_jax.deblur_net import Deblurred, MSDINet
 from msdi_jax.degradation import ShallowEncoder
 from msdi_jax.mesh import gathered
@@ -33,6 +34,7 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
         config.width,
         version=config.version,
         hidden=config.hidden or None,
+        native=config.native_encoder,
         injected=config.deblur.injected,
         remat=config.remat,
         rngs=rngs,
@@ -64,11 +66,17 @@ class DeblurStage:
             self.frozen["degradation"] = degradation
         self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
         self.feature_graph, *_ = split(
-            abstract(lambda keys: ShallowEncoder(config.width, rngs=keys))
+            abstract(
+                lambda keys: ShallowEncoder(config.width, native=config.native_encoder, rngs=keys)
+            )
         )
 
     def init(self, key: jax.Array) -> State:
-        network = self.start or make_network(self.config, Keys(key))
+        rngs = Keys(key)
+        network = self.start or make_network(self.config, rngs)
+        if self.config.initial == "calibrated" and not self.start:
+            graph, *_ = split(network.degradation)
+            calibrate_network(network, merge(graph, self.degradation).pyramid, rngs)
         _, params, stats = self._split(network)
         if self.settings.train_encoder:
             graph, *_ = split(network.degradation)

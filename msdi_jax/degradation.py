@@ -2,22 +2,26 @@
 
 Two versions are published. Version 1 (`msdi_net`) has a 4×4 representation of 4·width channels,
 version 2 (`msdi2_net` and the joint network) an 8×8 one of 32·width channels.
+
+Both see an image at 256×256 and normalise each channel of each image. How long a blur is in pixels,
+and what all regions share, such as the blur of a camera that shook without turning, survives in the
+relations between channels only. The native encoder, which is ours, keeps both: it takes an image as
+it is and normalises over the batch, so that a representation has a cell per 32×32 pixels.
 """
 
 import itertools
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax.layers import (
+    BatchNorm,
     Conv,
     DoublingSpectralConv,
+    InstanceNorm,
     SpectralConv,
     average_pool,
-    instance_norm,
-    leading_vectors,
     leaky_relu,
     reflect_pad,
     resize_bilinear,
@@ -29,7 +33,8 @@ ENCODER_SIZE = 256
 class Degradation(NamedTuple):
     """What an image's blur looks like to the network.
 
-    `maps[i]` modulates U-Net level i: (b, 256 / 2^i, 256 / 2^i, 2^i · width).
+    `maps[i]` modulates U-Net level i: (b, 256 / 2^i, 256 / 2^i, 2^i · width), and of a native
+    encoder (b, h / 2^i, w / 2^i, 2^i · width).
     """
 
     representation: Float[Array, "b r r c"]
@@ -46,22 +51,29 @@ class ResidualBlock(nnx.Module):
         return leaky_relu(x + self.conv_2(reflect_pad(y, 1)))
 
 
+def _norms(convs: nnx.List, native: bool) -> nnx.List:
+    return nnx.List(
+        BatchNorm(conv.kernel.shape[-1]) if native else InstanceNorm() for conv in convs
+    )
+
+
 class ShallowEncoder(nnx.Module):
     """The first layers of the encoder; stage 2 also compares images by these five features."""
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, *, native: bool = False, rngs: nnx.Rngs):
         channels = [3, *(width * k for k in (1, 2, 4, 8))]
         self.down = nnx.List(
             SpectralConv(i, o, 3, stride=2, bias=False, rngs=rngs)
             for i, o in itertools.pairwise(channels)
         )
+        self.norms = _norms(self.down, native)
         self.smooth = Conv(width, width, 7, padding=0, rngs=rngs)
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> list[Array]:
-        first = instance_norm(self.down[0](image))
+        first = self.norms[0](self.down[0](image))
         found = [first, self.smooth(reflect_pad(leaky_relu(first), 3))]
-        for conv in list(self.down)[1:]:
-            found.append(instance_norm(conv(leaky_relu(found[-1]))))
+        for conv, norm in list(zip(self.down, self.norms, strict=True))[1:]:
+            found.append(norm(conv(leaky_relu(found[-1]))))
         return found
 
 
@@ -71,13 +83,15 @@ class DegradationEncoder(nnx.Module):
     Args:
         width: channels of the first layer; published: 64.
         version: 1 or 2.
+        native: whether to see images as they are; see above.
     """
 
-    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs):
+    def __init__(self, width: int = 64, *, version: int = 2, native: bool = False, rngs: nnx.Rngs):
         if version not in (1, 2):
             raise ValueError(f"version must be 1 or 2, not {version!r}")
         self.version = version
-        self.shallow = ShallowEncoder(width, rngs=rngs)
+        self.native = native
+        self.shallow = ShallowEncoder(width, native=native, rngs=rngs)
         deepest, outs = (8, (4,)) if version == 1 else (16, (32, 32, 32))
         channels = [8 * width, deepest * width]
         self.deep = nnx.List([SpectralConv(*channels, 3, stride=2, bias=False, rngs=rngs)])
@@ -90,11 +104,14 @@ class DegradationEncoder(nnx.Module):
             SpectralConv(i * width, o * width, 3, padding=0, bias=False, rngs=rngs)
             for i, o in zip((deepest, *outs[:-1]), outs, strict=True)
         )
+        self.deep_norms, self.out_norms = (_norms(convs, native) for convs in (self.deep, self.out))
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b r r c"]:
-        x = self.shallow(resize_bilinear(image, ENCODER_SIZE, ENCODER_SIZE))[-1]
-        for conv in self.deep:
-            x = instance_norm(conv(leaky_relu(x)))
+        if not self.native:
+            image = resize_bilinear(image, ENCODER_SIZE, ENCODER_SIZE)
+        x = self.shallow(image)[-1]
+        for conv, norm in zip(self.deep, self.deep_norms, strict=True):
+            x = norm(conv(leaky_relu(x)))
         for block in list(self.residual)[:3]:
             x = block(x)
         return self._version_1_end(x) if self.version == 1 else self._version_2_end(x)
@@ -103,11 +120,11 @@ class DegradationEncoder(nnx.Module):
         x = average_pool(x)
         for block in list(self.residual)[3:]:
             x = block(x)
-        return instance_norm(self.out[0](reflect_pad(x, 1)))
+        return self.out_norms[0](self.out[0](reflect_pad(x, 1)))
 
     def _version_2_end(self, x: Array) -> Array:
-        for conv in self.out:
-            x = leaky_relu(instance_norm(conv(reflect_pad(x, 1))))
+        for conv, norm in zip(self.out, self.out_norms, strict=True):
+            x = leaky_relu(norm(conv(reflect_pad(x, 1))))
         return x
 
 
@@ -141,27 +158,18 @@ class DegradationPyramid(nnx.Module):
         return tuple(found[:-5:-1])
 
 
-def start_orthogonally(pyramid: DegradationPyramid, rngs: nnx.Rngs) -> None:
-    """Gives the pyramid orthogonal kernels, and biases of zero.
-
-    A spectrally normalised kernel of independent weights passes on half of a signal; ten of them
-    leave a thousandth, and the biases outweigh it.
-    """
-    draw = nnx.initializers.orthogonal()
-    for _, layer in nnx.iter_graph(pyramid):
-        if isinstance(layer, SpectralConv):
-            layer.kernel[...] = draw(rngs.params(), layer.kernel.shape)
-            layer.bias[...] = jnp.zeros(layer.bias.shape)
-            layer.u[...], layer.v[...] = leading_vectors(layer.kernel[...], rngs.params())
-
-
 class DegradationEstimator(nnx.Module):
     """Encoder and pyramid: what stage 1 learns and stage 2 freezes."""
 
-    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs):
-        self.encoder = DegradationEncoder(width, version=version, rngs=rngs)
+    def __init__(self, width: int = 64, *, version: int = 2, native: bool = False, rngs: nnx.Rngs):
+        self.encoder = DegradationEncoder(width, version=version, native=native, rngs=rngs)
         self.pyramid = DegradationPyramid(width, version=version, rngs=rngs)
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> Degradation:
         representation = self.encoder(image)
-        return Degradation(representation, self.pyramid(representation))
+        maps = self.pyramid(representation)
+        if self.encoder.native:
+            # The last cells may reach beyond the image.
+            _, height, width, _ = image.shape
+            maps = tuple(m[:, : height >> i, : width >> i] for i, m in enumerate(maps))
+        return Degradation(representation, maps)

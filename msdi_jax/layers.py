@@ -181,6 +181,13 @@ def _moments(x: Float[Array, "b h w c"]) -> tuple[Array, Array]:
     return mean, jax.lax.rsqrt(variance + 1e-5)
 
 
+class InstanceNorm(nnx.Module):
+    """`instance_norm` where another norm may stand."""
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return instance_norm(x)
+
+
 class HalfInstanceNorm(nnx.Module):
     """Affine instance norm of the first half of the channels; the rest pass (HINet)."""
 

@@ -40,9 +40,9 @@ DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 BUILDERS = {
     "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, **d.modulation, rngs=rngs),
     "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, **d.modulation, rngs=rngs),
-    "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, rngs=rngs),
-    "degradation": lambda d, rngs: DegradationEstimator(d.width, version=d.version, rngs=rngs),
-    "encoder": lambda d, rngs: DegradationEncoder(d.width, version=d.version, rngs=rngs),
+    "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, native=d.native, rngs=rngs),
+    "degradation": lambda d, rngs: DegradationEstimator(d.width, **d.encoding, rngs=rngs),
+    "encoder": lambda d, rngs: DegradationEncoder(d.width, **d.encoding, rngs=rngs),
     "pyramid": lambda d, rngs: DegradationPyramid(d.width, version=d.version, rngs=rngs),
     "discriminator": lambda d, rngs: MultiscaleDiscriminator(d.width, rngs=rngs),
     "vgg19": lambda d, rngs: VGG19(rngs=rngs),
@@ -71,6 +71,7 @@ class Description:
         version: of the degradation encoder and pyramid, 1 or 2; the names of the deblurring
             networks tell it. None where there is neither.
         injected: of a deblurring network, the levels whose skips are modulated.
+        native: whether the degradation encoder is; see `degradation`.
     """
 
     network: str
@@ -80,6 +81,7 @@ class Description:
     licence: str
     version: int | None = None
     injected: tuple[int, ...] = LEVELS
+    native: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
@@ -95,7 +97,11 @@ class Description:
 
     @property
     def modulation(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "injected": self.injected}
+        return {"hidden": self.hidden, "injected": self.injected, "native": self.native}
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        return {"version": self.version, "native": self.native}
 
     @property
     def inputs(self) -> tuple[str, ...]:

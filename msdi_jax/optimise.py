@@ -36,13 +36,18 @@ def update(
     params: Any,
     opt: Any,
     *,
-    rate: Array | float,
+    rate: Any,
     clip_norm: float,
 ) -> Update:
-    """One optimiser step. Clipping divides by norm + 1e-6, as PyTorch's does."""
+    """One optimiser step. Clipping divides by norm + 1e-6, as PyTorch's does.
+
+    Args:
+        rate: a number, or a tree of numbers that `params` goes on from.
+    """
     norm = optax.tree.norm(gradients)
     scale = jnp.minimum(1.0, clip_norm / (norm + 1e-6))
     gradients = jax.tree.map(lambda g: g * scale, gradients)
     directions, opt = transform.update(gradients, opt, params)
-    params = jax.tree.map(lambda p, d: p - (rate * d).astype(p.dtype), params, directions)
+    moves = jax.tree.map(lambda r, tree: jax.tree.map(lambda d: r * d, tree), rate, directions)
+    params = jax.tree.map(lambda p, m: p - m.astype(p.dtype), params, moves)
     return Update(params, opt, norm)

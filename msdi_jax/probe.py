@@ -60,7 +60,7 @@ class Score:
 def random_encoder(model: Model, seed: int = 0) -> Callable[[Array], Array]:
     """The model's encoder as it was before training, up to the seed."""
     what = model.description
-    encoder = DegradationEncoder(what.width, version=what.version, rngs=nnx.Rngs(seed))
+    encoder = DegradationEncoder(what.width, **what.encoding, rngs=nnx.Rngs(seed))
     graph, arrays = nnx.split(encoder)
     return jax.jit(lambda images: nnx.merge(graph, arrays)(images))
 

@@ -12,7 +12,7 @@ import ml_collections
 from flax import nnx
 
 from msdi_jax import losses, optimise
-from msdi_jax.degradation import start_orthogonally
+from msdi_jax.calibrate import calibrate_network, calibrate_pyramid
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.mesh import by_image, gathered
@@ -35,6 +35,7 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeb
     return ReblurDeblurNet(
         config.width,
         hidden=config.hidden or None,
+        native=config.native_encoder,
         batch_norm_groups=config.reblur.batch_norm_groups,
         remat=config.remat,
         rngs=rngs,
@@ -70,8 +71,9 @@ class ReblurStage:
     def init(self, key: jax.Array) -> State:
         rngs = Keys(key)
         network = self.start or make_network(self.config, rngs)
-        if self.settings.orthogonal and not self.start:
-            start_orthogonally(network.degradation.pyramid, rngs)
+        if self.config.initial == "calibrated" and not self.start:
+            calibrate_pyramid(network.degradation.pyramid, rngs)
+            calibrate_network(network, network.degradation.pyramid, rngs)
         generator = split(network)
         judge = split(make_discriminator(self.config, rngs))
         params = {"generator": generator.params, "discriminator": judge.params}
@@ -89,7 +91,9 @@ class ReblurStage:
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         """The generator's step, then the discriminator's on a fresh forward of the moved one."""
         rate = optimise.cosine_rate(state.step, self.settings)
-        generator_rate = rate if self.settings.anneal_generator else self.settings.learning_rate
+        slow = rate if self.settings.anneal_generator else self.settings.learning_rate
+        generator_rate = dict.fromkeys(("deblur", "reblur"), slow)
+        generator_rate["degradation"] = slow * self.settings.degradation_rate
         after, scalars = state, {}
         moves = [("generator", self._alone, generator_rate)]
         if self.settings.adversarial:

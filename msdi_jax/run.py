@@ -140,6 +140,7 @@ def _describe(
         },
         licence="as the photographs it was trained on allow",
         injected=config.deblur.injected if name == "deblur" else LEVELS,
+        native=config.native_encoder,
     )
 
 

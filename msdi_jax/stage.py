@@ -58,7 +58,7 @@ def move(
     images: Any,
     *,
     settings: ml_collections.ConfigDict,
-    rate: Array | float,
+    rate: Any,
 ) -> Moved:
     """One optimiser step down the mean of `loss` over the parts of a batch.
 
@@ -72,7 +72,7 @@ def move(
     scalars = scalars | {
         "gradient_norm": new.gradient_norm,
         "weight_norm": optax.tree.norm(params),
-        "learning_rate": jnp.asarray(rate),
+        "learning_rate": jnp.stack(jax.tree.leaves(rate)).max(),
     }
     finite = jnp.all(jnp.stack([jnp.isfinite(value) for value in scalars.values()]))
     chosen = jax.tree.map(

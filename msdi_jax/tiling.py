@@ -28,6 +28,7 @@ from msdi_jax.unet import MULTIPLE
 
 MEMORY = 2 * 10**9
 OVERLAP = 128
+_ENCODED = (ENCODER_SIZE, ENCODER_SIZE)
 # The outermost pixels of a tile see the zeros that convolutions pad with: they get no weight.
 MARGIN = 16
 SMALLEST = 2 * OVERLAP
@@ -124,9 +125,11 @@ class BoundedRestorer:
                 f"{', '.join(DEBLURRING)}"
             )
         self.memory = memory
+        # A native encoder estimates tile by tile.
+        self._native = model.description.native
         self._degradation = model.degradation
         self._graph, self._arrays = nnx.split(model.network)
-        maps = jax.eval_shape(model.degradation, _image(ENCODER_SIZE, ENCODER_SIZE)).maps
+        maps = () if self._native else jax.eval_shape(model.degradation, _image(*_ENCODED)).maps
         self._maps = maps
         self._fixed = sum(
             math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves((self._arrays, maps))
@@ -143,8 +146,9 @@ class BoundedRestorer:
         height, width, _ = padded.shape
         tile = self.tile(height, width)
         program = self.program(tile)
-        small = resize_bilinear(jnp.asarray(padded[None]), ENCODER_SIZE, ENCODER_SIZE)
-        maps = self._degradation(small).maps
+        maps = ()
+        if not self._native:
+            maps = self._degradation(resize_bilinear(jnp.asarray(padded[None]), *_ENCODED)).maps
         total = np.zeros_like(padded)
         places = list(itertools.product(spans(height, tile[0]), spans(width, tile[1])))
         for row, column in tqdm(places, "tiles", leave=False, disable=len(places) == 1):
@@ -190,7 +194,7 @@ class BoundedRestorer:
     def _compile(self, tile: tuple[int, int]):
         def restore(arrays, image: Array, maps: tuple[Array, ...], place: Array) -> Array:
             network = nnx.merge(self._graph, arrays)
-            windows = crop_maps(maps, tile, place)
+            windows = crop_maps(maps, tile, place) if maps else network.degradation(image).maps
             if hasattr(network, "deblur"):
                 return network.deblur(image, windows)
             return network(image, Degradation(None, windows)).deblurred

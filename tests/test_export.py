@@ -68,6 +68,14 @@ def test_a_compact_copy_keeps_what_export_needs(state_dict, tmp_path):
         assert torch.allclose(found[key].float(), array.float(), rtol=2**-8, atol=0), key
 
 
+def test_a_native_encoder_has_no_published_form(tmp_path):
+    description = model.Description("msdi2_net", 2, 4, {}, "", native=True)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    model.save(tmp_path / "model", network, description)
+    with pytest.raises(ValueError, match=r"native encoder.*native_encoder=False"):
+        convert.export(tmp_path / "model", tmp_path / "out.pth")
+
+
 def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
     description = model.Description("msdi2_net", 2, 4, {}, "", injected=(3,))
     network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))

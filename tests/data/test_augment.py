@@ -54,6 +54,15 @@ def test_every_other_blurry_crop_is_compressed():
     assert all(np.array_equal(pair["sharp"], noise) for pair in found)
 
 
+def test_a_share_of_pairs_is_not_blurred():
+    augment = Augment(Augmentation(noise=1.0, sharp=0.25))
+    element = {"blurry": np.full((16, 16, 3), 100, np.uint8), "sharp": RAMP}
+    found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(80)]
+    left = [np.abs(pair["blurry"].astype(int) - RAMP).max() < 8 for pair in found]
+    assert 8 < sum(left) < 36
+    assert all(np.array_equal(pair["sharp"], RAMP) for pair in found)
+
+
 def test_batches_are_augmented_by_step():
     source = [{"blurry": RAMP, "sharp": RAMP}]
     chosen = Augmentation(exposure=0.5, noise=2.0, jpeg=70)
@@ -68,7 +77,7 @@ def test_batches_are_augmented_by_step():
     assert not np.array_equal(steps[5]["sharp"], plain[5]["sharp"])
 
 
-@pytest.mark.parametrize("bad", [{"exposure": -1}, {"noise": -0.1}, {"jpeg": 101}])
+@pytest.mark.parametrize("bad", [{"exposure": -1}, {"noise": -0.1}, {"jpeg": 101}, {"sharp": 1.5}])
 def test_impossible_ones_are_refused(bad):
     with pytest.raises(ValueError, match="augmentation"):
         Augmentation(**bad)

@@ -1,0 +1,156 @@
+"""The native encoder, and the calibrated start that goes with it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from configs import base
+from msdi_jax import model, reblur, tiling
+from msdi_jax.deblur import DeblurStage
+from msdi_jax.degradation import DegradationEncoder, DegradationEstimator
+from msdi_jax.layers import SpectralConv
+from msdi_jax.state import Keys, arrays_of
+from tests.networks import draw_arrays
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return {
+        key: jnp.asarray(rng.uniform(size=(2, 32, 32, 3)), jnp.float32)
+        for key in ("blurry", "sharp")
+    }
+
+
+def drawn(**options):
+    return draw_arrays(nnx.eval_shape(lambda: DegradationEstimator(2, **options, rngs=nnx.Rngs(0))))
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_only_a_native_encoder_sees_what_all_regions_share(native):
+    """Its contrast, say, which a blur without direction lowers."""
+    encoder = drawn(native=native).encoder
+    encoder.train()
+    image = np.random.default_rng(1).uniform(size=(1, 256, 256, 3))
+    strong, weak = encoder(jnp.asarray(np.concatenate([image, image / 4]), jnp.float32))
+    change = np.abs(strong - weak).mean() / np.abs(strong).mean()
+    assert change > 0.3 if native else change < 0.1
+
+
+def test_a_native_encoder_has_a_cell_per_32_pixels_and_maps_of_the_images_size():
+    estimator = drawn(native=True)
+    found = estimator(jnp.zeros((1, 80, 144, 3)))
+    assert found.representation.shape == (1, 3, 5, 64)
+    assert [m.shape[1:3] for m in found.maps] == [(80, 144), (40, 72), (20, 36), (10, 18)]
+
+
+def test_a_native_encoder_of_part_of_an_image_sees_what_one_of_all_of_it_sees():
+    encoder = drawn(native=True).encoder
+    image = jnp.asarray(np.random.default_rng(1).uniform(size=(1, 64, 1024, 3)), jnp.float32)
+    part, whole = encoder(image[:, :, :512]), encoder(image)
+    # Cells whose field of view the cut does not reach.
+    np.testing.assert_allclose(part[:, :, :6], whole[:, :, :6], atol=1e-5)
+
+
+def test_native_encoders_learn_their_norms():
+    encoder = drawn(native=True).encoder
+    encoder.train()
+    before = np.asarray(encoder.shallow.norms[0].mean[...])
+    encoder(jnp.ones((1, 64, 64, 3)))
+    assert np.abs(encoder.shallow.norms[0].mean[...] - before).max() > 0
+
+
+def small_config():
+    config = base.get_config()
+    config.update({"width": 2, "native_encoder": True, "initial": "calibrated"})
+    config.reblur.update({"adversarial": False, "reblur_l1_weight": 10.0, "learning_rate": 1e-3})
+    return config
+
+
+@pytest.fixture(scope="module")
+def stage_1():
+    stage = reblur.ReblurStage(small_config())
+    return stage, stage.init(jax.random.key(0))
+
+
+def test_stage_1_starts_from_the_identity_and_hears_its_representation(stage_1, images):
+    stage, state = stage_1
+    network = stage.network(state)
+    output = network(images["blurry"], images["sharp"])
+    np.testing.assert_array_equal(output.deblurred, images["blurry"])
+    np.testing.assert_array_equal(output.reblurred, images["sharp"])
+    # A kernel of orthogonal columns has a σ of 1.
+    for _, layer in nnx.iter_graph(network.degradation.pyramid):
+        if isinstance(layer, SpectralConv):
+            matrix = layer.kernel[...].reshape(-1, layer.kernel.shape[-1])
+            np.testing.assert_allclose(np.linalg.svd(matrix)[1], 1, atol=1e-4)
+    noise = jax.nn.leaky_relu(jax.random.normal(jax.random.key(7), (4, 8, 8, 64)), 0.2)
+    for part in (network.deblur, network.reblur):
+        for modulation, found in zip(
+            part.modulation, network.degradation.pyramid(noise), strict=True
+        ):
+            heard = modulation.shared[0](found)
+            assert 0.2 < heard.std() < 2
+            assert np.abs(heard.mean()) < 0.5
+
+
+def test_stage_2_starts_from_the_identity_with_the_frozen_maps_heard(stage_1, images):
+    degradation = arrays_of(stage_1[0].network(stage_1[1]).degradation)
+    stage = DeblurStage(small_config(), degradation, degradation["encoder"]["shallow"])
+    network = stage.network(stage.init(jax.random.key(0)))
+    output = network(images["blurry"])
+    np.testing.assert_array_equal(output.deblurred, images["blurry"])
+    np.testing.assert_array_equal(output.intermediate, images["blurry"])
+    calm, agitated = (
+        network.degradation.pyramid(jax.nn.leaky_relu(x, 0.2))
+        for x in jax.random.normal(jax.random.key(7), (2, 4, 8, 8, 64))
+    )
+    features = jnp.zeros((4, 8, 8, 2))
+    heard = [
+        network.modulation[0].shared[0](jnp.concatenate([features, m[0][:, :8, :8]], axis=-1))
+        for m in (calm, agitated)
+    ]
+    assert 0.05 < np.abs(heard[0] - heard[1]).mean() < 2
+
+
+def test_the_estimator_moves_at_its_own_rate(images):
+    config = small_config()
+    config.reblur.degradation_rate = 0.01
+    stage = reblur.ReblurStage(config)
+    state = stage.init(jax.random.key(0))
+    # At the identity no gradient reaches the estimator.
+    for name in ("deblur", "reblur"):
+        state.params["generator"][name]["last"]["kernel"] += 0.1
+    after, scalars = jax.jit(stage.train_step)(state, images)
+    moved = {
+        name: max(
+            np.abs(a - b).max()
+            for a, b in zip(
+                jax.tree.leaves(after.params["generator"][name]),
+                jax.tree.leaves(state.params["generator"][name]),
+                strict=True,
+            )
+        )
+        for name in ("degradation", "reblur")
+    }
+    # Adam's first step is the rate itself.
+    assert moved["reblur"] == pytest.approx(1e-3, rel=0.05)
+    assert moved["degradation"] == pytest.approx(1e-5, rel=0.05)
+    assert scalars["learning_rate_generator"] == pytest.approx(1e-3)
+
+
+def test_tiles_of_a_native_model_estimate_for_themselves():
+    description = model.Description("msdi2_net", 2, 4, {}, "", native=True)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    deblurring = model.Model(network, description)
+    image = np.random.default_rng(0).uniform(size=(48, 80, 3)).astype(np.float32)
+    restored = tiling.BoundedRestorer(deblurring)(image[None])
+    np.testing.assert_allclose(restored, deblurring.deblur(image[None]), atol=1e-5)
+
+
+def test_published_encoders_have_no_statistics():
+    encoder = nnx.eval_shape(lambda: DegradationEncoder(2, rngs=Keys(jax.random.key(0))))
+    kinds = {path[-1] for path in nnx.to_flat_state(nnx.state(encoder)).paths}
+    assert kinds == {"kernel", "bias", "u", "v"}
