@@ -55,14 +55,14 @@ def interpolation(joint: model.Model, records) -> str:
 def transfer(joint: model.Model, train, records) -> str:
     """Blur of each record on the sharp image of the next one of another photograph."""
     encode = {"representation": lambda images: joint.degradation(images).representation}
-    taught = probe.gather(train, encode)
+    native = joint.description.native
+    taught = probe.gather(train, encode, native=native)
     features = taught.features["representation"]
     probes = {name: probe.convolutional_probe(features, taught.targets[name]) for name in TARGETS}
     scales = {name: taught.targets[name].std() for name in TARGETS}
-    truths = [_motion(record, features.shape[1]) for record in records]
     closer = dict.fromkeys((*TARGETS, "both"), 0)
     count = 0
-    for index, (record, own) in enumerate(zip(records, truths, strict=True)):
+    for index, record in enumerate(records):
         others = [
             k
             for k, r in enumerate(records)
@@ -73,11 +73,12 @@ def transfer(joint: model.Model, train, records) -> str:
             joint, [to_unit(record["blurry"])], [to_unit(records[other]["sharp"])]
         )
         found = explore.representation(joint, moved[0][0])
+        own, others_own = (_motion(r, found.shape[1:3]) for r in (record, records[other]))
         nearer = {}
         for name in TARGETS:
             read = probes[name](found)[0]
             distances = [
-                np.mean((read - t[name]) ** 2) / scales[name] ** 2 for t in (own, truths[other])
+                np.mean((read - t[name]) ** 2) / scales[name] ** 2 for t in (own, others_own)
             ]
             nearer[name] = distances[0], distances[1]
             closer[name] += distances[0] < distances[1]
@@ -87,8 +88,8 @@ def transfer(joint: model.Model, train, records) -> str:
     return f"of {count} transferred blurs, closer to A's motion than to B's own: {told}"
 
 
-def _motion(record, cells: int) -> dict[str, np.ndarray]:
-    field = motion_field(rebuild_shake(record), (cells, cells))
+def _motion(record, cells: tuple[int, int]) -> dict[str, np.ndarray]:
+    field = motion_field(rebuild_shake(record), cells)
     return {
         "path length": np.log2(1 + field.length)[..., None],
         "path direction": probe.directed(field),

@@ -282,8 +282,12 @@ def margin(shake: Shake) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-def motion_field(shake: Shake, grid: tuple[int, int]) -> MotionField:
+def motion_field(
+    shake: Shake, grid: tuple[int, int], window: tuple[int, int] | None = None
+) -> MotionField:
     """True motion at the centres of `grid` (rows, columns) equal cells of the frame.
+
+    The cells are those of the frame's middle `window` (height, width), where one is given.
 
     Every point belongs to the nearest layer that is at least half opaque there at t = 0; `layer`
     is that layer's index, -1 for the background. `length` is the length of the path in px,
@@ -291,9 +295,10 @@ def motion_field(shake: Shake, grid: tuple[int, int]) -> MotionField:
     show which end of a path came first.
     """
     rows, columns = grid
+    height, width = window or (shake.height, shake.width)
     y, x = np.meshgrid(
-        ((np.arange(rows) + 0.5) / rows - 0.5) * shake.height,
-        ((np.arange(columns) + 0.5) / columns - 0.5) * shake.width,
+        ((np.arange(rows) + 0.5) / rows - 0.5) * height,
+        ((np.arange(columns) + 0.5) / columns - 0.5) * width,
         indexing="ij",
     )
     points = np.column_stack([x.ravel(), y.ravel()])

@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import jax
@@ -43,8 +45,9 @@ def run(options: argparse.Namespace) -> None:
         "random encoder": probe.random_encoder(found),
     }
     kept = f"{digest(found)} {directory.parent.name}"
+    native = found.description.native
     splits = [
-        _gathered(folder / "features" / f"{name}.npz", kept, source, encoders)
+        _gathered(folder / "features" / f"{name}.npz", kept, source, encoders, native)
         for name, source in (("train", train), ("test", test))
     ]
     scores = probe.table(*splits)
@@ -69,19 +72,28 @@ def run(options: argparse.Namespace) -> None:
     print(text)
 
 
-def _gathered(file: Path, kept: str, source, encoders) -> probe.Split:
+def _kept(file: Path, mark: np.ndarray) -> probe.Split | None:
+    """What `file` holds; None when that is nothing, another model's, or damaged."""
+    parts: dict[str, dict] = {"features": {}, "targets": {}}
+    try:
+        with np.load(file) as stored:
+            if not np.array_equal(stored["mark"], mark):
+                return None
+            for key in stored.files:
+                if key != "mark":
+                    part, name = key.split("/")
+                    parts[part][name] = stored[key]
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError):
+        return None
+    return probe.Split(**parts)
+
+
+def _gathered(file: Path, kept: str, source, encoders, native: bool) -> probe.Split:
     """Features and targets, kept in `file` for the next time with the same model and set."""
     mark = np.frombuffer(hashlib.sha256(kept.encode()).digest(), np.uint8)
-    if file.exists():
-        with np.load(file) as stored:
-            if np.array_equal(stored["mark"], mark):
-                parts: dict[str, dict] = {"features": {}, "targets": {}}
-                for key in stored.files:
-                    if key != "mark":
-                        part, name = key.split("/")
-                        parts[part][name] = stored[key]
-                return probe.Split(**parts)
-    found = probe.gather(source, encoders)
+    if (found := _kept(file, mark)) is not None:
+        return found
+    found = probe.gather(source, encoders, native=native)
     file.parent.mkdir(parents=True, exist_ok=True)
     flat = {
         f"{part}/{name}": array

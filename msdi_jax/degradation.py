@@ -28,6 +28,8 @@ from msdi_jax.layers import (
 )
 
 ENCODER_SIZE = 256
+# Sides, in px, of what a cell of a native representation stands for.
+CELL = 32
 
 
 class Degradation(NamedTuple):
@@ -167,9 +169,15 @@ class DegradationEstimator(nnx.Module):
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> Degradation:
         representation = self.encoder(image)
-        maps = self.pyramid(representation)
-        if self.encoder.native:
-            # The last cells may reach beyond the image.
-            _, height, width, _ = image.shape
-            maps = tuple(m[:, : height >> i, : width >> i] for i, m in enumerate(maps))
-        return Degradation(representation, maps)
+        return Degradation(representation, self.maps(representation, image.shape[1:3]))
+
+    def maps(
+        self, representation: Float[Array, "b r q c"], size: tuple[int, int]
+    ) -> tuple[Array, ...]:
+        """A representation's maps for an image of `size`, whose image it need not be."""
+        if not self.encoder.native:
+            return self.pyramid(representation)
+        height, width = size
+        cells = resize_bilinear(representation, -(-height // CELL), -(-width // CELL))
+        # The last cells may reach beyond the image.
+        return tuple(m[:, : height >> i, : width >> i] for i, m in enumerate(self.pyramid(cells)))

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from msdi_jax.degradation import Degradation
+from msdi_jax.layers import resize_bilinear
 from msdi_jax.model import Model
 from msdi_jax.restore import pad_to_multiple
 
@@ -45,6 +45,8 @@ def interpolate(
     first, last = (
         representation(joint, image) for image in (sharp if start is None else start, end)
     )
+    # A native encoder has more cells for larger images.
+    last = np.asarray(resize_bilinear(last, *first.shape[1:3]))
     return np.stack([reblur(joint, sharp, (1 - a) * first + a * last) for a in alphas])
 
 
@@ -54,16 +56,17 @@ def transfer(joint: Model, blurry: Sequence[Image], sharp: Sequence[Image]) -> l
     return [[reblur(joint, image, degradation) for image in sharp] for degradation in found]
 
 
-def representation(model: Model, image: Image) -> Float[np.ndarray, "1 r r c"]:
+def representation(model: Model, image: Image) -> Float[np.ndarray, "1 r q c"]:
     """The degradation representation of one image."""
     return np.asarray(model.degradation(image[None]).representation)
 
 
-def reblur(joint: Model, sharp: Image, found: Float[np.ndarray, "1 r r c"]) -> Image:
+def reblur(joint: Model, sharp: Image, found: Float[np.ndarray, "1 r q c"]) -> Image:
     """`sharp` blurred as the representation `found` says, clipped to [0, 1]."""
     height, width, _ = sharp.shape
-    degradation: Degradation = joint.pyramid(found)
-    blurred = np.asarray(joint.reblur(pad_to_multiple(sharp)[None], degradation))[0]
+    padded = pad_to_multiple(sharp)
+    degradation = joint.degradation_for(found, padded.shape[:2])
+    blurred = np.asarray(joint.reblur(padded[None], degradation))[0]
     return np.clip(blurred[:height, :width], 0, 1)
 
 

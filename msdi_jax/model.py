@@ -140,10 +140,11 @@ class Model:
         self._degradation = jax.jit(
             lambda arrays, image: _estimator(nnx.merge(self._graph, arrays))(image)
         )
-        self._pyramid = jax.jit(
-            lambda arrays, found: Degradation(
-                found, _estimator(nnx.merge(self._graph, arrays)).pyramid(found)
-            )
+        self._maps = jax.jit(
+            lambda arrays, found, size: _estimator(nnx.merge(self._graph, arrays)).maps(
+                found, size
+            ),
+            static_argnums=2,
         )
         self._reblur = jax.jit(
             lambda arrays, sharp, maps: nnx.merge(self._graph, arrays).reblur(sharp, maps)
@@ -186,10 +187,13 @@ class Model:
         self._require(ESTIMATING, "has no degradation encoder with its pyramid")
         return self._degradation(self._arrays, jnp.asarray(images))
 
-    def pyramid(self, representation: Float[Array, "b r r c"]) -> Degradation:
-        """What a representation, perhaps none of any image, means to the network."""
+    def degradation_for(
+        self, representation: Float[Array, "b r q c"], size: tuple[int, int]
+    ) -> Degradation:
+        """What a representation, perhaps of no image, means for one of `size` (height, width)."""
         self._require(ESTIMATING, "has no degradation encoder with its pyramid")
-        return self._pyramid(self._arrays, jnp.asarray(representation))
+        found = jnp.asarray(representation)
+        return Degradation(found, self._maps(self._arrays, found, tuple(size)))
 
     def reblur(
         self, sharp: Float[Array, "b h w 3"], degradation: Degradation

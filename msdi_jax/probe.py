@@ -61,30 +61,45 @@ def random_encoder(model: Model, seed: int = 0) -> Callable[[Array], Array]:
     """The model's encoder as it was before training, up to the seed."""
     what = model.description
     encoder = DegradationEncoder(what.width, **what.encoding, rngs=nnx.Rngs(seed))
+    if what.native:
+        # It has seen no images whose statistics its norms could remember.
+        encoder.train()
     graph, arrays = nnx.split(encoder)
     return jax.jit(lambda images: nnx.merge(graph, arrays)(images))
 
 
-def gather(source: Sequence[Mapping], encoders: Mapping[str, Callable], batch: int = 16) -> Split:
+def gather(
+    source: Sequence[Mapping],
+    encoders: Mapping[str, Callable],
+    *,
+    native: bool = False,
+    batch: int = 16,
+) -> Split:
     """Features and targets of all records of a split.
 
     Args:
         source: records of `camera_shake`.
         encoders: name → images (b, 256, 256, 3) → (b, r, r, c).
+        native: whether the encoders take images as they are: then they are given the middle
+            256×256 pixels of each, and otherwise all of it at that size.
         batch: images per call.
     """
+    window = (ENCODER_SIZE, ENCODER_SIZE) if native else None
     parts = []
     for start in range(0, len(source), batch):
         records = [source[i] for i in range(start, min(start + batch, len(source)))]
-        images = np.stack([_reduced(record["blurry"], ENCODER_SIZE) for record in records])
+        blurry, sharp = (
+            [_middle(record[key], window) for record in records] for key in ("blurry", "sharp")
+        )
+        images = np.stack([_reduced(image, ENCODER_SIZE) for image in blurry])
         features = {name: np.asarray(encode(images)) for name, encode in encoders.items()}
         cells = next(iter(features.values())).shape[1]
-        features["pixels"] = _cells([record["blurry"] for record in records], cells, PIXELS)
-        shakes = [motion_field(rebuild_shake(record), (cells, cells)) for record in records]
+        features["pixels"] = _cells(blurry, cells, PIXELS)
+        shakes = [motion_field(rebuild_shake(record), (cells, cells), window) for record in records]
         targets = {
             "path length": np.stack([np.log2(1 + shake.length) for shake in shakes])[..., None],
             "path direction": np.stack([directed(shake) for shake in shakes]),
-            "content": _cells([record["sharp"] for record in records], cells, CONTENT),
+            "content": _cells(sharp, cells, CONTENT),
         }
         parts.append((features, targets))
     features, targets = (
@@ -98,6 +113,17 @@ def directed(field) -> np.ndarray:
     """Twice the angle: which end of a path came first, an exposure does not show."""
     angle = 2 * field.direction
     return np.stack([field.length * np.cos(angle), field.length * np.sin(angle)], axis=-1)
+
+
+def _middle(image: np.ndarray, window: tuple[int, int] | None) -> np.ndarray:
+    height, width = window or image.shape[:2]
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    if min(top, left) < 0:
+        raise ValueError(
+            f"an image of {image.shape[0]}×{image.shape[1]} px has no middle {height}×{width}: "
+            "prepare a set of larger images"
+        )
+    return image[top : top + height, left : left + width]
 
 
 def _reduced(image: np.ndarray, side: int) -> np.ndarray:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from msdi_jax import explore, model
 from msdi_jax.__main__ import main
-from msdi_jax.joint_net import ReblurDeblurNet
 from tests.networks import draw_arrays, small_network
 
 RNG = np.random.default_rng(0)
@@ -18,10 +17,16 @@ SHARP, BLURRY, OTHER = (
 )
 
 
+def drawn(**options):
+    """A joint model of width 2."""
+    description = model.Description("joint", 2, 4, {}, "", **options)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    return model.Model(network, description)
+
+
 @pytest.fixture(scope="module")
 def joint():
-    network = draw_arrays(nnx.eval_shape(lambda: ReblurDeblurNet(2, hidden=4, rngs=nnx.Rngs(0))))
-    return model.Model(network, model.Description("joint", 2, 4, {}, ""))
+    return drawn()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,19 @@ def test_levels_between_two_blurry_images(joint):
     swapped = explore.interpolate(joint, SHARP, OTHER, [0, 1], start=BLURRY)
     assert levels.shape == (2, 40, 33, 3)
     np.testing.assert_allclose(levels, swapped[::-1], atol=1e-5)
+
+
+def test_a_native_representation_is_stretched_to_the_image():
+    native = drawn(native=True)
+    sharp, blurry = SHARP[:32, :32], BLURRY[:32, :32]
+    levels = explore.interpolate(native, sharp, blurry, [0, 1])
+    expected = np.asarray(native(blurry[None], sharp[None]).reblurred)[0]
+    np.testing.assert_allclose(levels[1], expected.clip(0, 1), atol=1e-5)
+    assert explore.representation(native, OTHER).shape[1:3] == (1, 3)
+    [[moved]] = explore.transfer(native, [OTHER], [BLURRY])
+    assert moved.shape == BLURRY.shape
+    found = native.degradation_for(explore.representation(native, OTHER), (64, 48))
+    assert [m.shape[1:3] for m in found.maps] == [(64, 48), (32, 24), (16, 12), (8, 6)]
 
 
 def test_transfer_is_a_grid(joint):

@@ -99,6 +99,23 @@ def test_what_is_gathered():
     assert content.sum() == 4 * 4 * 3
 
 
+def test_native_encoders_are_given_the_middle():
+    source = records(1)[0]
+    large = {
+        key: np.pad(source[key], ((104, 104), (104, 104), (0, 0))) for key in ("blurry", "sharp")
+    }
+    large |= {"seed": 0, "parameters": json.dumps({"shake": {"height": 272, "width": 288}})}
+    seen = []
+    encoders = {"representation": lambda x: seen.append(x) or x[:, ::32, ::32]}
+    found = probe.gather([large], encoders, native=True)
+    np.testing.assert_allclose(seen[0][0], large["blurry"][8:-8, 16:-16] / 255, atol=1e-6)
+    whole = probe.gather([large], encoders)
+    length = [x.targets["path length"] for x in (found, whole)]
+    assert 0 < np.abs(length[0] - length[1]).max() < 1
+    with pytest.raises(ValueError, match="no middle 256×256"):
+        probe.gather([source], encoders, native=True)
+
+
 def test_directions_have_no_sign():
     class Field:
         length = np.ones((1, 2))
@@ -126,6 +143,12 @@ def test_the_command(tmp_path, monkeypatch, capsys, quick):
     assert len(found["scores"]) == 3 * 2 * 3
     assert (tmp_path / "out" / "adaptivity.png").exists()
     # The second time the features are taken from where they were kept.
-    monkeypatch.setattr(probe, "gather", lambda *_: pytest.fail("gathered again"))
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "gather", lambda *_, **__: pytest.fail("gathered again"))
+        main(arguments)
+    assert capsys.readouterr().out == printed
+    # Or gathered again where a copy was cut off.
+    kept = tmp_path / "out" / "features" / "test.npz"
+    kept.write_bytes(kept.read_bytes()[:1000])
     main(arguments)
     assert capsys.readouterr().out == printed

@@ -14,6 +14,16 @@ def test_motion_field_measures_an_imposed_translation():
     np.testing.assert_allclose(field.y[:, 0], [-64 / 3, 0, 64 / 3])
 
 
+def test_motion_field_of_the_middle_of_a_frame():
+    camera = np.zeros((9, 6))
+    camera[:, 2] = np.linspace(-0.1, 0.1, 9)
+    shake = imposed(camera)
+    whole = motion_field(shake, (4, 4))
+    middle = motion_field(shake, (2, 2), (shake.height // 2, shake.width // 2))
+    for name in ("x", "y", "length", "direction"):
+        np.testing.assert_allclose(getattr(middle, name), getattr(whole, name)[1:3, 1:3])
+
+
 def test_motion_field_of_a_roll_grows_with_the_radius():
     camera = np.zeros((33, 6))
     camera[:, 2] = np.linspace(-0.05, 0.05, 33)
