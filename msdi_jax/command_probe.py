@@ -22,7 +22,9 @@ def add_to(commands) -> None:
         "probe", help="read motion and content off the representation, with controls beside it"
     )
     parser.set_defaults(command=run)
-    parser.add_argument("--model", required=True, help="model or run directory")
+    parser.add_argument(
+        "--model", default=model.BOX, help="model or run directory; default: the one in the box"
+    )
     parser.add_argument(
         "--data",
         help=f"prepared set of data/{SET}; default: the embedded one, prepared in "

@@ -47,7 +47,9 @@ def add_to(commands) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
-    parser.add_argument("--model", required=True, help="model or run directory")
+    parser.add_argument(
+        "--model", default=model.BOX, help="model or run directory; default: the one in the box"
+    )
     parser.add_argument("--output", required=True, help=output)
     parser.add_argument(
         "--longest-side",
@@ -104,7 +106,7 @@ def _maps(options: argparse.Namespace) -> None:
     print(f"{options.output}: photograph, {', '.join(views)}")
 
 
-def _joint(path: str) -> model.Model:
+def _joint(path: str | Path) -> model.Model:
     """The joint network at `path`, also of a run that has another one besides."""
     loaded = model.load(model.find(path, model.DIRECTORIES["reblur"]))
     if not loaded.reblurs:

@@ -36,6 +36,9 @@ from msdi_jax.vgg import VGG19
 # Stage → its model directory in a run directory.
 DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 
+# The run directory that comes with the package; see docs/model_card.md.
+BOX = Path(__file__).parent / "box"
+
 # Name → (description, rngs) → network; "degradation" is encoder and pyramid.
 BUILDERS = {
     "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, **d.modulation, rngs=rngs),

@@ -156,9 +156,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
         sample_count=config.evaluation.samples,
     )
     others = {
-        kind: _figures_of(kind, config, workdir, source)
-        for kind in ("ema", "best")
-        if "deblur" in config.stages and (workdir / f"model{SUFFIXES[kind]}").exists()
+        kind: _figures_of(path, config, source)
+        for kind, path in _other_weights(config, workdir).items()
     }
     record = {
         "dataset": config.dataset.name,
@@ -175,11 +174,22 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
     _print_figures(record)
 
 
-def _figures_of(kind: str, config, workdir: Path, source) -> dict[str, float]:
-    """The mean figures of the deblurring network with its other weights."""
+def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
+    """Kind → model directory of the deblurring network's weights beside the last ones."""
+    if "deblur" not in config.stages:
+        return {}
+    name = DIRECTORIES["deblur"]
+    paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
+    if start := config.deblur.start_from:
+        paths["start"] = find(start, name)
+    return {kind: path for kind, path in paths.items() if path.exists()}
+
+
+def _figures_of(path: Path, config: ml_collections.ConfigDict, source) -> dict[str, float]:
+    """The mean figures of the deblurring network with the weights at `path`."""
     found = evaluate(
         source,
-        deblurrer=model.load(workdir / f"{DIRECTORIES['deblur']}{SUFFIXES[kind]}"),
+        deblurrer=model.load(path),
         joint=None,
         restoration=config.evaluation.restore,
         protocols=config.evaluation.protocols,
