@@ -60,8 +60,7 @@ def transfer(joint: model.Model, train, records) -> str:
     features = taught.features["representation"]
     probes = {name: probe.convolutional_probe(features, taught.targets[name]) for name in TARGETS}
     scales = {name: taught.targets[name].std() for name in TARGETS}
-    closer = dict.fromkeys((*TARGETS, "both"), 0)
-    count = 0
+    distances = {name: [] for name in (*TARGETS, "both")}
     for index, record in enumerate(records):
         others = [
             k
@@ -74,18 +73,23 @@ def transfer(joint: model.Model, train, records) -> str:
         )
         found = explore.representation(joint, moved[0][0])
         own, others_own = (_motion(r, found.shape[1:3]) for r in (record, records[other]))
-        nearer = {}
         for name in TARGETS:
             read = probes[name](found)[0]
-            distances = [
-                np.mean((read - t[name]) ** 2) / scales[name] ** 2 for t in (own, others_own)
-            ]
-            nearer[name] = distances[0], distances[1]
-            closer[name] += distances[0] < distances[1]
-        closer["both"] += sum(d[0] for d in nearer.values()) < sum(d[1] for d in nearer.values())
-        count += 1
-    told = ", ".join(f"by {name} {number}" for name, number in closer.items())
-    return f"of {count} transferred blurs, closer to A's motion than to B's own: {told}"
+            distances[name].append(
+                [np.mean((read - t[name]) ** 2) / scales[name] ** 2 for t in (own, others_own)]
+            )
+        distances["both"].append(sum(np.array(distances[name][-1]) for name in TARGETS))
+    told = []
+    for name, found in distances.items():
+        to_a, to_b = np.array(found).T
+        told.append(
+            f"by {name} on {(to_a < to_b).sum()}, mean square distances "
+            f"{to_a.mean():.2f} and {to_b.mean():.2f} variances"
+        )
+    return (
+        f"of {len(records)} transferred blurs, closer to A's motion than to B's own "
+        + "; ".join(told)
+    )
 
 
 def _motion(record, cells: tuple[int, int]) -> dict[str, np.ndarray]:

@@ -97,7 +97,10 @@ def get_config() -> ml_collections.ConfigDict:
         batch_size=24,
         learning_rate=3e-4,
         schedule_steps=400_000,
+        psnr_weight=1.0,
         feature_weight=1.0,
+        # Published: 0. Beside PSNR's logarithm, under which flat crops outweigh blurred ones.
+        l1_weight=0.0,
         # Levels whose skips the representation modulates, 0 the finest.
         injected=(0, 1, 2, 3),
         # Published: False, the representation of stage 1 stays as it is.

@@ -2,8 +2,8 @@
 
     python launch.py --config configs/box_reblur.py --workdir runs/box_reblur
 
-Hardware: two CPU cores, two steps a second at best. The folder `open_photographs` is made once as
-data/open_photographs.py says. No model is shipped yet; docs/explore.md tells what 1000 steps gave.
+Hardware: two CPU cores, 35 minutes. The folder `open_photographs` is made once as
+data/open_photographs.py says. The result comes with the package: docs/model_card.md.
 """
 
 import ml_collections
@@ -14,7 +14,7 @@ from configs import base
 def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.stages = ("reblur",)
-    # 16 MB hold both networks of width 8, which share their encoder, as bfloat16 (msdi_jax/box.py).
+    # 16 MB hold both networks of width 8 as bfloat16 (`python -m msdi_jax compact`).
     config.width = 8
     # The published encoder and initialisation need far more steps than a CPU has; docs/explore.md.
     config.native_encoder = True

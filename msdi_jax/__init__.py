@@ -4,9 +4,10 @@ from msdi_jax.deblur_net import Deblurred, MSDINet
 from msdi_jax.degradation import Degradation, DegradationEncoder, DegradationPyramid
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.model import Model, load
+from msdi_jax.model import BOX, Model, load
 
 __all__ = [
+    "BOX",
     "Deblurred",
     "Degradation",
     "DegradationEncoder",

@@ -1,6 +1,7 @@
 """The commands about weights: `convert`, `export`, `compact` and `summary`."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from msdi_jax import convert, model, serving, summary
@@ -39,6 +40,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     small.set_defaults(command=_compact)
     small.add_argument("source", help="model directory")
     small.add_argument("destination", help="model directory to write")
+    small.add_argument("--licence", help="of the weights; default: as the model says")
 
     cost = commands.add_parser("summary", help="count parameters and multiply-accumulates")
     cost.set_defaults(command=lambda o: print(summary.text(model.describe(o.model), o.size)))
@@ -85,7 +87,10 @@ def _compact(options: argparse.Namespace) -> None:
     model.check_replaceable(Path(options.destination))
     loaded = model.load(options.source)
     unused = model.load_unused(options.source)
-    model.save(options.destination, loaded.network, loaded.description, unused, compactly=True)
+    description = loaded.description
+    if options.licence:
+        description = dataclasses.replace(description, licence=options.licence)
+    model.save(options.destination, loaded.network, description, unused, compactly=True)
     size = sum(file.stat().st_size for file in Path(options.destination).iterdir())
     print(f"{options.destination}: {size / 1e6:.1f} MB")
 

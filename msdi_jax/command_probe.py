@@ -23,7 +23,7 @@ def add_to(commands) -> None:
     )
     parser.set_defaults(command=run)
     parser.add_argument(
-        "--model", default=model.BOX, help="model or run directory; default: the one in the box"
+        "--model", default=model.BOX, help="model or run directory; default: the box"
     )
     parser.add_argument(
         "--data",

@@ -36,7 +36,7 @@ from msdi_jax.vgg import VGG19
 # Stage → its model directory in a run directory.
 DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 
-# The run directory that comes with the package; see docs/model_card.md.
+# The model in the box: a run directory that comes with the package; see docs/model_card.md.
 BOX = Path(__file__).parent / "box"
 
 # Name → (description, rngs) → network; "degradation" is encoder and pyramid.

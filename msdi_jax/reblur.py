@@ -91,9 +91,12 @@ class ReblurStage:
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         """The generator's step, then the discriminator's on a fresh forward of the moved one."""
         rate = optimise.cosine_rate(state.step, self.settings)
-        slow = rate if self.settings.anneal_generator else self.settings.learning_rate
-        generator_rate = dict.fromkeys(("deblur", "reblur"), slow)
-        generator_rate["degradation"] = slow * self.settings.degradation_rate
+        branches = rate if self.settings.anneal_generator else self.settings.learning_rate
+        generator_rate = {
+            "deblur": branches,
+            "reblur": branches,
+            "degradation": branches * self.settings.degradation_rate,
+        }
         after, scalars = state, {}
         moves = [("generator", self._alone, generator_rate)]
         if self.settings.adversarial:

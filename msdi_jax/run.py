@@ -175,18 +175,17 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
 
 
 def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
-    """Kind → model directory of the deblurring network's weights beside the last ones."""
-    if "deblur" not in config.stages:
-        return {}
-    name = DIRECTORIES["deblur"]
+    """Kind → model directory of the last stage's network with other than the last weights."""
+    stage = config.stages[-1]
+    name = DIRECTORIES[stage]
     paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
-    if start := config.deblur.start_from:
+    if start := config[stage].start_from:
         paths["start"] = find(start, name)
     return {kind: path for kind, path in paths.items() if path.exists()}
 
 
 def _figures_of(path: Path, config: ml_collections.ConfigDict, source) -> dict[str, float]:
-    """The mean figures of the deblurring network with the weights at `path`."""
+    """What the weights at `path` deblur like, on average."""
     found = evaluate(
         source,
         deblurrer=model.load(path),

@@ -72,6 +72,30 @@ def test_stage_1_and_fine_tuning_check(monkeypatch):
     checks.check(config)
 
 
+def test_what_a_box_is_trained_with_is_checked(monkeypatch):
+    checks.check(module("box_reblur").get_config())
+    config = module("box_deblur").get_config()
+    published = model.Description("joint", 8, 16, {}, "")
+    native = model.Description("joint", 8, 16, {}, "", native=True)
+    monkeypatch.setattr(model, "describe", lambda path: native)
+    checks.check(config)
+    config.native_encoder = False
+    with pytest.raises(ValueError, match="a native encoder: set native_encoder=True"):
+        checks.check(config)
+    monkeypatch.setattr(model, "describe", lambda path: published)
+    checks.check(config)
+    config.native_encoder = True
+    with pytest.raises(ValueError, match=r"published kind of encoder: set native_encoder=False"):
+        checks.check(config)
+    config.initial = "quick"
+    with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
+        checks.check(config)
+    config.initial = "published"
+    config.deblur.l1_weight = 0.0
+    with pytest.raises(ValueError, match="all 0: give at least one"):
+        checks.check(config)
+
+
 @pytest.mark.parametrize("name", ablation.VARIANTS)
 def test_ablations_differ_by_one_line(name):
     full, config = ablation.get_config().to_dict(), ablation.get_config(name).to_dict()

@@ -68,6 +68,15 @@ def test_a_compact_copy_keeps_what_export_needs(state_dict, tmp_path):
         assert torch.allclose(found[key].float(), array.float(), rtol=2**-8, atol=0), key
 
 
+def test_a_compact_copy_may_name_its_licence(tmp_path):
+    description = model.Description("encoder", 2, None, {}, "unknown", version=2)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    model.save(tmp_path / "model", network, description)
+    for option, licence in ((["--licence=CC BY 4.0"], "CC BY 4.0"), ([], "unknown")):
+        main(["compact", str(tmp_path / "model"), str(tmp_path / licence), *option])
+        assert model.describe(tmp_path / licence).licence == licence
+
+
 def test_a_native_encoder_has_no_published_form(tmp_path):
     description = model.Description("msdi2_net", 2, 4, {}, "", native=True)
     network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))

@@ -56,6 +56,10 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     shrunk = {"steps": 2, "schedule_steps": 2, "batch_size": 2, "crop": 32, "held_out_images": 2}
     config.deblur.update({"start_from": str(start), **shrunk})
     run.run(config, tmp_path / "runs" / "mine")
+    # The start is measured beside the result.
+    measured = json.loads((tmp_path / "runs" / "mine" / "evaluation.json").read_text())
+    assert measured["other_weights"]["start"]["psnr_deblurred"] > 0
+    assert "deblurred by start weights: PSNR" in capsys.readouterr().out
     before, after = model.load(start), model.load("runs/mine/model")
     assert after.description.provenance["dataset"] == "pairs"
     # Adam moves a weight by about the rate in a step.

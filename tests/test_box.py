@@ -1,0 +1,64 @@
+"""The joint network that comes with the package, on photographs that it was not trained on."""
+
+import numpy as np
+import pytest
+
+from data import photographs
+from data.exposure import render
+from data.shake import draw_shake
+from msdi_jax import BOX, explore, images, load
+from msdi_jax.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """(blurry, sharp) in [0, 1]: the two held-out photographs of scikit-image, two blurs each."""
+    return [
+        tuple(
+            images.to_unit(image)
+            for image in render(photograph.read(), draw_shake(seed, 160, 240, max_layers=0))
+        )
+        for photograph in photographs.embedded().test
+        for seed in (1, 2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def joint():
+    return load(BOX)
+
+
+def psnr(a, b):
+    return -10 * np.log10(np.mean((a - b) ** 2))
+
+
+def test_it_is_small_and_says_what_it_is(joint):
+    assert sum(file.stat().st_size for file in BOX.rglob("*") if file.is_file()) <= 16e6
+    assert joint.reblurs
+    assert joint.description.native
+    assert joint.description.licence == "CC BY 4.0"
+
+
+def test_levels_of_blur_are_in_order(joint, pairs):
+    for blurry, sharp in pairs:
+        levels = explore.interpolate(joint, sharp, blurry, [0, 0.5, 1])
+        energies = [explore.gradient_energy(level) for level in levels]
+        assert energies[0] > 1.1 * energies[1] > 1.21 * energies[2]
+
+
+def test_a_blurry_images_own_representation_is_what_blurs_like_it(joint, pairs):
+    """Better than leaving the sharp image as it is, and than what that one itself is told to be."""
+    own, left, sharps = [], [], []
+    for blurry, sharp in pairs:
+        none, full = explore.interpolate(joint, sharp, blurry, [0, 1])
+        own.append(psnr(full, blurry))
+        left.append(psnr(sharp, blurry))
+        sharps.append(psnr(none, blurry))
+    assert np.mean(own) > np.mean(left) + 1
+    assert np.mean(own) > np.mean(sharps) + 1
+
+
+def test_commands_take_it_by_default(tmp_path, pairs):
+    images.write(tmp_path / "photo.png", images.to_uint8(pairs[0][0]))
+    main(["reblur", "maps", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'm.png'}"])
+    assert (tmp_path / "m.png").exists()
