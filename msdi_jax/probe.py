@@ -13,6 +13,7 @@ content there. A representation of the degradation alone would answer the first 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import cv2
@@ -65,7 +66,8 @@ def random_encoder(model: Model, seed: int = 0) -> Callable[[Array], Array]:
         # It has seen no images whose statistics its norms could remember.
         encoder.train()
     graph, arrays = nnx.split(encoder)
-    return jax.jit(lambda images: nnx.merge(graph, arrays)(images))
+    encode = jax.jit(lambda arrays, images: nnx.merge(graph, arrays)(images))
+    return functools.partial(encode, arrays)
 
 
 def gather(

@@ -2,10 +2,11 @@
 
 A photograph that fits is restored in one piece; a larger one in equal tiles, so that one program
 does them all, blended where they overlap. Every tile is given the degradation of the whole
-photograph, cut to its window, since the encoder means its maps to span the picture. The instance
-norms still see the tile alone: that is what remains of the difference to one piece. It was
-measured on a briefly trained network of width 8 and a photograph of 1037×700 pixels, in tiles of
-448×432: at most 6 of 255 levels, and the mean step across any tile's border 0.1 levels.
+photograph, cut to its window, since the encoder means its maps to span the picture; a native
+encoder estimates tile by tile. The instance norms still see the tile alone: that is what remains of
+the difference to one piece. It was measured on a briefly trained network of width 8 and a
+photograph of 1037×700 pixels, in tiles of 448×432: at most 6 of 255 levels, and the mean step
+across any tile's border 0.1 levels.
 """
 
 import functools

@@ -116,6 +116,16 @@ def test_native_encoders_are_given_the_middle():
         probe.gather([source], encoders, native=True)
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_the_random_encoder_is_no_dead_one(native):
+    description = model.Description("degradation", 2, None, {}, "", version=2, native=native)
+    images = RNG.uniform(size=(2, 64, 64, 3)).astype(np.float32)
+    encode = probe.random_encoder(model.Model(None, description))
+    found = np.asarray(encode(images))
+    assert found.std() > 0.3
+    np.testing.assert_array_equal(encode(images), found)
+
+
 def test_directions_have_no_sign():
     class Field:
         length = np.ones((1, 2))
