@@ -7,7 +7,7 @@ The name after the colon is one of `VARIANTS`. Published, on GoPro and at full s
 without the representation, 33.09 dB with one that was learnt without reblurring, 33.28 dB in full.
 To repeat them there, take configs/gopro_deblur.py with the field that is changed here.
 
-Hardware: two CPU cores. The quickstart takes eight to ten minutes; these were not run whole yet.
+Hardware: two CPU cores, some ten minutes each. What that gives: docs/explore.md.
 """
 
 import ml_collections
