@@ -37,7 +37,7 @@ def test_the_reference_has_every_field():
     config = base.get_config().to_dict()
     for stage in ("reblur", "deblur"):
         assert groups[stage] | groups["reblur and deblur"] == set(config.pop(stage))
-    for group in ("dataset", "evaluation"):
+    for group in ("dataset", "augmentation", "evaluation"):
         assert groups[group] == set(config.pop(group))
     flat = {
         f"{key}.{inner}" if isinstance(value, dict) else key
