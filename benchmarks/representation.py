@@ -5,8 +5,8 @@
 On test photographs of a `camera_shake` set, evenly spaced:
 
 * interpolation: does gradient energy fall with every level from 0 to 1, and on to 1.5?
-* transfer: the blur of A is put on the sharp B. A motion probe, taught on the training photographs,
-  reads the result's motion; is it closer to A's true motion than to that which blurred B itself?
+* transfer: the blur of A is put on the sharp B. What motion does the result show, as
+  msdi_jax/motion.py measures it: one closer to A's true motion than to that which blurred B itself?
 """
 
 import argparse
@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
 from data.shake import motion_field
-from msdi_jax import explore, model, pairs, probe
+from msdi_jax import explore, model, motion, pairs, probe
 from msdi_jax.images import to_unit
 
 ALPHAS = np.linspace(0, 1.5, 7)
-TARGETS = ("path length", "path direction")
+QUANTITIES = {"length": lambda field: np.log2(1 + field.length), "direction": probe.directed}
 
 
 def main() -> None:
@@ -30,12 +30,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10)
     options = parser.parse_args()
     joint = model.load(model.find(options.model, model.DIRECTORIES["reblur"]))
-    _, train = pairs.open_prepared("camera_shake", options.data, "train")
     _, test = pairs.open_prepared("camera_shake", options.data, "test")
     chosen = np.linspace(0, len(test) - 1, options.images).astype(int)
     records = [test[int(index)] for index in chosen]
-    print(interpolation(joint, records))
-    print(transfer(joint, train, records))
+    print(interpolation(joint, records), flush=True)
+    print(transfer(joint, records))
 
 
 def interpolation(joint: model.Model, records) -> str:
@@ -52,52 +51,43 @@ def interpolation(joint: model.Model, records) -> str:
     )
 
 
-def transfer(joint: model.Model, train, records) -> str:
+def transfer(joint: model.Model, records) -> str:
     """Blur of each record on the sharp image of the next one of another photograph."""
-    encode = {"representation": lambda images: joint.degradation(images).representation}
-    native = joint.description.native
-    taught = probe.gather(train, encode, native=native)
-    features = taught.features["representation"]
-    probes = {name: probe.convolutional_probe(features, taught.targets[name]) for name in TARGETS}
-    scales = {name: taught.targets[name].std() for name in TARGETS}
-    distances = {name: [] for name in (*TARGETS, "both")}
-    for index, record in enumerate(records):
-        others = [
-            k
-            for k, r in enumerate(records)
-            if pairs.text(r, "photograph") != pairs.text(record, "photograph")
-        ]
-        other = min(others, key=lambda k: (k - index) % len(records))
-        moved = explore.transfer(
-            joint, [to_unit(record["blurry"])], [to_unit(records[other]["sharp"])]
+    photographs = [pairs.text(record, "photograph") for record in records]
+    told = {name: [] for name in QUANTITIES}
+    for index, record in enumerate(tqdm(records, "transfer")):
+        strangers = [k for k, name in enumerate(photographs) if name != photographs[index]]
+        other = records[min(strangers, key=lambda k: (k - index) % len(records))]
+        sharp = to_unit(other["sharp"])
+        moved = explore.transfer(joint, [to_unit(record["blurry"])], [sharp])[0][0]
+        found = motion.measure(sharp, np.asarray(moved, np.float32))
+        fields = [motion_field(rebuild_shake(r), found.length.shape) for r in (record, other)]
+        for name, quantity in QUANTITIES.items():
+            told[name].append([quantity(field) for field in (found, *fields)])
+    lines, total = [], 0
+    for name, fields in told.items():
+        # Photographs differ in size, so the cells of one image cannot be stacked on another's.
+        spread = np.concatenate([of_a.ravel() for _, of_a, _ in fields]).std()
+        distances = np.array(
+            [[np.mean(((it - true) / spread) ** 2) for true in truths] for it, *truths in fields]
         )
-        found = explore.representation(joint, moved[0][0])
-        own, others_own = (_motion(r, found.shape[1:3]) for r in (record, records[other]))
-        for name in TARGETS:
-            read = probes[name](found)[0]
-            distances[name].append(
-                [np.mean((read - t[name]) ** 2) / scales[name] ** 2 for t in (own, others_own)]
-            )
-        distances["both"].append(sum(np.array(distances[name][-1]) for name in TARGETS))
-    told = []
-    for name, found in distances.items():
-        to_a, to_b = np.array(found).T
-        told.append(
-            f"by {name} on {(to_a < to_b).sum()}, mean square distances "
-            f"{to_a.mean():.2f} and {to_b.mean():.2f} variances"
+        total = total + distances
+        means = np.array([[field.mean() for field in of_pair] for of_pair in fields])
+        like_a, like_b = np.corrcoef(means.T)[0, 1:]
+        lines.append(
+            f"by {name} on {_closer(distances)}, means correlate with A's by {like_a:.2f}, with "
+            f"B's own by {like_b:.2f}"
         )
+    lines.append(f"by both on {_closer(total)}")
     return (
-        f"of {len(records)} transferred blurs, closer to A's motion than to B's own "
-        + "; ".join(told)
+        f"of {len(records)} transferred blurs, closer to A's motion than to that of B's own blur\n"
+        + "\n".join(lines)
     )
 
 
-def _motion(record, cells: tuple[int, int]) -> dict[str, np.ndarray]:
-    field = motion_field(rebuild_shake(record), cells)
-    return {
-        "path length": np.log2(1 + field.length)[..., None],
-        "path direction": probe.directed(field),
-    }
+def _closer(distances: np.ndarray) -> int:
+    """Of pairs of distances, to A and to B."""
+    return int((distances[:, 0] < distances[:, 1]).sum())
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def get_config() -> ml_collections.ConfigDict:
             learning_rate=1e-3,
             adversarial=False,
             reblur_l1_weight=10.0,
-            degradation_rate=0.03,
+            encoder_rate=0.3,
+            pyramid_rate=0.03,
+            mirrored=0.5,
         )
     )
     return config

@@ -114,10 +114,6 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
     """The models that stage 2 takes parts from have them, in its sizes."""
     if not set(config.deblur.injected) <= set(LEVELS):
         raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
-    if not any(config.deblur[f"{term}_weight"] for term in ("psnr", "l1", "feature")):
-        raise ValueError(
-            "deblur.psnr_weight, l1_weight and feature_weight are all 0: give at least one of them"
-        )
     _check_start("deblur", config, ({1: "msdi_net", 2: "msdi2_net"}[config.version],))
     fields = {
         "degradation_from": (config.version, model.ESTIMATING),

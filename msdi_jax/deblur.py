@@ -4,8 +4,6 @@ Loss: half the negative PSNR of both outputs, plus the L1 distance of five shall
 features between the sharp and the deblurred image.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -150,21 +148,13 @@ class DeblurStage:
         return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
     def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
-        terms = {}
-        if weight := self.settings.psnr_weight:
-            terms["psnr_loss"] = weight * _mean(losses.psnr_loss, output, sharp)
-        if weight := self.settings.l1_weight:
-            terms["l1"] = weight * _mean(losses.l1, output, sharp)
+        found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
+        terms = {"psnr_loss": sum(found) / len(found)}
         if weight := self.settings.feature_weight:
             encoder = merge(self.feature_graph, frozen["features"])
             features = losses.feature_l1(encoder(sharp), encoder(output.deblurred))
             terms["feature_loss"] = weight * features
         return terms
-
-
-def _mean(loss: Callable, output: Deblurred, sharp: jax.Array) -> jax.Array:
-    """Over both outputs."""
-    return sum(loss(image, sharp) for image in output) / len(output)
 
 
 def _deblur(network: MSDINet, blurry: jax.Array) -> Deblurred:

@@ -25,11 +25,18 @@ def l1(a: Array, b: Array) -> Float[Array, ""]:
     return jnp.abs(_wide(a) - _wide(b)).mean()
 
 
-def psnr_loss(restored: Float[Array, "b h w c"], sharp: Float[Array, "b h w c"]) -> Array:
-    """Negative PSNR in dB, mean over images (HINet)."""
+def psnr_loss(
+    restored: Float[Array, "b h w c"], sharp: Float[Array, "b h w c"], floor: float = 1e-8
+) -> Array:
+    """Negative PSNR in dB, mean over images (HINet).
+
+    Args:
+        floor: added to the mean square error. The larger it is, the less images matter that are
+            right already.
+    """
     _check_shapes(restored, sharp)
     mse = jnp.square(_wide(restored) - _wide(sharp)).mean((1, 2, 3))
-    return 10 / jnp.log(10.0) * jnp.log(mse + 1e-8).mean()
+    return 10 / jnp.log(10.0) * jnp.log(mse + floor).mean()
 
 
 def feature_l1(a: Sequence[Array], b: Sequence[Array]) -> Array:

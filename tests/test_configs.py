@@ -90,10 +90,6 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     config.initial = "quick"
     with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
         checks.check(config)
-    config.initial = "published"
-    config.deblur.l1_weight = 0.0
-    with pytest.raises(ValueError, match="all 0: give at least one"):
-        checks.check(config)
 
 
 @pytest.mark.parametrize("name", ablation.VARIANTS)

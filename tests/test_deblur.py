@@ -51,18 +51,13 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
     np.testing.assert_allclose(output, expected["deblur/out2_after"], rtol=0, atol=1e-6)
 
 
-def test_the_loss_has_the_terms_with_a_weight():
+def test_psnr_has_a_floor_and_features_are_left_out_at_weight_0():
     config = base.get_config()
     config.width = 2
     rng = np.random.default_rng(0)
     sharp, deblurred, intermediate = jnp.asarray(rng.uniform(size=(3, 2, 16, 16, 3)))
     output = deblur.Deblurred(deblurred, intermediate)
-    config.deblur.update({"psnr_weight": 0.0, "l1_weight": 10.0, "feature_weight": 0.0})
+    config.deblur.update({"psnr_floor": 0.1, "feature_weight": 0.0})
     terms = deblur.DeblurStage(config, {}, {})._loss_terms({}, output, sharp)
-    error = (np.abs(deblurred - sharp).mean() + np.abs(intermediate - sharp).mean()) / 2
-    assert terms == {"l1": pytest.approx(10 * error, rel=1e-5)}
-    config.deblur.update({"psnr_weight": 2.0, "l1_weight": 0.0})
-    terms = deblur.DeblurStage(config, {}, {})._loss_terms({}, output, sharp)
-    assert terms.keys() == {"psnr_loss"}
-    found = 10 * np.log10(np.square(np.stack(output) - sharp).mean((2, 3, 4)) + 1e-8).mean()
-    assert terms["psnr_loss"] == pytest.approx(2 * found, rel=1e-4)
+    found = 10 * np.log10(np.square(np.stack(output) - sharp).mean((2, 3, 4)) + 0.1).mean()
+    assert terms == {"psnr_loss": pytest.approx(found, rel=1e-4)}
