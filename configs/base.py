@@ -81,12 +81,8 @@ def get_config() -> ml_collections.ConfigDict:
         reblur_l1_weight=0.0,
         # False: no discriminator, and neither of the terms that need it.
         adversarial=True,
-        # Learning rates of encoder and pyramid, as multiples of the generators'; published: 1.
-        encoder_rate=1.0,
-        pyramid_rate=1.0,
-        # Published: 0. Share of a batch whose representation changes sides, left for right, so that
-        # it cannot tell what an image shows.
-        mirrored=0.0,
+        # Learning rate of encoder and pyramid, as a multiple of the generators'; published: 1.
+        degradation_rate=1.0,
         # torchvision's vgg19-*.pth; empty: no perceptual term.
         vgg_weights="",
         # Published: False (VGG19 saw raw [0, 1] images).

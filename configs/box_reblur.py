@@ -38,9 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
             learning_rate=1e-3,
             adversarial=False,
             reblur_l1_weight=10.0,
-            encoder_rate=0.3,
-            pyramid_rate=0.03,
-            mirrored=0.5,
+            degradation_rate=0.03,
         )
     )
     return config

@@ -95,10 +95,7 @@ class ReblurStage:
         generator_rate = {
             "deblur": branches,
             "reblur": branches,
-            "degradation": {
-                "encoder": branches * self.settings.encoder_rate,
-                "pyramid": branches * self.settings.pyramid_rate,
-            },
+            "degradation": branches * self.settings.degradation_rate,
         }
         after, scalars = state, {}
         moves = [("generator", self._alone, generator_rate)]
@@ -149,7 +146,7 @@ class ReblurStage:
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, state.params["discriminator"])
-            output = _generate(generator, blurry, sharp, self.settings.mirrored)
+            output = _generate(generator, blurry, sharp)
             terms = self._reconstruction(frozen, output, blurry, sharp)
             return sum(terms.values()), (terms, _stats(generator, judge))
 
@@ -162,7 +159,7 @@ class ReblurStage:
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, other)
-            output = _generate(generator, blurry, sharp, self.settings.mirrored)
+            output = _generate(generator, blurry, sharp)
             fake, real = _verdicts(judge, sharp, output.reblurred, blurry)
             matching = losses.feature_matching(fake, real)
             terms = {
@@ -180,8 +177,7 @@ class ReblurStage:
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, other, params)
-            output = _generate(generator, blurry, sharp, self.settings.mirrored)
-            reblurred = jax.lax.stop_gradient(output.reblurred)
+            reblurred = jax.lax.stop_gradient(_generate(generator, blurry, sharp).reblurred)
             fake, real = _verdicts(judge, sharp, reblurred, blurry)
             terms = {
                 "hinge_fake": losses.hinge_discriminator(fake, real=False),
@@ -231,10 +227,8 @@ class ReblurStage:
         return merge(self.graph, state.params["generator"], state.stats["generator"])
 
 
-def _generate(
-    generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array, mirrored: float = 0.0
-) -> Joint:
-    return generator(blurry, sharp, degradation_of(generator.degradation, blurry, mirrored))
+def _generate(generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array) -> Joint:
+    return generator(blurry, sharp, degradation_of(generator.degradation, blurry))
 
 
 def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):

@@ -134,19 +134,7 @@ def unit_range(images: Array) -> Array:
     return images.astype(jnp.float32) / 255
 
 
-def degradation_of(
-    estimator: DegradationEstimator, blurry: Array, mirrored: float = 0.0
-) -> Degradation:
-    """`estimator(blurry)`, each image on one device, its maps shared as images are.
-
-    Args:
-        mirrored: share of the batch, the last ones, whose representation changes sides, left for
-            right. Over a crop blur changes slowly, and content does not: what serves on the other
-            side is no content.
-    """
-    found = estimator.encoder(by_image(blurry))
-    if mirrored:
-        kept = round(len(found) * (1 - mirrored))
-        found = jnp.concatenate([found[:kept], found[kept:, :, ::-1]])
-    maps = estimator.maps(found, blurry.shape[1:3])
-    return Degradation(found, tuple(by_rows(level) for level in maps))
+def degradation_of(estimator: DegradationEstimator, blurry: Array) -> Degradation:
+    """`estimator(blurry)`, each image on one device, its maps shared as images are."""
+    found = estimator(by_image(blurry))
+    return found._replace(maps=tuple(by_rows(level) for level in found.maps))
