@@ -21,17 +21,17 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     )
 
     back = commands.add_parser(
-        "export", help="make a PyTorch file with the published keys, or a StableHLO program"
+        "export", help="make a PyTorch file with the published keys, or a StableHLO or ONNX program"
     )
     back.set_defaults(command=_export)
     back.add_argument("source", help="model directory")
     back.add_argument(
-        "destination", help="file to write; its ending says what: .pth, .pt or .stablehlo"
+        "destination", help="file to write; its ending says what: .pth, .pt, .stablehlo or .onnx"
     )
     back.add_argument(
         "--size",
         default="256x256",
-        help="height and width that a StableHLO program takes; default: %(default)s",
+        help="height and width that a program takes; default: %(default)s",
     )
 
     small = commands.add_parser(
@@ -69,7 +69,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     suffix = Path(options.destination).suffix.lower()
-    if suffix == ".stablehlo":
+    if suffix in serving.FORMATS:
         height, width = _sides(options.size)
         size = serving.export_program(options.source, options.destination, height, width)
         print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
@@ -79,7 +79,7 @@ def _export(options: argparse.Namespace) -> None:
     else:
         raise ValueError(
             f"{options.destination} cannot be written: name a file that ends in .pth or .pt "
-            "(PyTorch) or .stablehlo (a program)"
+            "(PyTorch), .stablehlo or .onnx (programs)"
         )
 
 

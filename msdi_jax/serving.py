@@ -1,10 +1,17 @@
-"""A deblurring model as one file that runs without this package: StableHLO with the weights inside.
+"""A deblurring model as one file that runs without this package, with the weights inside.
+
+StableHLO, lowered for CPU, GPU and TPU:
 
     from jax import export
     program = export.deserialize(Path("model.stablehlo").read_bytes())
     deblurred = program.call(images)  # (b, height, width, 3) in [0, 1], any b
 
-The program was lowered for CPU, GPU and TPU; height and width are those it was exported for.
+ONNX, for other runtimes:
+
+    session = onnxruntime.InferenceSession("model.onnx")
+    (deblurred,) = session.run(None, {"images": images})
+
+Height and width are those that the file was exported for.
 """
 
 import functools
@@ -16,7 +23,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import export
 
-from msdi_jax import model
+from msdi_jax import model, onnx_graph
 from msdi_jax.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.state import abstract
 from msdi_jax.unet import MULTIPLE
@@ -25,7 +32,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export_program(source: Path | str, destination: Path | str, height: int, width: int) -> int:
-    """Writes the model directory `source` as one StableHLO file and returns its size in bytes.
+    """Writes the model directory `source` as one file of `FORMATS` and returns its size in bytes.
 
     Raises:
         ValueError: when `source` does not deblur, a side is no multiple of 16, or `destination`
@@ -42,11 +49,12 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
             f"{source} is a {loaded.description.network} model, which deblurs nothing: give one "
             f"of {', '.join(model.DEBLURRING)}"
         )
-    lowered = lower(loaded.network, height, width)
     try:
-        program = lowered.serialize()
-    except ImportError as error:  # jax does not list it as what it needs
-        raise ValueError("a .stablehlo file needs flatbuffers: pip install flatbuffers") from error
+        program = FORMATS[destination.suffix.lower()](loaded, height, width)
+    except ImportError as error:  # running needs neither flatbuffers nor onnx
+        raise ValueError(
+            f"a {destination.suffix} file needs {error.name}: pip install {error.name}"
+        ) from error
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
     try:
         temporary.write_bytes(program)
@@ -56,17 +64,31 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
     return len(program)
 
 
-def lower(network: nnx.Module, height: int, width: int) -> export.Exported:
-    """images (b, height, width, 3) → deblurred images, for any b."""
-    folded = fold_spectral_norm(network)
+def stablehlo(loaded: model.Model, height: int, width: int) -> bytes:
+    deblur, images = _program(loaded, height, width)
+    return export.export(jax.jit(deblur), platforms=PLATFORMS)(images).serialize()
+
+
+def onnx(loaded: model.Model, height: int, width: int) -> bytes:
+    deblur, images = _program(loaded, height, width)
+    names = ("images", "deblurred")
+    found = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
+    return found.SerializeToString()
+
+
+FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}
+
+
+def _program(loaded: model.Model, height: int, width: int):
+    """images (b, height, width, 3) → deblurred images, for any b; and the kind of its input."""
+    folded = fold_spectral_norm(loaded.network)
 
     def deblur(images: jax.Array) -> jax.Array:
         joint = hasattr(folded, "deblur")
         return (folded(images, images) if joint else folded(images)).deblurred
 
     (batch,) = export.symbolic_shape("b")
-    images = jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
-    return export.export(jax.jit(deblur), platforms=PLATFORMS)(images)
+    return deblur, jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
 
 
 def fold_spectral_norm(network: nnx.Module) -> nnx.Module:

@@ -1,15 +1,20 @@
-"""`python -m msdi_jax export MODEL OUT.stablehlo`: the file alone gives what the model gives."""
+"""`python -m msdi_jax export`: a .stablehlo or .onnx file alone gives what the model gives."""
 
+import sys
+
+import jax
 import numpy as np
+import onnxruntime
 import pytest
 from flax import nnx
 from jax import export
 
-from msdi_jax import layers, model, serving
+from msdi_jax import layers, model, onnx_graph, serving
 from msdi_jax.__main__ import main
 from msdi_jax.deblur_net import MSDINet
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import ReblurDeblurNet
+from tests.networks import draw_arrays
 
 
 def save(path, network, make):
@@ -41,6 +46,37 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     assert set(program.platforms) == {"cpu", "cuda", "rocm", "tpu"}
 
 
+@pytest.mark.parametrize(
+    ("network", "version", "native"),
+    [("msdi2_net", 2, False), ("msdi_net", 1, False), ("msdi2_net", 2, True), ("joint", 2, False)],
+)
+def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network, version, native):
+    description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, native=native)
+    built = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    model.save(tmp_path / "model", built, description)
+    file = tmp_path / "program.onnx"
+    main(["export", str(tmp_path / "model"), str(file), "--size", "32x48"])
+    session = onnxruntime.InferenceSession(file)
+    assert session.get_modelmeta().description == "CC BY 4.0"
+    loaded = model.load(tmp_path / "model")
+    for batch in (1, 3):
+        images = np.random.default_rng(batch).random((batch, 32, 48, 3), np.float32)
+        (deblurred,) = session.run(None, {"images": images})
+        np.testing.assert_allclose(deblurred, loaded.deblur(images), atol=1e-5)
+
+
+def test_what_onnx_has_no_translation_for_is_named():
+    with pytest.raises(NotImplementedError, match="no translation of erf to ONNX"):
+        onnx_graph.translate(jax.scipy.special.erf, (2, 3), ("x", "y"), "")
+
+
+def test_a_missing_library_is_named(tmp_path, source, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ValueError, match=r"a \.onnx file needs onnx: pip install onnx"):
+        serving.export_program(source, tmp_path / "out.onnx", 32, 32)
+    assert not any(tmp_path.iterdir())
+
+
 def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
     network = model.load(source).network
     folded = serving.fold_spectral_norm(network)
@@ -53,9 +89,10 @@ def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
     ("name", "size", "message"),
     [
         ("out.tflite", "256x256", r"out\.tflite cannot be written: name a file that ends in \.pth"),
-        ("out", "256x256", r"or \.stablehlo"),
+        ("out", "256x256", r"\.stablehlo or \.onnx"),
         ("out.stablehlo", "256", "--size 256 must be HEIGHTxWIDTH"),
         ("out.stablehlo", "100x64", "multiples of 16"),
+        ("out.onnx", "100x64", "multiples of 16"),
         ("gone/out.stablehlo", "64x64", "give a file in an existing folder"),
     ],
 )
