@@ -6,7 +6,8 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 
 run: .venv/.run
-	$(BIN)/python launch.py --config configs/quickstart.py --workdir runs/quickstart
+	$(BIN)/python -m msdi_jax deblur --input docs/gallery/blurry --output runs/deblurred
+	$(BIN)/python launch.py --config configs/continued.py --workdir runs/continued
 
 # The longest files first, each in one of two processes: the time goes into compiling.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_run.py tests/test_reblur.py tests/test_sharding.py tests

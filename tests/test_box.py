@@ -1,4 +1,4 @@
-"""The joint network that comes with the package, on photographs that it was not trained on."""
+"""The model that comes with the package, on blurs and photographs that it was not trained on."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import pytest
 from data import photographs
 from data.exposure import render
 from data.shake import draw_shake
-from msdi_jax import BOX, explore, images, load
+from msdi_jax import BOX, explore, images, load, restore
 from msdi_jax.__main__ import main
+from msdi_jax.model import DIRECTORIES, describe, find
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +26,29 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def joint():
-    return load(BOX)
+    return load(find(BOX, DIRECTORIES["reblur"]))
 
 
 def psnr(a, b):
     return -10 * np.log10(np.mean((a - b) ** 2))
 
 
-def test_it_is_small_and_says_what_it_is(joint):
+def test_it_is_small_and_says_what_it_is():
     assert sum(file.stat().st_size for file in BOX.rglob("*") if file.is_file()) <= 16e6
-    assert joint.reblurs
-    assert joint.description.native
-    assert joint.description.licence == "CC BY 4.0"
+    for name in DIRECTORIES.values():
+        description = describe(find(BOX, name))
+        assert description.native
+        assert description.licence == "CC BY 4.0"
+
+
+def test_it_deblurs_and_leaves_sharp_images_alone(pairs):
+    deblur = load(BOX).deblur
+    gains, kept = [], []
+    for blurry, sharp in pairs:
+        gains.append(psnr(restore.whole(deblur, blurry), sharp) - psnr(blurry, sharp))
+        kept.append(psnr(restore.whole(deblur, sharp), sharp))
+    assert np.mean(gains) > 0.1
+    assert np.mean(kept) > 40
 
 
 def test_levels_of_blur_are_in_order(joint, pairs):
@@ -60,5 +72,9 @@ def test_a_blurry_images_own_representation_is_what_blurs_like_it(joint, pairs):
 
 def test_commands_take_it_by_default(tmp_path, pairs):
     images.write(tmp_path / "photo.png", images.to_uint8(pairs[0][0]))
+    main(["deblur", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'out.png'}"])
+    found = images.to_unit(images.read(tmp_path / "out.png"))
+    expected = restore.whole(load(BOX).deblur, pairs[0][0])
+    np.testing.assert_allclose(found, expected, atol=2 / 255)
     main(["reblur", "maps", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'm.png'}"])
     assert (tmp_path / "m.png").exists()

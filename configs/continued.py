@@ -1,0 +1,34 @@
+"""Goes on training the model in the box, for minutes, on the embedded photographs.
+
+    python launch.py --config configs/continued.py --workdir runs/continued
+
+Hardware: two CPU cores. The model has seen more photographs than these three for an hour, so there
+is little to gain: this shows how training goes on from a model, and what a run directory holds.
+"""
+
+import ml_collections
+
+from configs import base, box_deblur
+from msdi_jax.model import BOX
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = box_deblur.get_config()
+    config.dataset = base.get_config().dataset
+    config.dataset.strength = 2.4
+    config.evaluation.samples = 6
+    config.deblur.update(
+        {
+            "start_from": str(BOX),
+            "degradation_from": "",
+            "steps": 200,
+            "schedule_steps": 200,
+            "learning_rate": 2e-4,
+            "log_every": 10,
+            "held_out_every": 50,
+            "held_out_images": 8,
+            "checkpoint_every": 50,
+            "ema_decay": 0.0,
+        }
+    )
+    return config
