@@ -6,6 +6,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 
 run: .venv/.run
+	mkdir -p runs
 	$(BIN)/python -m msdi_jax deblur --input docs/gallery/blurry --output runs/deblurred
 	$(BIN)/python launch.py --config configs/continued.py --workdir runs/continued
 
