@@ -78,7 +78,8 @@ def _kept(file: Path, mark: np.ndarray) -> probe.Split | None:
     """What `file` holds; None when that is nothing, another model's, or damaged."""
     parts: dict[str, dict] = {"features": {}, "targets": {}}
     try:
-        with np.load(file) as stored:
+        # NumPy leaves a damaged file open that it opened itself.
+        with file.open("rb") as opened, np.load(opened) as stored:
             if not np.array_equal(stored["mark"], mark):
                 return None
             for key in stored.files:
