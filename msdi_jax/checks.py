@@ -114,6 +114,8 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
     """The models that stage 2 takes parts from have them, in its sizes."""
     if not set(config.deblur.injected) <= set(LEVELS):
         raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
+    if config.deblur.psnr_floor <= 0:
+        raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
     _check_start("deblur", config, ({1: "msdi_net", 2: "msdi2_net"}[config.version],))
     fields = {
         "degradation_from": (config.version, model.ESTIMATING),
