@@ -59,9 +59,9 @@ def get_config() -> ml_collections.ConfigDict:
         }
     )
     # Stops of exposure, noise in 1/255, lowest quality of JPEG (0: none), share of pairs without
-    # blur; see data/augment.py.
+    # blur, windows that each crop is chosen from; see data/augment.py.
     config.augmentation = ml_collections.ConfigDict(
-        {"exposure": 0.0, "noise": 0.0, "jpeg": 0, "sharp": 0.0}
+        {"exposure": 0.0, "noise": 0.0, "jpeg": 0, "sharp": 0.0, "windows": 1}
     )
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
     # those of msdi_jax/protocols.py.

@@ -28,12 +28,15 @@ class Augmentation:
         jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: none is.
         sharp: share of pairs whose blurry crop is the sharp one: what is not blurred is to be left
             as it is.
+        windows: random windows to choose each crop from: the one that blur has changed most. Most
+            of a photograph is too smooth to show blur, and little of its error is there.
     """
 
     exposure: float = 0.0
     noise: float = 0.0
     jpeg: int = 0
     sharp: float = 0.0
+    windows: int = 1
 
     def __post_init__(self):
         if min(self.exposure, self.noise) < 0 or not 0 <= self.jpeg <= 100:
@@ -43,6 +46,8 @@ class Augmentation:
             )
         if not 0 <= self.sharp <= 1:
             raise ValueError(f"augmentation.sharp={self.sharp:g} is no share: give 0 … 1")
+        if self.windows < 1:
+            raise ValueError(f"augmentation.windows={self.windows} must be at least 1")
 
     @property
     def changes(self) -> bool:

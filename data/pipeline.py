@@ -65,7 +65,7 @@ def batches(
     readable = Readable(source, skip=skip_damaged)
     # As good as without end, which Grain cannot slice.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
-    crops = pairs.random_map(RandomCrop(crop))
+    crops = pairs.random_map(RandomCrop(crop, augmentation.windows))
     if augmentation.changes:
         crops = crops.random_map(Augment(augmentation))
     return crops.batch(batch_size // processes)[process::processes]
@@ -102,19 +102,24 @@ def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[
 
 
 class RandomCrop(grain.transforms.RandomMap):
-    """A square crop at the same random place of both images, in one of its eight orientations."""
+    """A square crop at the same random place of both images, in one of its eight orientations.
 
-    def __init__(self, size: int):
+    Of several `windows` drawn, it is the one whose images differ most.
+    """
+
+    def __init__(self, size: int, windows: int = 1):
         self.size = size
+        self.windows = windows
 
     def random_map(
         self, element: Mapping, rng: np.random.Generator
     ) -> dict[str, UInt8[np.ndarray, "crop crop 3"]]:
         height, width = self.check(element)
-        top = rng.integers(height - self.size + 1)
-        left = rng.integers(width - self.size + 1)
+        drawn = [self._window(height, width, rng) for _ in range(self.windows)]
+        window = drawn[0]
+        if self.windows > 1:
+            window = max(drawn, key=lambda one: _difference(element, one))
         vertical, horizontal, transpose = rng.integers(2, size=3)
-        window = np.s_[top : top + self.size, left : left + self.size]
         crops = {}
         for key in ("blurry", "sharp"):
             image = element[key][window]
@@ -123,6 +128,11 @@ class RandomCrop(grain.transforms.RandomMap):
             image = image.swapaxes(0, 1) if transpose else image
             crops[key] = np.ascontiguousarray(image)
         return crops
+
+    def _window(self, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
+        top = rng.integers(height - self.size + 1)
+        left = rng.integers(width - self.size + 1)
+        return np.s_[top : top + self.size, left : left + self.size]
 
     def check(self, element: Mapping) -> tuple[int, int]:
         blurry, sharp = element["blurry"].shape, element["sharp"].shape
@@ -137,6 +147,10 @@ class RandomCrop(grain.transforms.RandomMap):
                 f"{self.size} px: lower the crop or remove the pair"
             )
         return sharp[:2]
+
+
+def _difference(element: Mapping, window: tuple[slice, slice]) -> float:
+    return cv2.norm(element["blurry"][window], element["sharp"][window], cv2.NORM_L2)
 
 
 def _name(element: Mapping) -> str:

@@ -34,7 +34,7 @@ def add_to(commands) -> None:
         help="in one piece whatever it takes, or in the 256-pixel tiles of the published "
         "evaluation; default: in one piece if --memory allows, else in large blended tiles",
     )
-    parser.add_argument("--memory", help="bound of one pass, like 500MB; default: 2GB")
+    parser.add_argument("--memory", help="about what all of it may take, like 1.5GB; default: 2GB and the weights")
     parser.add_argument(
         "--ensemble",
         action="store_true",
@@ -43,7 +43,7 @@ def add_to(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    memory = parse_memory(options.memory)
+    memory = None if options.memory is None else parse_memory(options.memory)
     if options.restore and options.memory:
         raise ValueError(
             f"--restore {options.restore} leaves nothing for --memory to choose: give one of them"
@@ -64,10 +64,8 @@ def run(options: argparse.Namespace) -> None:
     print(target)
 
 
-def parse_memory(text: str | None) -> int:
+def parse_memory(text: str) -> int:
     """Bytes out of "2GB", "500 MB" or a plain number."""
-    if text is None:
-        return tiling.MEMORY
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)B?\s*", text.upper())
     if found is None or float(found[1]) == 0:
         raise ValueError(f"--memory {text!r} is no amount of memory: write it like 2GB or 500MB")
@@ -103,7 +101,7 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
             raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
-def _restorer(path: str, restoration: str | None, memory: int, ensemble: bool) -> Restore:
+def _restorer(path: str, restoration: str | None, memory: int | None, ensemble: bool) -> Restore:
     """[0, 1] image → [0, 1] image."""
     network = model.load(path)
     deblur = network.deblur if restoration else tiling.BoundedRestorer(network, memory)

@@ -87,6 +87,10 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     config.native_encoder = True
     with pytest.raises(ValueError, match=r"published kind of encoder: set native_encoder=False"):
         checks.check(config)
+    config.deblur.psnr_floor = 0
+    with pytest.raises(ValueError, match="psnr_floor=0 must be above 0"):
+        checks.check(config)
+    config.deblur.psnr_floor = 1e-4
     config.initial = "quick"
     with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
         checks.check(config)

@@ -77,7 +77,26 @@ def test_batches_are_augmented_by_step():
     assert not np.array_equal(steps[5]["sharp"], plain[5]["sharp"])
 
 
-@pytest.mark.parametrize("bad", [{"exposure": -1}, {"noise": -0.1}, {"jpeg": 101}, {"sharp": 1.5}])
+def test_of_several_windows_the_most_blurred_is_taken():
+    blurry = np.zeros((40, 40, 3), np.uint8)
+    blurry[:20, :20] = 100
+    source = [{"blurry": blurry, "sharp": np.zeros_like(blurry)}]
+    means = {}
+    for windows in (1, 8):
+        steps = batches(
+            source, batch_size=100, crop=16, seed=0, augmentation=Augmentation(windows=windows)
+        )
+        means[windows] = steps[0]["blurry"].mean(axis=(1, 2, 3))
+        assert not steps[0]["sharp"].any()
+    # Of 25 × 25 windows 36 % hold nothing of the blurred quarter.
+    assert np.mean(means[1] == 0) > 0.2
+    assert np.mean(means[8] == 0) < 0.02
+    assert means[8].mean() > 2 * means[1].mean()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"exposure": -1}, {"noise": -0.1}, {"jpeg": 101}, {"sharp": 1.5}, {"windows": 0}]
+)
 def test_impossible_ones_are_refused(bad):
     with pytest.raises(ValueError, match="augmentation"):
         Augmentation(**bad)
