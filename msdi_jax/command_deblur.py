@@ -34,7 +34,9 @@ def add_to(commands) -> None:
         help="in one piece whatever it takes, or in the 256-pixel tiles of the published "
         "evaluation; default: in one piece if --memory allows, else in large blended tiles",
     )
-    parser.add_argument("--memory", help="about what all of it may take, like 1.5GB; default: 2GB and the weights")
+    parser.add_argument(
+        "--memory", help="about what all of it may take, like 1.5GB; default: 2GB and the weights"
+    )
     parser.add_argument(
         "--ensemble",
         action="store_true",
