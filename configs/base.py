@@ -26,6 +26,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Published: False. The degradation encoder sees images as they are instead of at 256×256, and
     # normalises over the batch; see msdi_jax/degradation.py.
     config.native_encoder = False
+    # Published: False. The degradation encoder sees every neighbourhood at the same contrast, which
+    # tells little of blur and much of content.
+    config.local_contrast = False
 
     # bfloat16: weights and activations of the forward and backward passes; the weights that are
     # kept, norms' statistics, losses and optimiser stay float32.
@@ -81,6 +84,9 @@ def get_config() -> ml_collections.ConfigDict:
         reblur_l1_weight=0.0,
         # False: no discriminator, and neither of the terms that need it.
         adversarial=True,
+        # Published: False. Every blur is drawn on the spot and put on two photographs, and each is
+        # given the other's representation; see data/twins.py.
+        twins=False,
         # Learning rate of encoder and pyramid, as a multiple of the generators'; published: 1.
         degradation_rate=1.0,
         # torchvision's vgg19-*.pth; empty: no perceptual term.

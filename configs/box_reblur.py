@@ -18,6 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.width = 8
     # The published encoder and initialisation need far more steps than a CPU has; docs/explore.md.
     config.native_encoder = True
+    config.local_contrast = True
     config.initial = "calibrated"
     config.dataset.update(
         {
@@ -28,17 +29,20 @@ def get_config() -> ml_collections.ConfigDict:
             "domain": "both",
         }
     )
-    config.augmentation.update({"exposure": 0.5, "noise": 1.0, "jpeg": 80, "sharp": 0.15})
+    config.augmentation.update({"exposure": 0.5, "noise": 1.0, "jpeg": 90, "windows": 3})
     config.evaluation.update({"restore": "whole", "samples": 12})
     # Without VGG19's weights nothing but the discriminator would compare reblurred with blurry, and
     # in so few steps it taught the network one blur for all. The plain distance teaches it more.
     config.reblur.update(
         few(
-            3500,
+            3000,
+            batch_size=8,
+            crop=96,
+            twins=True,
             learning_rate=1e-3,
             adversarial=False,
             reblur_l1_weight=10.0,
-            degradation_rate=0.03,
+            degradation_rate=0.1,
         )
     )
     return config

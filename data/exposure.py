@@ -26,7 +26,7 @@ def render(
     """Exposes an RGB photograph along a shake and returns (blurry, sharp), RGB, frame-sized.
 
     `layers` gives one RGB photograph for each of `shake.layers`; any may be `photo` itself.
-    Photograph and canvas differ in scale by one rule, whatever the photograph's size: see `_place`.
+    Photograph and canvas differ in scale by one rule, whatever the photograph's size: see `place`.
 
     Raises:
         ValueError: when a photograph is too small, or `layers` are not as many as the shake's.
@@ -37,7 +37,7 @@ def render(
             "were given for them: give one each, or draw the shake with max_layers=0"
         )
     rows, columns = (np.array(margin(shake)) * 2 + [shake.height, shake.width]).tolist()
-    canvas = _to_linear(_place(photo, rows, columns, shake.view), shake.highlight_gain)
+    canvas = _to_linear(place(photo, rows, columns, shake.view), shake.highlight_gain)
     cutouts = [
         _cut_out(texture, layer, shake.highlight_gain)
         for texture, layer in zip(layers, shake.layers, strict=True)
@@ -48,7 +48,7 @@ def render(
     return _to_uint8(blurry), _to_uint8(sharp)
 
 
-def _place(photo: np.ndarray, rows: int, columns: int, view: View) -> np.ndarray:
+def place(photo: np.ndarray, rows: int, columns: int, view: View) -> np.ndarray:
     """The part of a photograph that fills `rows` × `columns` frame pixels, as a canvas.
 
     The scale (canvas px per photograph px) lies between the one at which the whole photograph just
@@ -83,7 +83,7 @@ def _to_linear(encoded: np.ndarray, highlight_gain: float) -> np.ndarray:
 def _cut_out(photo: np.ndarray, layer: Layer, highlight_gain: float) -> np.ndarray:
     """A layer's own canvas: light times opacity, and opacity, about the layer's centre."""
     side = 2 * int(np.ceil(layer.reach)) + 2
-    light = _to_linear(_place(photo, side, side, layer.view), highlight_gain)
+    light = _to_linear(place(photo, side, side, layer.view), highlight_gain)
     steps = (np.arange(side * SUPERSAMPLING) + 0.5) / SUPERSAMPLING - side / 2
     x, y = layer.center[0] + steps[None, :], layer.center[1] + steps[:, None]
     opacity = layer.opacity(x, y).astype(np.float32)[..., None]

@@ -54,18 +54,42 @@ def batches(
     """
     if len(source) == 0:
         raise ValueError("the source holds no records: check the split and its directory")
-    if batch_size < 1 or batch_size % processes:
-        raise ValueError(
-            f"a batch of {batch_size} cannot be shared by {processes} hosts: choose a multiple"
-        )
-    if not 0 <= process < processes:
-        raise ValueError(f"process {process} is not one of 0 … {processes - 1}")
     if crop < 1:
         raise ValueError(f"crop={crop}: at least 1 px is needed")
     readable = Readable(source, skip=skip_damaged)
     # As good as without end, which Grain cannot slice.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
     crops = pairs.random_map(RandomCrop(crop, augmentation.windows))
+    return _batched(crops, batch_size, process, processes, augmentation)
+
+
+def batches_of_crops(
+    source: Sequence[Mapping],
+    *,
+    batch_size: int,
+    seed: int,
+    process: int = 0,
+    processes: int = 1,
+    augmentation: Augmentation = UNCHANGED,
+) -> grain.MapDataset:
+    """`batches` of records that are crops already, in their order; arguments as there."""
+    crops = grain.MapDataset.source(source).seed(seed)
+    return _batched(crops, batch_size, process, processes, augmentation)
+
+
+def _batched(
+    crops: grain.MapDataset,
+    batch_size: int,
+    process: int,
+    processes: int,
+    augmentation: Augmentation,
+) -> grain.MapDataset:
+    if batch_size < 1 or batch_size % processes:
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared by {processes} hosts: choose a multiple"
+        )
+    if not 0 <= process < processes:
+        raise ValueError(f"process {process} is not one of 0 … {processes - 1}")
     if augmentation.changes:
         crops = crops.random_map(Augment(augmentation))
     return crops.batch(batch_size // processes)[process::processes]

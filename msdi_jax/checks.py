@@ -59,6 +59,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         _check_sources(config)
     if "reblur" in stages:
         _check_start("reblur", config, ("joint",))
+        _check_twins(config)
         _check_vgg(config.reblur.vgg_weights)
 
 
@@ -78,6 +79,27 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
         )
     if not 0 <= settings.ema_decay < 1:
         raise ValueError(f"{name}.ema_decay={settings.ema_decay} must be in [0, 1)")
+
+
+def _check_twins(config: ml_collections.ConfigDict) -> None:
+    if not config.reblur.twins:
+        return
+    if config.dataset.name != "camera_shake":
+        raise ValueError(
+            f"reblur.twins=True shakes photographs, and {config.dataset.name!r} are pairs already: "
+            "set dataset.name='camera_shake', or leave it False"
+        )
+    if config.augmentation.sharp:
+        raise ValueError(
+            f"augmentation.sharp={config.augmentation.sharp:g} would leave one of two twins "
+            "sharp: set it to 0"
+        )
+    parts = make_mesh(config.mesh.data, config.mesh.rows).shape["data"] * config.reblur.accumulate
+    if config.reblur.batch_size // parts % 2:
+        raise ValueError(
+            f"reblur.batch_size={config.reblur.batch_size} divides twins: with reblur.twins=True "
+            f"it must be a multiple of {2 * parts}"
+        )
 
 
 def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[str, ...]) -> None:
@@ -107,6 +129,11 @@ def _check_kind(given: str, found: model.Description, config: ml_collections.Con
         kind = "a native" if found.native else "the published kind of"
         raise ValueError(
             f"{given} has {kind} encoder: set native_encoder={found.native}, or give another model"
+        )
+    if found.contrast != config.local_contrast:
+        raise ValueError(
+            f"{given} has an encoder that sees {'local contrast' if found.contrast else 'light'}: "
+            f"set local_contrast={found.contrast}, or give another model"
         )
 
 

@@ -116,11 +116,15 @@ def export(source: Path | str, destination: Path | str) -> int:
             f"{source} modulates the levels {loaded.description.injected} only, which no published "
             "file can say: export a model that modulates all of them"
         )
-    if loaded.description.native:
-        raise ValueError(
-            f"{source} has a native encoder, which no published file can say: export a model that "
-            "was trained with native_encoder=False"
-        )
+    ours = {"native": ("a native encoder", "native_encoder")} | {
+        "contrast": ("an encoder of local contrast", "local_contrast")
+    }
+    for field, (what, setting) in ours.items():
+        if getattr(loaded.description, field):
+            raise ValueError(
+                f"{source} has {what}, which no published file can say: export a model that was "
+                f"trained with {setting}=False"
+            )
     kept = model.load_unused(source)
     arrays = to_published(loaded.network)
     for key, shape in published.never_used(loaded.network).items():

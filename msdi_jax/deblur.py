@@ -35,6 +35,7 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
         version=config.version,
         hidden=config.hidden or None,
         native=config.native_encoder,
+        contrast=config.local_contrast,
         injected=config.deblur.injected,
         remat=config.remat,
         rngs=rngs,

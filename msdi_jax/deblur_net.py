@@ -48,7 +48,7 @@ class MSDINet(nnx.Module):
         width: channels of the finest level; published: 64.
         version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
         hidden: context channels of the modulation; published: 2 · width.
-        native: whether the encoder is; see `degradation`.
+        native, contrast: whether the encoder is, and sees that; see `degradation`.
         injected: levels whose skips are modulated, 0 the finest; published: all four. The others
             lack the modulation's weights and are otherwise the same.
         remat: in training, blocks of so many of the finest levels are computed again instead of
@@ -62,6 +62,7 @@ class MSDINet(nnx.Module):
         version: int = 2,
         hidden: int | None = None,
         native: bool = False,
+        contrast: bool = False,
         injected: Sequence[int] = LEVELS,
         remat: int = 0,
         rngs: nnx.Rngs,
@@ -71,7 +72,8 @@ class MSDINet(nnx.Module):
             return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
 
         self.remat = remat
-        self.degradation = DegradationEstimator(width, version=version, native=native, rngs=rngs)
+        sight = {"native": native, "contrast": contrast}
+        self.degradation = DegradationEstimator(width, version=version, **sight, rngs=rngs)
         self.stem_1 = Conv(3, width, 3, rngs=rngs)
         self.unet_1 = UNet(width, pointwise=True, remat=remat, rngs=rngs)
         self.before = nnx.List(block(i) for i in LEVELS)

@@ -6,12 +6,16 @@ version 2 (`msdi2_net` and the joint network) an 8×8 one of 32·width channels.
 Both see an image at 256×256 and normalise each channel of each image. How long a blur is in pixels,
 and what all regions share, such as the blur of a camera that shook without turning, survives in the
 relations between channels only. The native encoder, which is ours, keeps both: it takes an image as
-it is and normalises over the batch, so that a representation has a cell per 32×32 pixels.
+it is and normalises over the batch, so that a representation has a cell per 32×32 pixels. How
+much of an edge's contrast is left tells of blur, how much contrast there was tells of content: an
+encoder of local contrast, ours too, sees every neighbourhood at the same one.
 """
 
 import itertools
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -30,6 +34,9 @@ from msdi_jax.layers import (
 ENCODER_SIZE = 256
 # Sides, in px, of what a cell of a native representation stands for.
 CELL = 32
+# Side, in px, of the neighbourhood whose contrast is evened out, and the variance that is little.
+NEIGHBOURHOOD = 33
+LITTLE = 1e-4
 
 
 class Degradation(NamedTuple):
@@ -41,6 +48,26 @@ class Degradation(NamedTuple):
 
     representation: Float[Array, "b r r c"]
     maps: tuple[Array, ...]
+
+
+def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Every pixel less its neighbourhood's mean, over the standard deviation there.
+
+    Jarrett et al., "What is the Best Multi-Stage Architecture for Object Recognition?", 2009.
+    """
+    wide = image.astype(jnp.promote_types(image.dtype, jnp.float32))
+    count = _neighbourhood_sum(jnp.ones_like(wide[:1, :, :, :1]))
+    mean = _neighbourhood_sum(wide) / count
+    power = _neighbourhood_sum(jnp.square(wide)) / count
+    variance = (power - jnp.square(mean)).mean(-1, keepdims=True)
+    found = (wide - mean) * jax.lax.rsqrt(jnp.maximum(variance, 0) + LITTLE)
+    return found.astype(image.dtype)
+
+
+def _neighbourhood_sum(x: Array) -> Array:
+    for window in ((1, NEIGHBOURHOOD, 1, 1), (1, 1, NEIGHBOURHOOD, 1)):
+        x = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1, 1, 1, 1), "SAME")
+    return x
 
 
 class ResidualBlock(nnx.Module):
@@ -86,13 +113,23 @@ class DegradationEncoder(nnx.Module):
         width: channels of the first layer; published: 64.
         version: 1 or 2.
         native: whether to see images as they are; see above.
+        contrast: whether to see their local contrast; see above.
     """
 
-    def __init__(self, width: int = 64, *, version: int = 2, native: bool = False, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        version: int = 2,
+        native: bool = False,
+        contrast: bool = False,
+        rngs: nnx.Rngs,
+    ):
         if version not in (1, 2):
             raise ValueError(f"version must be 1 or 2, not {version!r}")
         self.version = version
         self.native = native
+        self.contrast = contrast
         self.shallow = ShallowEncoder(width, native=native, rngs=rngs)
         deepest, outs = (8, (4,)) if version == 1 else (16, (32, 32, 32))
         channels = [8 * width, deepest * width]
@@ -111,6 +148,8 @@ class DegradationEncoder(nnx.Module):
     def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b r r c"]:
         if not self.native:
             image = resize_bilinear(image, ENCODER_SIZE, ENCODER_SIZE)
+        if self.contrast:
+            image = local_contrast(image)
         x = self.shallow(image)[-1]
         for conv, norm in zip(self.deep, self.deep_norms, strict=True):
             x = norm(conv(leaky_relu(x)))
@@ -161,10 +200,15 @@ class DegradationPyramid(nnx.Module):
 
 
 class DegradationEstimator(nnx.Module):
-    """Encoder and pyramid: what stage 1 learns and stage 2 freezes."""
+    """Encoder and pyramid: what stage 1 learns and stage 2 freezes.
 
-    def __init__(self, width: int = 64, *, version: int = 2, native: bool = False, rngs: nnx.Rngs):
-        self.encoder = DegradationEncoder(width, version=version, native=native, rngs=rngs)
+    Args:
+        width, version: of both.
+        sight: `native` and `contrast` of the encoder.
+    """
+
+    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs, **sight: bool):
+        self.encoder = DegradationEncoder(width, version=version, **sight, rngs=rngs)
         self.pyramid = DegradationPyramid(width, version=version, rngs=rngs)
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> Degradation:

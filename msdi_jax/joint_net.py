@@ -52,7 +52,7 @@ class ReblurDeblurNet(nnx.Module):
     Args:
         width: channels of the finest level; published: 64.
         hidden: context channels of the modulation; published: 2 · width.
-        native: whether the encoder is; see `degradation`.
+        native, contrast: whether the encoder is, and sees that; see `degradation`.
         batch_norm_groups: parts in which a batch is normalised (see `BatchNorm`).
         remat: see `MSDINet`.
     """
@@ -63,11 +63,13 @@ class ReblurDeblurNet(nnx.Module):
         *,
         hidden: int | None = None,
         native: bool = False,
+        contrast: bool = False,
         batch_norm_groups: int = 1,
         remat: int = 0,
         rngs: nnx.Rngs,
     ):
-        self.degradation = DegradationEstimator(width, version=2, native=native, rngs=rngs)
+        sight = {"native": native, "contrast": contrast}
+        self.degradation = DegradationEstimator(width, version=2, **sight, rngs=rngs)
         generators = {"hidden": hidden, "groups": batch_norm_groups, "remat": remat}
         self.deblur = Generator(width, **generators, rngs=rngs)
         self.reblur = Generator(width, **generators, rngs=rngs)

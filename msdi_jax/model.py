@@ -43,7 +43,7 @@ BOX = Path(__file__).parent / "box"
 BUILDERS = {
     "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, **d.modulation, rngs=rngs),
     "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, **d.modulation, rngs=rngs),
-    "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, native=d.native, rngs=rngs),
+    "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, **d.sight, rngs=rngs),
     "degradation": lambda d, rngs: DegradationEstimator(d.width, **d.encoding, rngs=rngs),
     "encoder": lambda d, rngs: DegradationEncoder(d.width, **d.encoding, rngs=rngs),
     "pyramid": lambda d, rngs: DegradationPyramid(d.width, version=d.version, rngs=rngs),
@@ -74,7 +74,7 @@ class Description:
         version: of the degradation encoder and pyramid, 1 or 2; the names of the deblurring
             networks tell it. None where there is neither.
         injected: of a deblurring network, the levels whose skips are modulated.
-        native: whether the degradation encoder is; see `degradation`.
+        native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
     """
 
     network: str
@@ -85,6 +85,7 @@ class Description:
     version: int | None = None
     injected: tuple[int, ...] = LEVELS
     native: bool = False
+    contrast: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
@@ -99,12 +100,16 @@ class Description:
         return _abstract(dataclasses.replace(self, provenance=None, licence=""))
 
     @property
+    def sight(self) -> dict[str, bool]:
+        return {"native": self.native, "contrast": self.contrast}
+
+    @property
     def modulation(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "injected": self.injected, "native": self.native}
+        return {"hidden": self.hidden, "injected": self.injected, **self.sight}
 
     @property
     def encoding(self) -> dict[str, Any]:
-        return {"version": self.version, "native": self.native}
+        return {"version": self.version, **self.sight}
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from flax import nnx
 
 from msdi_jax import losses, optimise
 from msdi_jax.calibrate import calibrate_network, calibrate_pyramid
+from msdi_jax.degradation import Degradation
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.mesh import by_image, gathered
@@ -36,6 +37,7 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeb
         config.width,
         hidden=config.hidden or None,
         native=config.native_encoder,
+        contrast=config.local_contrast,
         batch_norm_groups=config.reblur.batch_norm_groups,
         remat=config.remat,
         rngs=rngs,
@@ -146,7 +148,7 @@ class ReblurStage:
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, state.params["discriminator"])
-            output = _generate(generator, blurry, sharp)
+            output = self._generate(generator, blurry, sharp)
             terms = self._reconstruction(frozen, output, blurry, sharp)
             return sum(terms.values()), (terms, _stats(generator, judge))
 
@@ -159,7 +161,7 @@ class ReblurStage:
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, other)
-            output = _generate(generator, blurry, sharp)
+            output = self._generate(generator, blurry, sharp)
             fake, real = _verdicts(judge, sharp, output.reblurred, blurry)
             matching = losses.feature_matching(fake, real)
             terms = {
@@ -177,7 +179,7 @@ class ReblurStage:
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, other, params)
-            reblurred = jax.lax.stop_gradient(_generate(generator, blurry, sharp).reblurred)
+            reblurred = jax.lax.stop_gradient(self._generate(generator, blurry, sharp).reblurred)
             fake, real = _verdicts(judge, sharp, reblurred, blurry)
             terms = {
                 "hinge_fake": losses.hinge_discriminator(fake, real=False),
@@ -187,6 +189,12 @@ class ReblurStage:
             return sum(terms.values()), (terms | accuracy, _stats(generator, judge))
 
         return loss
+
+    def _generate(self, generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array) -> Joint:
+        degradation = degradation_of(generator.degradation, blurry)
+        return generator(
+            blurry, sharp, exchange(degradation) if self.settings.twins else degradation
+        )
 
     def _networks(self, state: State, generator: Arrays, judge: Arrays):
         """Both networks in training mode, in the type to compute in."""
@@ -211,7 +219,9 @@ class ReblurStage:
     def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
         """Reconstruction only: the adversarial terms measure the opponent too."""
         blurry, sharp = pair_of(batch)
-        output = _generate(self.network(state), blurry, sharp)
+        network = self.network(state)
+        # Each with its own representation, as in use.
+        output = network(blurry, sharp, degradation_of(network.degradation, blurry))
         terms = self._reconstruction(state.frozen, output, blurry, sharp)
         # Whether it is trained for or not: it tells what the reblurring branch has learnt.
         weight = self.settings.reblur_l1_weight or self.settings.l1_weight
@@ -227,8 +237,11 @@ class ReblurStage:
         return merge(self.graph, state.params["generator"], state.stats["generator"])
 
 
-def _generate(generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array) -> Joint:
-    return generator(blurry, sharp, degradation_of(generator.degradation, blurry))
+def exchange(degradation: Degradation) -> Degradation:
+    """That of a batch's images 2k for 2k + 1, and the other way round."""
+    return jax.tree.map(
+        lambda x: x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape), degradation
+    )
 
 
 def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):

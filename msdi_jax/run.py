@@ -141,6 +141,7 @@ def _describe(
         licence="as the photographs it was trained on allow",
         injected=config.deblur.injected if name == "deblur" else LEVELS,
         native=config.native_encoder,
+        contrast=config.local_contrast,
     )
 
 

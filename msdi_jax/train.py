@@ -20,6 +20,9 @@ from jax.sharding import Mesh
 
 from data import pipeline
 from data.augment import Augmentation
+from data.camera_shake.camera_shake_dataset_builder import Settings
+from data.photographs import find
+from data.twins import Twins
 from msdi_jax import hosts
 from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
@@ -152,16 +155,22 @@ def _held_out_batch(source, settings: ml_collections.ConfigDict, mesh: Mesh) -> 
 
 def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
     part, parts = batch_part(mesh)
-    return pipeline.batches(
-        source,
-        batch_size=settings.batch_size,
-        crop=settings.crop,
-        seed=config.seed,
-        process=part,
-        processes=parts,
-        skip_damaged=config.skip_damaged,
-        augmentation=Augmentation(**config.augmentation),
-    )
+    common = {
+        "batch_size": settings.batch_size,
+        "seed": config.seed,
+        "process": part,
+        "processes": parts,
+        "augmentation": Augmentation(**config.augmentation),
+    }
+    if settings.get("twins"):
+        return pipeline.batches_of_crops(_twins(config, settings.crop), **common)
+    return pipeline.batches(source, crop=settings.crop, skip_damaged=config.skip_damaged, **common)
+
+
+def _twins(config: ml_collections.ConfigDict, crop: int) -> Twins:
+    fields = config.dataset.to_dict()
+    settings = Settings(**{key: fields[key] for key in fields.keys() - {"name", "directory"}})
+    return Twins(find(settings.photographs).train, settings, crop, config.augmentation.windows)
 
 
 @dataclasses.dataclass

@@ -76,23 +76,44 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     checks.check(module("box_reblur").get_config())
     config = module("box_deblur").get_config()
     published = model.Description("joint", 8, 16, {}, "")
-    native = model.Description("joint", 8, 16, {}, "", native=True)
+    native = model.Description("joint", 8, 16, {}, "", native=True, contrast=True)
     monkeypatch.setattr(model, "describe", lambda path: native)
     checks.check(config)
     config.native_encoder = False
     with pytest.raises(ValueError, match="a native encoder: set native_encoder=True"):
         checks.check(config)
     monkeypatch.setattr(model, "describe", lambda path: published)
+    config.local_contrast = False
     checks.check(config)
     config.native_encoder = True
     with pytest.raises(ValueError, match=r"published kind of encoder: set native_encoder=False"):
         checks.check(config)
+    monkeypatch.setattr(model, "describe", lambda path: native)
+    with pytest.raises(ValueError, match="sees local contrast: set local_contrast=True"):
+        checks.check(config)
+    config.local_contrast = True
     config.deblur.psnr_floor = 0
     with pytest.raises(ValueError, match="psnr_floor=0 must be above 0"):
         checks.check(config)
     config.deblur.psnr_floor = 1e-4
     config.initial = "quick"
     with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
+        checks.check(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "message"),
+    [
+        ("dataset", "name", "gopro", "'gopro' are pairs already: set dataset.name='camera_shake'"),
+        ("augmentation", "sharp", 0.1, "would leave one of two twins sharp: set it to 0"),
+        ("reblur", "batch_size", 7, r"batch_size=7 divides twins: .* a multiple of 2"),
+    ],
+)
+def test_what_twins_need_is_checked(section, field, value, message):
+    config = module("box_reblur").get_config()
+    assert config.reblur.twins
+    config[section][field] = value
+    with pytest.raises(ValueError, match=message):
         checks.check(config)
 
 

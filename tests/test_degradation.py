@@ -1,5 +1,6 @@
 """The native encoder, and the calibrated start that goes with it."""
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from flax import nnx
 from configs import base
 from msdi_jax import model, reblur, tiling
 from msdi_jax.deblur import DeblurStage
-from msdi_jax.degradation import DegradationEncoder, DegradationEstimator
+from msdi_jax.degradation import DegradationEncoder, DegradationEstimator, local_contrast
 from msdi_jax.layers import SpectralConv
 from msdi_jax.state import Keys, arrays_of
 from tests.networks import draw_arrays
@@ -37,6 +38,28 @@ def test_only_a_native_encoder_sees_what_all_regions_share(native):
     strong, weak = encoder(jnp.asarray(np.concatenate([image, image / 4]), jnp.float32))
     change = np.abs(strong - weak).mean() / np.abs(strong).mean()
     assert change > 0.3 if native else change < 0.1
+
+
+def test_local_contrast_is_what_opencv_finds():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(48, 80, 3)).astype(np.float32) * np.linspace(0, 1, 80)[:, None]
+    found = np.asarray(local_contrast(jnp.asarray(image[None], jnp.float32)))[0]
+    count, mean, power = (
+        cv2.boxFilter(
+            x.astype(np.float64), -1, (33, 33), None, (-1, -1), False, cv2.BORDER_CONSTANT
+        )
+        for x in (np.ones_like(image), image, np.square(image, dtype=np.float64))
+    )
+    mean, power = mean / count, power / count
+    variance = (power - mean**2).mean(-1, keepdims=True)
+    np.testing.assert_allclose(found, (image - mean) / np.sqrt(variance + 1e-4), atol=1e-4)
+
+
+def test_an_encoder_of_local_contrast_does_not_see_how_much_there_was():
+    encoder = drawn(native=True, contrast=True).encoder
+    image = np.random.default_rng(1).uniform(size=(1, 64, 64, 3))
+    strong, weak = encoder(jnp.asarray(np.concatenate([image, image / 2 + 0.25]), jnp.float32))
+    assert np.abs(strong - weak).max() < 0.02 * np.abs(strong).max()
 
 
 def test_a_native_encoder_has_a_cell_per_32_pixels_and_maps_of_the_images_size():
@@ -154,3 +177,26 @@ def test_published_encoders_have_no_statistics():
     encoder = nnx.eval_shape(lambda: DegradationEncoder(2, rngs=Keys(jax.random.key(0))))
     kinds = {path[-1] for path in nnx.to_flat_state(nnx.state(encoder)).paths}
     assert kinds == {"kernel", "bias", "u", "v"}
+
+
+def test_twins_are_given_each_others_representation(images):
+    config = base.get_config()
+    config.width = 2
+    stage = {}
+    for twins in (False, True):
+        config.reblur.twins = twins
+        stage[twins] = reblur.ReblurStage(config.copy_and_resolve_references())
+    network = draw_arrays(nnx.eval_shape(lambda: reblur.make_network(config, nnx.Rngs(0))))
+    graph, arrays = nnx.split(network)
+
+    def generated(twins, arrays, blurry, sharp):
+        return stage[twins]._generate(nnx.merge(graph, arrays), blurry, sharp).reblurred
+
+    blurry, sharp = images["blurry"], images["sharp"]
+    own, exchanged = (
+        np.asarray(jax.jit(generated, static_argnums=0)(twins, arrays, blurry, sharp))
+        for twins in (False, True)
+    )
+    other = jax.jit(generated, static_argnums=0)(False, arrays, blurry[::-1], sharp)
+    np.testing.assert_allclose(exchanged, other, atol=1e-6)
+    assert np.abs(exchanged - own).max() > 1e-4

@@ -77,11 +77,18 @@ def test_a_compact_copy_may_name_its_licence(tmp_path):
         assert model.describe(tmp_path / licence).licence == licence
 
 
-def test_a_native_encoder_has_no_published_form(tmp_path):
-    description = model.Description("msdi2_net", 2, 4, {}, "", native=True)
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("native", r"native encoder.*native_encoder=False"),
+        ("contrast", r"encoder of local contrast.*local_contrast=False"),
+    ],
+)
+def test_encoders_of_ours_have_no_published_form(tmp_path, field, message):
+    description = model.Description("msdi2_net", 2, 4, {}, "", **{field: True})
     network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
     model.save(tmp_path / "model", network, description)
-    with pytest.raises(ValueError, match=r"native encoder.*native_encoder=False"):
+    with pytest.raises(ValueError, match=message):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
 
 

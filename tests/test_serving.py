@@ -51,7 +51,8 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     [("msdi2_net", 2, False), ("msdi_net", 1, False), ("msdi2_net", 2, True), ("joint", 2, False)],
 )
 def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network, version, native):
-    description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, native=native)
+    sight = {"native": native, "contrast": native}
+    description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, **sight)
     built = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
     model.save(tmp_path / "model", built, description)
     file = tmp_path / "program.onnx"

@@ -1,0 +1,87 @@
+"""Crops that are blurred on the spot, each blur on two photographs.
+
+What two such crops have in common is the blur and nothing else. A representation that serves the
+one as well as the other knows the blur; stage 1 exchanges them (`reblur.twins`). No blur comes
+twice, which a prepared set, whose pairs are few, cannot offer.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data.camera_shake.camera_shake_dataset_builder import LARGEST_REACH, Settings
+from data.exposure import place, render
+from data.photographs import Photograph
+from data.shake import DOMAINS, View, draw_shake
+
+# Crops of one size can be had almost without end.
+_ENDLESS = 2**40
+
+
+class Twins(Sequence):
+    """Records {"blurry", "sharp"}, uint8 (crop, crop, 3): 2k and 2k + 1 are blurred alike.
+
+    They are what the middle of a whole frame would show. A record depends on the settings, the seed
+    and its index alone.
+
+    Args:
+        photographs: to take crops of.
+        settings: longest side of the frames; domain, strength and seed of the blur.
+        crop: side of the records, px.
+        windows: random places to choose each crop from: the one with the strongest gradients.
+
+    Raises:
+        ValueError: for photographs too small for a crop and its motion.
+    """
+
+    def __init__(
+        self, photographs: Sequence[Photograph], settings: Settings, crop: int, windows: int = 1
+    ):
+        self.settings, self.crop, self.windows = settings, crop, windows
+        self.reach = LARGEST_REACH * settings.longest_side
+        least = crop + 2 * int(np.ceil(self.reach + 2))
+        for photograph in photographs:
+            if min(photograph.size()) < least:
+                raise ValueError(
+                    f"{photograph.path} is too small: crops of {crop} px and their motion need "
+                    f"{least} px on both sides; lower the crop or remove the photograph"
+                )
+        self.pictures = [photograph.read() for photograph in photographs]
+
+    def __len__(self) -> int:
+        return _ENDLESS
+
+    def __getitem__(self, index: int) -> dict[str, UInt8[np.ndarray, "crop crop 3"]]:
+        blur = int(index) // 2
+        shake = draw_shake(
+            _seed(self.settings.seed, 0, blur),
+            self.settings.longest_side,
+            self.settings.longest_side,
+            domain=DOMAINS[blur % 2] if self.settings.domain == "both" else self.settings.domain,
+            strength=self.settings.strength,
+            reach=self.reach,
+            max_layers=0,
+        )
+        seed = _seed(self.settings.seed, 1, int(index))
+        picture, view = self._scene(np.random.default_rng(seed))
+        # Twins have no noise in common either.
+        crop = dataclasses.replace(shake, height=self.crop, width=self.crop, view=view, seed=seed)
+        blurry, sharp = render(picture, crop)
+        return {"blurry": blurry, "sharp": sharp}
+
+    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, View]:
+        drawn = [
+            (self.pictures[rng.integers(len(self.pictures))], View(*rng.random(3)))
+            for _ in range(self.windows)
+        ]
+        return drawn[0] if self.windows == 1 else max(drawn, key=lambda one: self._detail(*one))
+
+    def _detail(self, picture: np.ndarray, view: View) -> float:
+        green = place(picture, self.crop, self.crop, view)[..., 1].astype(np.float32)
+        return sum(float(np.abs(np.diff(green, axis=axis)).mean()) for axis in (0, 1))
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 16)
