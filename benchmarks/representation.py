@@ -8,6 +8,12 @@ On test photographs of a `camera_shake` set, evenly spaced:
 * transfer: the blur of A is put on the sharp B, of another photograph. What motion does the result
   show, as msdi_jax/motion.py measures it: one closer to A's true motion than to that which blurred
   B itself? Without any transfer the answer is yes half of the time.
+
+On crops of the test photographs, blurred on the spot:
+
+* exchange: a sharp crop is reblurred with its own blurry form's representation, with that of its
+  twin, another photograph blurred alike, and with a stranger's. How close does it come to its
+  own blurry form?
 """
 
 import argparse
@@ -15,11 +21,16 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
+from data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
+from data.photographs import find
 from data.shake import motion_field
+from data.twins import Twins
 from msdi_jax import explore, model, motion, pairs, probe
-from msdi_jax.images import to_unit
+from msdi_jax.images import to_uint8, to_unit
+from msdi_jax.metrics import psnr
 
+# Side of the crops that are blurred on the spot, px.
+CROP = 192
 ALPHAS = np.linspace(0, 1.5, 7)
 QUANTITIES = {"length": lambda field: np.log2(1 + field.length), "direction": probe.directed}
 
@@ -28,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="joint model, or run of stage 1")
     parser.add_argument("--data", help="prepared set; default: the embedded one")
+    parser.add_argument("--photographs", help="their folder; default: the embedded ones")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--targets", type=int, default=1, help="sharp images per blur")
     options = parser.parse_args()
@@ -36,7 +48,8 @@ def main() -> None:
     chosen = np.linspace(0, len(test) - 1, options.images).astype(int)
     records = [test[int(index)] for index in chosen]
     print(interpolation(joint, records), flush=True)
-    print(transfer(joint, records, options.targets))
+    print(transfer(joint, records, options.targets), flush=True)
+    print(exchange(joint, find(options.photographs).test, options.images))
 
 
 def interpolation(joint: model.Model, records) -> str:
@@ -97,13 +110,39 @@ def pairings(photographs: list[str], targets: int) -> list[tuple[int, int]]:
     return chosen
 
 
+def exchange(joint: model.Model, photographs, count: int) -> str:
+    source = Twins(photographs, Settings(domain="both", seed=1), CROP, windows=3)
+    found = []
+    for index in tqdm(range(0, 2 * count, 2), "exchange"):
+        own, twin, stranger = (source[k] for k in (index, index + 1, index + 3))
+        blurs = [to_unit(giver["blurry"]) for giver in (own, twin, stranger)]
+        reblurred = [row[0] for row in explore.transfer(joint, blurs, [to_unit(own["sharp"])])]
+        candidates = [own["sharp"], *map(to_uint8, reblurred)]
+        found.append([psnr(candidate, own["blurry"]) for candidate in candidates])
+    found = np.array(found)
+    sharp, own, twin, stranger = found.mean(axis=0)
+    gain = found[:, 2] - found[:, 3]
+    low, high = _interval(gain)
+    return (
+        f"reblurred with its own representation a crop comes within {own:.2f} dB of its blurry "
+        f"form, with its twin's {twin:.2f}, with a stranger's {stranger:.2f} (left sharp: "
+        f"{sharp:.2f})\nthe twin's is better by {gain.mean():.2f} dB ({low:.2f} … {high:.2f}), on "
+        f"{(gain > 0).sum()} of {count}"
+    )
+
+
 def _closer(distances: np.ndarray, blurs: list[int]) -> str:
     """Share of pairs of distances, to A and to B, with its 95 % interval over the blurs."""
     closer = distances[:, 0] < distances[:, 1]
     of_blur = np.bincount(blurs, closer) / np.bincount(blurs)
-    drawn = np.random.default_rng(0).choice(of_blur, (10_000, len(of_blur))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = _interval(of_blur)
     return f"{closer.mean():.2f} ({low:.2f} … {high:.2f})"
+
+
+def _interval(values: np.ndarray) -> np.ndarray:
+    """95 %, of the mean, by bootstrap."""
+    drawn = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
+    return np.quantile(drawn, [0.025, 0.975])
 
 
 if __name__ == "__main__":

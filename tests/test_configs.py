@@ -129,3 +129,7 @@ def test_ablations_differ_by_one_line(name):
 def test_an_unknown_ablation_is_refused():
     with pytest.raises(ValueError, match="no ablation 'all': choose one of full, no_degradation"):
         ablation.get_config("all")
+
+
+def test_the_model_in_the_box_can_be_trained_on():
+    checks.check(module("continued").get_config())
