@@ -29,7 +29,9 @@ def get_config() -> ml_collections.ConfigDict:
             "domain": "both",
         }
     )
-    config.augmentation.update({"exposure": 0.5, "noise": 1.0, "jpeg": 90, "windows": 3})
+    config.augmentation.update(
+        {"exposure": 0.5, "noise": 1.0, "jpeg": 90, "windows": 3, "sharp": 0.15}
+    )
     config.evaluation.update({"restore": "whole", "samples": 12})
     # Without VGG19's weights nothing but the discriminator would compare reblurred with blurry, and
     # in so few steps it taught the network one blur for all. The plain distance teaches it more.

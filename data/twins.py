@@ -31,15 +31,21 @@ class Twins(Sequence):
         settings: longest side of the frames; domain, strength and seed of the blur.
         crop: side of the records, px.
         windows: random places to choose each crop from: the one with the strongest gradients.
+        sharp: share of twins that are not blurred.
 
     Raises:
         ValueError: for photographs too small for a crop and its motion.
     """
 
     def __init__(
-        self, photographs: Sequence[Photograph], settings: Settings, crop: int, windows: int = 1
+        self,
+        photographs: Sequence[Photograph],
+        settings: Settings,
+        crop: int,
+        windows: int = 1,
+        sharp: float = 0.0,
     ):
-        self.settings, self.crop, self.windows = settings, crop, windows
+        self.settings, self.crop, self.windows, self.sharp = settings, crop, windows, sharp
         self.reach = LARGEST_REACH * settings.longest_side
         least = crop + 2 * int(np.ceil(self.reach + 2))
         for photograph in photographs:
@@ -64,6 +70,8 @@ class Twins(Sequence):
             reach=self.reach,
             max_layers=0,
         )
+        if np.random.default_rng(_seed(self.settings.seed, 2, blur)).random() < self.sharp:
+            shake = dataclasses.replace(shake, camera=0 * shake.camera)
         seed = _seed(self.settings.seed, 1, int(index))
         picture, view = self._scene(np.random.default_rng(seed))
         # Twins have no noise in common either.

@@ -89,11 +89,6 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
             f"reblur.twins=True shakes photographs, and {config.dataset.name!r} are pairs already: "
             "set dataset.name='camera_shake', or leave it False"
         )
-    if config.augmentation.sharp:
-        raise ValueError(
-            f"augmentation.sharp={config.augmentation.sharp:g} would leave one of two twins "
-            "sharp: set it to 0"
-        )
     parts = make_mesh(config.mesh.data, config.mesh.rows).shape["data"] * config.reblur.accumulate
     if config.reblur.batch_size // parts % 2:
         raise ValueError(

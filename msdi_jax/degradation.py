@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -56,12 +57,19 @@ def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     Jarrett et al., "What is the Best Multi-Stage Architecture for Object Recognition?", 2009.
     """
     wide = image.astype(jnp.promote_types(image.dtype, jnp.float32))
-    count = _neighbourhood_sum(jnp.ones_like(wide[:1, :, :, :1]))
+    rows, columns = (_neighbours(side) for side in wide.shape[1:3])
+    count = jnp.asarray(np.outer(rows, columns)[..., None], wide.dtype)
     mean = _neighbourhood_sum(wide) / count
     power = _neighbourhood_sum(jnp.square(wide)) / count
     variance = (power - jnp.square(mean)).mean(-1, keepdims=True)
     found = (wide - mean) * jax.lax.rsqrt(jnp.maximum(variance, 0) + LITTLE)
     return found.astype(image.dtype)
+
+
+def _neighbours(side: int) -> Float[np.ndarray, " side"]:
+    """How many pixels of a neighbourhood lie within an axis of `side` px, itself included."""
+    here, reach = np.arange(side), NEIGHBOURHOOD // 2
+    return 1.0 + np.minimum(here, reach) + np.minimum(side - 1 - here, reach)
 
 
 def _neighbourhood_sum(x: Array) -> Array:

@@ -160,17 +160,27 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
         "seed": config.seed,
         "process": part,
         "processes": parts,
-        "augmentation": Augmentation(**config.augmentation),
     }
+    augmentation = Augmentation(**config.augmentation)
     if settings.get("twins"):
-        return pipeline.batches_of_crops(_twins(config, settings.crop), **common)
-    return pipeline.batches(source, crop=settings.crop, skip_damaged=config.skip_damaged, **common)
+        twins = _twins(config.dataset, settings.crop, augmentation)
+        # Twins that are sharp are so together.
+        augmentation = dataclasses.replace(augmentation, sharp=0.0)
+        return pipeline.batches_of_crops(twins, augmentation=augmentation, **common)
+    return pipeline.batches(
+        source,
+        crop=settings.crop,
+        skip_damaged=config.skip_damaged,
+        augmentation=augmentation,
+        **common,
+    )
 
 
-def _twins(config: ml_collections.ConfigDict, crop: int) -> Twins:
-    fields = config.dataset.to_dict()
+def _twins(dataset: ml_collections.ConfigDict, crop: int, augmentation: Augmentation) -> Twins:
+    fields = dataset.to_dict()
     settings = Settings(**{key: fields[key] for key in fields.keys() - {"name", "directory"}})
-    return Twins(find(settings.photographs).train, settings, crop, config.augmentation.windows)
+    photographs = find(settings.photographs).train
+    return Twins(photographs, settings, crop, augmentation.windows, augmentation.sharp)
 
 
 @dataclasses.dataclass

@@ -105,7 +105,6 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     ("section", "field", "value", "message"),
     [
         ("dataset", "name", "gopro", "'gopro' are pairs already: set dataset.name='camera_shake'"),
-        ("augmentation", "sharp", 0.1, "would leave one of two twins sharp: set it to 0"),
         ("reblur", "batch_size", 7, r"batch_size=7 divides twins: .* a multiple of 2"),
     ],
 )

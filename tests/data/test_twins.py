@@ -76,6 +76,18 @@ def test_of_several_windows_the_most_detailed_is_taken(photographs):
     assert sum(found < 1 for found in many) <= 1
 
 
+def test_twins_are_sharp_together(photographs):
+    source = Twins(photographs[1:], SETTINGS, 32, sharp=0.5)
+    error = [
+        np.abs(pair["blurry"].astype(int) - pair["sharp"]).mean()
+        for pair in (source[index] for index in range(40))
+    ]
+    # What is not blurred is noisy all the same.
+    sharp = np.array(error).reshape(-1, 2) < 6
+    assert 4 < sharp[:, 0].sum() < 16
+    np.testing.assert_array_equal(sharp[:, 0], sharp[:, 1])
+
+
 def test_too_small_photographs_are_refused(photographs):
     with pytest.raises(ValueError, match=r"half.png is too small: crops of 384 px .* need 432 px"):
         Twins(photographs, SETTINGS, 384)
