@@ -18,7 +18,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.width = 8
     # The published encoder and initialisation need far more steps than a CPU has; docs/explore.md.
     config.native_encoder = True
-    config.local_contrast = True
     config.initial = "calibrated"
     config.dataset.update(
         {
@@ -29,22 +28,17 @@ def get_config() -> ml_collections.ConfigDict:
             "domain": "both",
         }
     )
-    config.augmentation.update(
-        {"exposure": 0.5, "noise": 1.0, "jpeg": 90, "windows": 3, "sharp": 0.15}
-    )
+    config.augmentation.update({"exposure": 0.5, "noise": 1.0, "jpeg": 80, "sharp": 0.15})
     config.evaluation.update({"restore": "whole", "samples": 12})
     # Without VGG19's weights nothing but the discriminator would compare reblurred with blurry, and
     # in so few steps it taught the network one blur for all. The plain distance teaches it more.
     config.reblur.update(
         few(
-            3000,
-            batch_size=8,
-            crop=96,
-            twins=True,
+            3500,
             learning_rate=1e-3,
             adversarial=False,
             reblur_l1_weight=10.0,
-            degradation_rate=0.1,
+            degradation_rate=0.03,
         )
     )
     return config

@@ -16,8 +16,6 @@ def get_config() -> ml_collections.ConfigDict:
     config = box_deblur.get_config()
     config.dataset = base.get_config().dataset
     config.dataset.strength = 2.4
-    # The encoder in the box was trained before there was such a thing.
-    config.local_contrast = False
     config.evaluation.samples = 6
     config.deblur.update(
         {

@@ -76,22 +76,22 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     checks.check(module("box_reblur").get_config())
     config = module("box_deblur").get_config()
     published = model.Description("joint", 8, 16, {}, "")
-    native = model.Description("joint", 8, 16, {}, "", native=True, contrast=True)
+    native = model.Description("joint", 8, 16, {}, "", native=True)
     monkeypatch.setattr(model, "describe", lambda path: native)
     checks.check(config)
     config.native_encoder = False
     with pytest.raises(ValueError, match="a native encoder: set native_encoder=True"):
         checks.check(config)
     monkeypatch.setattr(model, "describe", lambda path: published)
-    config.local_contrast = False
     checks.check(config)
     config.native_encoder = True
     with pytest.raises(ValueError, match=r"published kind of encoder: set native_encoder=False"):
         checks.check(config)
     monkeypatch.setattr(model, "describe", lambda path: native)
-    with pytest.raises(ValueError, match="sees local contrast: set local_contrast=True"):
-        checks.check(config)
     config.local_contrast = True
+    with pytest.raises(ValueError, match="sees light: set local_contrast=False"):
+        checks.check(config)
+    config.local_contrast = False
     config.deblur.psnr_floor = 0
     with pytest.raises(ValueError, match="psnr_floor=0 must be above 0"):
         checks.check(config)
@@ -109,8 +109,7 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     ],
 )
 def test_what_twins_need_is_checked(section, field, value, message):
-    config = module("box_reblur").get_config()
-    assert config.reblur.twins
+    config = module("twins").get_config()
     config[section][field] = value
     with pytest.raises(ValueError, match=message):
         checks.check(config)

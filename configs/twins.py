@@ -1,0 +1,20 @@
+"""Stage 1 by twins: representations that serve another photograph, blurred alike; docs/explore.md.
+
+    python launch.py --config configs/twins.py --workdir runs/twins
+
+Hardware: two CPU cores, 35 minutes. Photographs as for configs/box_reblur.py.
+"""
+
+import ml_collections
+
+from configs import box_reblur
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = box_reblur.get_config()
+    config.local_contrast = True
+    config.augmentation.update({"jpeg": 90, "sharp": 0.0, "windows": 3})
+    config.reblur.update(
+        box_reblur.few(3000, batch_size=8, crop=96, twins=True, degradation_rate=0.1)
+    )
+    return config
