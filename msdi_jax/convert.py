@@ -116,8 +116,9 @@ def export(source: Path | str, destination: Path | str) -> int:
             f"{source} modulates the levels {loaded.description.injected} only, which no published "
             "file can say: export a model that modulates all of them"
         )
-    ours = {"native": ("a native encoder", "native_encoder")} | {
-        "contrast": ("an encoder of local contrast", "local_contrast")
+    ours = {
+        "native": ("a native encoder", "native_encoder"),
+        "contrast": ("an encoder of local contrast", "local_contrast"),
     }
     for field, (what, setting) in ours.items():
         if getattr(loaded.description, field):

@@ -138,9 +138,9 @@ def test_description_builds_its_network(monkeypatch):
     for kind in ("MSDINet", "ReblurDeblurNet"):
         monkeypatch.setattr(model, kind, lambda *a, kind=kind, **k: (kind, a, k))
     rngs = nnx.Rngs(0)
-    common = {"hidden": 5, "native": True, "rngs": rngs}
+    common = {"hidden": 5, "native": True, "contrast": True, "rngs": rngs}
     modulated = {"injected": (1, 3), **common}
-    description = dataclasses.replace(DESCRIPTION, injected=[1, 3], native=True)
+    description = dataclasses.replace(DESCRIPTION, injected=[1, 3], native=True, contrast=True)
     for name, expected in (
         ("msdi_net", ("MSDINet", (2,), {"version": 1, **modulated})),
         ("msdi2_net", ("MSDINet", (2,), {"version": 2, **modulated})),

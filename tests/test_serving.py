@@ -48,7 +48,12 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
 
 @pytest.mark.parametrize(
     ("network", "version", "native"),
-    [("msdi2_net", 2, False), ("msdi_net", 1, False), ("msdi2_net", 2, True), ("joint", 2, False)],
+    [
+        ("msdi2_net", 2, False),
+        pytest.param("msdi_net", 1, False, marks=pytest.mark.slow),
+        ("msdi2_net", 2, True),
+        ("joint", 2, False),
+    ],
 )
 def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network, version, native):
     sight = {"native": native, "contrast": native}
