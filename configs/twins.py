@@ -2,7 +2,7 @@
 
     python launch.py --config configs/twins.py --workdir runs/twins
 
-Hardware: two CPU cores, 35 minutes. Photographs as for configs/box_reblur.py.
+Hardware: two CPU cores, 36 minutes beside other work. Photographs as for configs/box_reblur.py.
 """
 
 import ml_collections

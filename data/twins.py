@@ -6,7 +6,7 @@ twice, which a prepared set, whose pairs are few, cannot offer.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,13 +47,7 @@ class Twins(Sequence):
     ):
         self.settings, self.crop, self.windows, self.sharp = settings, crop, windows, sharp
         self.reach = LARGEST_REACH * settings.longest_side
-        least = crop + 2 * int(np.ceil(self.reach + 2))
-        for photograph in photographs:
-            if min(photograph.size()) < least:
-                raise ValueError(
-                    f"{photograph.path} is too small: crops of {crop} px and their motion need "
-                    f"{least} px on both sides; lower the crop or remove the photograph"
-                )
+        check_sizes(photographs, settings, crop)
         self.pictures = [photograph.read() for photograph in photographs]
 
     def __len__(self) -> int:
@@ -89,6 +83,22 @@ class Twins(Sequence):
     def _detail(self, picture: np.ndarray, view: View) -> float:
         green = place(picture, self.crop, self.crop, view)[..., 1].astype(np.float32)
         return sum(float(np.abs(np.diff(green, axis=axis)).mean()) for axis in (0, 1))
+
+
+def check_sizes(photographs: Sequence[Photograph], settings: Settings, crop: int) -> None:
+    """Raises ValueError for photographs too small for a crop and its motion."""
+    least = crop + 2 * int(np.ceil(LARGEST_REACH * settings.longest_side + 2))
+    for photograph in photographs:
+        if min(photograph.size()) < least:
+            raise ValueError(
+                f"{photograph.path} is too small: crops of {crop} px and their motion need "
+                f"{least} px on both sides; lower the crop or remove the photograph"
+            )
+
+
+def settings_of(dataset: Mapping) -> Settings:
+    """Of the configuration's fields of a `camera_shake` set."""
+    return Settings(**{key: dataset[key] for key in dataset.keys() - {"name", "directory"}})
 
 
 def _seed(*parts: int) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 import ml_collections
 
 from data.augment import Augmentation
+from data.photographs import find as find_photographs
+from data.twins import check_sizes, settings_of
 from msdi_jax import evaluate, model
 from msdi_jax.deblur_net import LEVELS
 from msdi_jax.mesh import make_mesh
@@ -95,6 +97,8 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
             f"reblur.batch_size={config.reblur.batch_size} divides twins: with reblur.twins=True "
             f"it must be a multiple of {2 * parts}"
         )
+    settings = settings_of(config.dataset.to_dict())
+    check_sizes(find_photographs(settings.photographs).train, settings, config.reblur.crop)
 
 
 def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[str, ...]) -> None:

@@ -20,9 +20,8 @@ from jax.sharding import Mesh
 
 from data import pipeline
 from data.augment import Augmentation
-from data.camera_shake.camera_shake_dataset_builder import Settings
 from data.photographs import find
-from data.twins import Twins
+from data.twins import Twins, settings_of
 from msdi_jax import hosts
 from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
@@ -177,8 +176,7 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
 
 
 def _twins(dataset: ml_collections.ConfigDict, crop: int, augmentation: Augmentation) -> Twins:
-    fields = dataset.to_dict()
-    settings = Settings(**{key: fields[key] for key in fields.keys() - {"name", "directory"}})
+    settings = settings_of(dataset.to_dict())
     photographs = find(settings.photographs).train
     return Twins(photographs, settings, crop, augmentation.windows, augmentation.sharp)
 
