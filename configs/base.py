@@ -85,8 +85,12 @@ def get_config() -> ml_collections.ConfigDict:
         # False: no discriminator, and neither of the terms that need it.
         adversarial=True,
         # Published: False. Every blur is drawn on the spot and put on two photographs, and each is
-        # given the other's representation; see data/twins.py.
+        # reblurred with the other's representation; see data/twins.py.
         twins=False,
+        # Of twins: weight of what the representation's first channels lack to tell the true motion.
+        motion_weight=0.0,
+        # Of a batch of twins, so many images pass the generators, and all the encoder; 0: all.
+        generated=0,
         # Learning rate of encoder and pyramid, as a multiple of the generators'; published: 1.
         degradation_rate=1.0,
         # torchvision's vgg19-*.pth; empty: no perceptual term.

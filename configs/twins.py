@@ -13,8 +13,16 @@ from configs import box_reblur
 def get_config() -> ml_collections.ConfigDict:
     config = box_reblur.get_config()
     config.local_contrast = True
-    config.augmentation.update({"jpeg": 90, "sharp": 0.0, "windows": 3})
+    config.augmentation.update({"jpeg": 90, "sharp": 0.1, "windows": 2})
     config.reblur.update(
-        box_reblur.few(3000, batch_size=8, crop=96, twins=True, degradation_rate=0.1)
+        box_reblur.few(
+            3000,
+            batch_size=24,
+            generated=8,
+            crop=96,
+            twins=True,
+            motion_weight=1.0,
+            degradation_rate=0.1,
+        )
     )
     return config

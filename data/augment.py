@@ -75,7 +75,7 @@ class Augment(grain.transforms.RandomMap):
             blurry = np.clip(np.rint(blurry + noise), 0, 255).astype(np.uint8)
         if chosen.jpeg and rng.random() < 0.5:
             blurry = compress(blurry, int(rng.integers(chosen.jpeg, 101)))
-        return {"blurry": blurry, "sharp": sharp}
+        return {**element, "blurry": blurry, "sharp": sharp}
 
 
 def exposure_curve(stops: float) -> UInt8[np.ndarray, "256"]:

@@ -230,12 +230,13 @@ def _thin_out(shake: Shake) -> Shake:
 def homographies(shake: Shake, layer: Layer | None = None) -> Float[np.ndarray, "time 3 3"]:
     """Maps of frame coordinates at t = 0 to those at each instant, of a layer or the background."""
     lens = np.diag([shake.focal, shake.focal, 1.0])
+    from_lens = np.linalg.inv(lens)
     depth = 1.0 if layer is None else layer.inverse_depth
     maps = np.empty((len(shake.camera), 3, 3))
     for instant, pose in enumerate(shake.camera):
         motion = cv2.Rodrigues(pose[:3].reshape(3, 1))[0]
         motion[:, 2] += depth * pose[3:]
-        maps[instant] = lens @ motion @ np.linalg.inv(lens)
+        maps[instant] = lens @ motion @ from_lens
     return maps if layer is None else maps @ _own_motion(layer)
 
 
@@ -312,6 +313,11 @@ def motion_field(
     return MotionField(
         x, y, length.reshape(grid), _principal_axis(tracks).reshape(grid), owner.reshape(grid)
     )
+
+
+def middle_path(shake: Shake) -> Float[np.ndarray, "time 2"]:
+    """Where the background point in the middle of the frame (x, y) is at every instant, px."""
+    return _track(shake, None, np.zeros((1, 2)))[:, 0]
 
 
 def _principal_axis(tracks: np.ndarray) -> np.ndarray:

@@ -2,29 +2,31 @@
 
 What two such crops have in common is the blur and nothing else. A representation that serves the
 one as well as the other knows the blur; stage 1 exchanges them (`reblur.twins`). No blur comes
-twice, which a prepared set, whose pairs are few, cannot offer.
+twice, which a prepared set, whose pairs are few, cannot offer, and the motion is known.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float
 
 from data.camera_shake.camera_shake_dataset_builder import LARGEST_REACH, Settings
-from data.exposure import place, render
+from data.exposure import place, render_evenly
 from data.photographs import Photograph
-from data.shake import DOMAINS, View, draw_shake
+from data.shake import DOMAINS, MotionField, Shake, View, draw_shake, motion_field
 
 # Crops of one size can be had almost without end.
 _ENDLESS = 2**40
 
 
 class Twins(Sequence):
-    """Records {"blurry", "sharp"}, uint8 (crop, crop, 3): 2k and 2k + 1 are blurred alike.
+    """Records of crops, of which 2k and 2k + 1 are blurred alike.
 
-    They are what the middle of a whole frame would show. A record depends on the settings, the seed
-    and its index alone.
+    "blurry" and "sharp", uint8 (crop, crop, 3), are what the middle of a whole frame would show
+    were it all to move like its middle; "motion", float32 (3,), is `told` of that motion. A record
+    depends on the settings, the seed and its index alone.
 
     Args:
         photographs: to take crops of.
@@ -46,32 +48,35 @@ class Twins(Sequence):
         sharp: float = 0.0,
     ):
         self.settings, self.crop, self.windows, self.sharp = settings, crop, windows, sharp
-        self.reach = LARGEST_REACH * settings.longest_side
         check_sizes(photographs, settings, crop)
         self.pictures = [photograph.read() for photograph in photographs]
+        # The threads that read batches ask for twins one after the other.
+        self._shake = functools.lru_cache(maxsize=16)(self._draw)
 
     def __len__(self) -> int:
         return _ENDLESS
 
-    def __getitem__(self, index: int) -> dict[str, UInt8[np.ndarray, "crop crop 3"]]:
-        blur = int(index) // 2
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        shake = self._shake(int(index) // 2)
+        seed = _seed(self.settings.seed, 1, int(index))
+        picture, view = self._scene(np.random.default_rng(seed))
+        # Twins have no noise in common either.
+        blurry, sharp = render_evenly(picture, dataclasses.replace(shake, view=view, seed=seed))
+        return {"blurry": blurry, "sharp": sharp, "motion": told(motion_field(shake, (1, 1)))[0, 0]}
+
+    def _draw(self, blur: int) -> Shake:
         shake = draw_shake(
             _seed(self.settings.seed, 0, blur),
             self.settings.longest_side,
             self.settings.longest_side,
             domain=DOMAINS[blur % 2] if self.settings.domain == "both" else self.settings.domain,
             strength=self.settings.strength,
-            reach=self.reach,
+            reach=LARGEST_REACH * self.settings.longest_side,
             max_layers=0,
         )
         if np.random.default_rng(_seed(self.settings.seed, 2, blur)).random() < self.sharp:
             shake = dataclasses.replace(shake, camera=0 * shake.camera)
-        seed = _seed(self.settings.seed, 1, int(index))
-        picture, view = self._scene(np.random.default_rng(seed))
-        # Twins have no noise in common either.
-        crop = dataclasses.replace(shake, height=self.crop, width=self.crop, view=view, seed=seed)
-        blurry, sharp = render(picture, crop)
-        return {"blurry": blurry, "sharp": sharp}
+        return dataclasses.replace(shake, height=self.crop, width=self.crop)
 
     def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, View]:
         drawn = [
@@ -83,6 +88,15 @@ class Twins(Sequence):
     def _detail(self, picture: np.ndarray, view: View) -> float:
         green = place(picture, self.crop, self.crop, view)[..., 1].astype(np.float32)
         return sum(float(np.abs(np.diff(green, axis=axis)).mean()) for axis in (0, 1))
+
+
+def told(field: MotionField) -> Float[np.ndarray, "rows columns 3"]:
+    """Motion as numbers of about one size: log₂ of the path's length, and twice its direction's
+    cosine and sine, which fade for paths of less than 4 px, where none is to be seen."""
+    seen = np.minimum(field.length / 4, 1)
+    twice = 2 * field.direction
+    parts = (np.log2(1 + field.length), seen * np.cos(twice), seen * np.sin(twice))
+    return np.stack(parts, axis=-1).astype(np.float32)
 
 
 def check_sizes(photographs: Sequence[Photograph], settings: Settings, crop: int) -> None:

@@ -84,21 +84,31 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
 
 
 def _check_twins(config: ml_collections.ConfigDict) -> None:
-    if not config.reblur.twins:
+    settings = config.reblur
+    if not settings.twins:
+        for field in ("motion_weight", "generated"):
+            if settings[field]:
+                raise ValueError(
+                    f"reblur.{field} is of twins: set reblur.twins=True, or leave it 0"
+                )
         return
     if config.dataset.name != "camera_shake":
         raise ValueError(
             f"reblur.twins=True shakes photographs, and {config.dataset.name!r} are pairs already: "
             "set dataset.name='camera_shake', or leave it False"
         )
-    parts = make_mesh(config.mesh.data, config.mesh.rows).shape["data"] * config.reblur.accumulate
-    if config.reblur.batch_size // parts % 2:
+    if settings.accumulate > 1:
+        raise ValueError("reblur.accumulate divides twins: with reblur.twins=True leave it 1")
+    devices = make_mesh(config.mesh.data, config.mesh.rows).shape["data"]
+    generated = settings.generated or settings.batch_size
+    if generated % (2 * devices) or settings.batch_size % generated:
         raise ValueError(
-            f"reblur.batch_size={config.reblur.batch_size} divides twins: with reblur.twins=True "
-            f"it must be a multiple of {2 * parts}"
+            f"reblur.batch_size={settings.batch_size} divides twins: with reblur.twins=True it "
+            f"must be a multiple of {2 * devices}, and of reblur.generated={settings.generated}, "
+            "which must be one too"
         )
-    settings = settings_of(config.dataset.to_dict())
-    check_sizes(find_photographs(settings.photographs).train, settings, config.reblur.crop)
+    shakes = settings_of(config.dataset.to_dict())
+    check_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
 
 
 def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[str, ...]) -> None:

@@ -25,6 +25,22 @@ def l1(a: Array, b: Array) -> Float[Array, ""]:
     return jnp.abs(_wide(a) - _wide(b)).mean()
 
 
+def motion(representation: Float[Array, "b r q c"], true: Float[Array, "b m"]) -> Float[Array, ""]:
+    """1 − correlation, mean over the m numbers that tell images' true motion (data/twins.py).
+
+    Number k correlates, over all cells of the batch, with what channels k and m + k differ by.
+    """
+    count = true.shape[-1]
+    found = _wide(representation)
+    found = found[..., :count] - found[..., count : 2 * count]
+    true = jnp.broadcast_to(true[:, None, None], found.shape)
+    found, true = (x - x.mean((0, 1, 2)) for x in (found, true))
+    both, one, other = (
+        (a * b).mean((0, 1, 2)) for a, b in ((found, true), (found, found), (true, true))
+    )
+    return (1 - both * jax.lax.rsqrt(one * other + 1e-8)).mean()
+
+
 def psnr_loss(
     restored: Float[Array, "b h w c"], sharp: Float[Array, "b h w c"], floor: float = 1e-8
 ) -> Array:

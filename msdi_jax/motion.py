@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from data.exposure import kernel
+
 # px; beyond 0 in steps of √2.
 LENGTHS = (0.0, *(2.0 ** (np.arange(2, 11) / 2)))
 ANGLES = np.arange(12) * np.pi / 12
@@ -47,15 +49,8 @@ def measure(sharp: Image, blurry: Image, cell: int = 32) -> Motion:
 
 def line(length: float, angle: float) -> Float[np.ndarray, "n n"]:
     """Kernel of an even motion along `length` px: sums to 1, centred."""
-    half = int(np.ceil(length / 2)) + 1
     time = np.linspace(-0.5, 0.5, max(3, int(8 * length) + 1))
-    x, y = (half + length * time * f(angle) for f in (np.cos, np.sin))
-    kernel = np.zeros((2 * half + 1, 2 * half + 1))
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        share = (1 - np.abs(top + row - y)) * (1 - np.abs(left + column - x))
-        np.add.at(kernel, (top + row, left + column), share)
-    return kernel / kernel.sum()
+    return kernel(length * np.outer(time, [np.cos(angle), np.sin(angle)]))
 
 
 def _error(sharp: Image, blurry: Image, kernel: np.ndarray, cell: int) -> np.ndarray:

@@ -5,18 +5,20 @@ feature matching and, when VGG19's weights are at hand, a perceptual term).
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 from flax import nnx
+from jaxtyping import Array
 
 from msdi_jax import losses, optimise
 from msdi_jax.calibrate import calibrate_network, calibrate_pyramid
 from msdi_jax.degradation import Degradation
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.mesh import by_image, gathered
+from msdi_jax.mesh import by_image, by_rows, gathered
 from msdi_jax.stage import (
     Batch,
     Loss,
@@ -46,6 +48,15 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeb
 
 def make_discriminator(config: ml_collections.ConfigDict, rngs: nnx.Rngs):
     return MultiscaleDiscriminator(config.width, rngs=rngs)
+
+
+class Generated(NamedTuple):
+    """What the generators made, of which images, and the encoder's own part of the loss."""
+
+    blurry: Array
+    sharp: Array
+    output: Joint
+    terms: Scalars
 
 
 class ReblurStage:
@@ -146,10 +157,9 @@ class ReblurStage:
         frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, state.params["discriminator"])
-            output = self._generate(generator, blurry, sharp)
-            terms = self._reconstruction(frozen, output, blurry, sharp)
+            made = self._generate(generator, images)
+            terms = made.terms | self._reconstruction(frozen, made)
             return sum(terms.values()), (terms, _stats(generator, judge))
 
         return loss
@@ -159,15 +169,15 @@ class ReblurStage:
         frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, params, other)
-            output = self._generate(generator, blurry, sharp)
-            fake, real = _verdicts(judge, sharp, output.reblurred, blurry)
+            made = self._generate(generator, images)
+            fake, real = _verdicts(judge, made.sharp, made.output.reblurred, made.blurry)
             matching = losses.feature_matching(fake, real)
             terms = {
                 "hinge_generator": losses.hinge_generator(fake),
                 "feature_matching": self.settings.feature_matching_weight * matching,
-                **self._reconstruction(frozen, output, blurry, sharp),
+                **made.terms,
+                **self._reconstruction(frozen, made),
             }
             return sum(terms.values()), (terms, _stats(generator, judge))
 
@@ -177,10 +187,9 @@ class ReblurStage:
         other = in_type(gathered(state.params["generator"]), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = pair_of(images)
             generator, judge = self._networks(state, other, params)
-            reblurred = jax.lax.stop_gradient(self._generate(generator, blurry, sharp).reblurred)
-            fake, real = _verdicts(judge, sharp, reblurred, blurry)
+            made = jax.lax.stop_gradient(self._generate(generator, images))
+            fake, real = _verdicts(judge, made.sharp, made.output.reblurred, made.blurry)
             terms = {
                 "hinge_fake": losses.hinge_discriminator(fake, real=False),
                 "hinge_real": losses.hinge_discriminator(real, real=True),
@@ -190,10 +199,30 @@ class ReblurStage:
 
         return loss
 
-    def _generate(self, generator: ReblurDeblurNet, blurry: jax.Array, sharp: jax.Array) -> Joint:
-        degradation = degradation_of(generator.degradation, blurry)
-        return generator(
-            blurry, sharp, exchange(degradation) if self.settings.twins else degradation
+    def _generate(self, generator: ReblurDeblurNet, images: Batch) -> Generated:
+        blurry, sharp = pair_of(images)
+        if not self.settings.twins:
+            output = generator(blurry, sharp, degradation_of(generator.degradation, blurry))
+            return Generated(blurry, sharp, output, {})
+        estimator, terms = generator.degradation, {}
+        representation = estimator.encoder(by_image(blurry))
+        if weight := self.settings.motion_weight:
+            terms["motion"] = weight * losses.motion(representation, images["motion"])
+        # Encoding is cheap beside generating.
+        blurry, sharp, representation = self._chosen((blurry, sharp, representation))
+        maps = estimator.maps(representation, blurry.shape[1:3])
+        own = Degradation(representation, tuple(by_rows(level) for level in maps))
+        output = Joint(
+            generator.deblur(blurry, own.maps), generator.reblur(sharp, exchange(own).maps)
+        )
+        return Generated(blurry, sharp, output, terms)
+
+    def _chosen(self, arrays):
+        """Of a batch of twins the pairs that pass the generators, of every device as many."""
+        count = self.settings.generated or self.settings.batch_size
+        every = self.settings.batch_size // count
+        return jax.tree.map(
+            lambda x: x.reshape(-1, every, 2, *x.shape[1:])[:, 0].reshape(-1, *x.shape[1:]), arrays
         )
 
     def _networks(self, state: State, generator: Arrays, judge: Arrays):
@@ -204,15 +233,14 @@ class ReblurStage:
             merge(self.judge_graph, judge, state.stats["discriminator"], training=True),
         )
 
-    def _reconstruction(
-        self, frozen: Arrays, output: Joint, blurry: jax.Array, sharp: jax.Array
-    ) -> Scalars:
-        terms = {"l1": self.settings.l1_weight * losses.l1(output.deblurred, sharp)}
+    def _reconstruction(self, frozen: Arrays, made: Generated) -> Scalars:
+        deblurred, reblurred = made.output
+        terms = {"l1": self.settings.l1_weight * losses.l1(deblurred, made.sharp)}
         if weight := self.settings.reblur_l1_weight:
-            terms["l1_reblurred"] = weight * losses.l1(output.reblurred, blurry)
+            terms["l1_reblurred"] = weight * losses.l1(reblurred, made.blurry)
         if "vgg" in frozen:
             network = merge(self.vgg_graph, frozen["vgg"])
-            distance = losses.perceptual(network(output.reblurred), network(blurry))
+            distance = losses.perceptual(network(reblurred), network(made.blurry))
             terms["perceptual"] = self.settings.perceptual_weight * distance
         return terms
 
@@ -222,7 +250,7 @@ class ReblurStage:
         network = self.network(state)
         # Each with its own representation, as in use.
         output = network(blurry, sharp, degradation_of(network.degradation, blurry))
-        terms = self._reconstruction(state.frozen, output, blurry, sharp)
+        terms = self._reconstruction(state.frozen, Generated(blurry, sharp, output, {}))
         # Whether it is trained for or not: it tells what the reblurring branch has learnt.
         weight = self.settings.reblur_l1_weight or self.settings.l1_weight
         terms["l1_reblurred"] = weight * losses.l1(output.reblurred, blurry)

@@ -105,7 +105,10 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     ("section", "field", "value", "message"),
     [
         ("dataset", "name", "gopro", "'gopro' are pairs already: set dataset.name='camera_shake'"),
-        ("reblur", "batch_size", 7, r"batch_size=7 divides twins: .* a multiple of 2"),
+        ("reblur", "generated", 7, r"batch_size=24 divides twins: .* of reblur.generated=7"),
+        ("reblur", "generated", 10, r"batch_size=24 divides twins: .* of reblur.generated=10"),
+        ("reblur", "accumulate", 2, "accumulate divides twins: .* leave it 1"),
+        ("reblur", "twins", False, "motion_weight is of twins: set reblur.twins=True"),
     ],
 )
 def test_what_twins_need_is_checked(section, field, value, message):

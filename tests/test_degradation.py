@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from configs import base
-from msdi_jax import model, reblur, tiling
+from msdi_jax import losses, model, reblur, tiling
 from msdi_jax.deblur import DeblurStage
 from msdi_jax.degradation import DegradationEncoder, DegradationEstimator, local_contrast
 from msdi_jax.layers import SpectralConv
@@ -179,24 +179,66 @@ def test_published_encoders_have_no_statistics():
     assert kinds == {"kernel", "bias", "u", "v"}
 
 
-def test_twins_are_given_each_others_representation(images):
+def twin_config():
     config = base.get_config()
     config.width = 2
-    stage = {}
-    for twins in (False, True):
-        config.reblur.twins = twins
-        stage[twins] = reblur.ReblurStage(config.copy_and_resolve_references())
+    config.reblur.update(
+        {"twins": True, "adversarial": False, "reblur_l1_weight": 1.0, "batch_size": 8}
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def eight():
+    rng = np.random.default_rng(0)
+    images = {
+        key: jnp.asarray(rng.uniform(size=(8, 32, 32, 3)), jnp.float32)
+        for key in ("blurry", "sharp")
+    }
+    return images | {"motion": jnp.asarray(rng.normal(size=(8, 3)), jnp.float32)}
+
+
+def test_twins_are_reblurred_with_each_others_representation(eight):
+    stage = reblur.ReblurStage(twin_config())
+    network = draw_arrays(nnx.eval_shape(lambda: reblur.make_network(stage.config, nnx.Rngs(0))))
+    graph, arrays = nnx.split(network)
+    made = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))(arrays, eight)
+    joint = jax.jit(lambda a, *images: nnx.merge(graph, a)(*images))
+    blurry, sharp = eight["blurry"], eight["sharp"]
+    twins = np.array([1, 0, 3, 2, 5, 4, 7, 6])
+    own, other = joint(arrays, blurry, sharp), joint(arrays, blurry[twins], sharp)
+    np.testing.assert_allclose(made.output.reblurred, other.reblurred, atol=1e-6)
+    assert np.abs(own.reblurred - other.reblurred).max() > 1e-4
+    # But each deblurred with its own.
+    np.testing.assert_allclose(made.output.deblurred, own.deblurred, atol=1e-6)
+
+
+def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
+    config = twin_config()
+    config.reblur.update({"generated": 4, "motion_weight": 0.5})
+    stage = reblur.ReblurStage(config)
     network = draw_arrays(nnx.eval_shape(lambda: reblur.make_network(config, nnx.Rngs(0))))
     graph, arrays = nnx.split(network)
+    generate = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))
+    made = generate(arrays, eight)
+    np.testing.assert_array_equal(made.sharp, eight["sharp"][np.array([0, 1, 4, 5])])
+    assert made.output.reblurred.shape == made.blurry.shape == (4, 32, 32, 3)
+    # The last is not generated, but taught.
+    moved = generate(arrays, eight | {"motion": eight["motion"].at[7].add(1.0)})
+    assert abs(made.terms["motion"] - moved.terms["motion"]) > 1e-4
+    whole = float(losses.motion(network.degradation.encoder(eight["blurry"]), eight["motion"]))
+    assert float(made.terms["motion"]) == pytest.approx(0.5 * whole, rel=1e-4)
 
-    def generated(twins, arrays, blurry, sharp):
-        return stage[twins]._generate(nnx.merge(graph, arrays), blurry, sharp).reblurred
 
-    blurry, sharp = images["blurry"], images["sharp"]
-    own, exchanged = (
-        np.asarray(jax.jit(generated, static_argnums=0)(twins, arrays, blurry, sharp))
-        for twins in (False, True)
-    )
-    other = jax.jit(generated, static_argnums=0)(False, arrays, blurry[::-1], sharp)
-    np.testing.assert_allclose(exchanged, other, atol=1e-6)
-    assert np.abs(exchanged - own).max() > 1e-4
+def test_motion_teaches_the_encoder(eight):
+    config = twin_config()
+    config.native_encoder = True
+    config.reblur.update({"motion_weight": 1.0, "learning_rate": 1e-3, "l1_weight": 0.0})
+    config.reblur.update({"reblur_l1_weight": 0.0, "generated": 2})
+    stage = reblur.ReblurStage(config)
+    state, found = stage.init(jax.random.key(0)), []
+    step = jax.jit(stage.train_step)
+    for _ in range(30):
+        state, scalars = step(state, eight)
+        found.append(float(scalars["motion"]))
+    assert found[-1] < 0.7 * found[0]

@@ -100,3 +100,29 @@ def test_bfloat16_is_summed_in_float32():
 def test_psnr_loss_refuses_to_broadcast():
     with pytest.raises(ValueError, match="shapes differ"):
         losses.psnr_loss(jnp.ones((2, 4, 4, 3)), jnp.zeros((1, 4, 4, 3)))
+
+
+def test_motion_is_how_the_first_channels_correlate_with_it():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(6, 2)).astype(np.float32)
+    told = np.broadcast_to(true[:, None, None], (6, 3, 4, 2))
+    rest = rng.normal(size=(6, 3, 4, 5)).astype(np.float32)
+    base = rng.normal(size=(6, 3, 4, 2)).astype(np.float32)
+    # Neither scale nor offset matters, nor what pairs of channels have in common.
+    right = np.concatenate([3 * told + 1 + base, base, rest], axis=-1)
+    assert losses.motion(jnp.asarray(right), jnp.asarray(true)) == pytest.approx(0, abs=1e-5)
+    wrong = np.concatenate([base - told, base, rest], axis=-1)
+    assert losses.motion(jnp.asarray(wrong), jnp.asarray(true)) == pytest.approx(2, abs=1e-5)
+    mixed = np.concatenate([base, base[::-1], rest], axis=-1)
+    found = np.mean(
+        [
+            1 - np.corrcoef((base - base[::-1])[..., k].ravel(), told[..., k].ravel())[0, 1]
+            for k in range(2)
+        ]
+    )
+    assert losses.motion(jnp.asarray(mixed), jnp.asarray(true)) == pytest.approx(found, abs=1e-5)
+
+
+def test_motion_of_equally_sharp_images_pulls_on_nothing():
+    gradient = jax.grad(losses.motion)(jnp.ones((4, 2, 2, 6)), jnp.zeros((4, 3)))
+    assert np.isfinite(gradient).all()

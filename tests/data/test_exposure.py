@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from data import photographs
-from data.exposure import render
+from data.exposure import kernel, render, render_evenly
 from data.shake import draw_shake, margin
 from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
@@ -155,3 +155,27 @@ def test_every_layer_needs_a_photograph(photo):
     shake = next(s for s in (draw_shake(i, HEIGHT, WIDTH) for i in range(20)) if s.layers)
     with pytest.raises(ValueError, match="0 photographs were given"):
         render(photo, shake)
+
+
+@pytest.mark.parametrize("domain", ["linear", "gamma"])
+def test_where_all_points_move_alike_one_convolution_does(photo, domain):
+    shake = draw_shake(5, 768, 768, domain=domain, strength=6.0, reach=24, max_layers=0)
+    # A camera that does not turn.
+    camera = shake.camera * [0, 0, 0, 8, 8, 0]
+    shake = dataclasses.replace(shake, height=96, width=96, camera=camera)
+    shake = dataclasses.replace(shake, shot_noise=0.0, read_noise=0.0)
+    (blurry, sharp), (evenly, still) = render(photo, shake), render_evenly(photo, shake)
+    np.testing.assert_array_equal(sharp, still)
+    blur = np.abs(blurry.astype(int) - sharp).mean()
+    assert blur > 3
+    # Between the canvas' pixels the one interpolates light, the other what is averaged.
+    assert np.abs(blurry.astype(int) - evenly).mean() < 0.1 * blur
+
+
+def test_a_kernel_is_where_the_path_leads():
+    found = kernel(np.array([[-2.0, 0.0], [0.0, 0.0], [1.5, -1.0]]))
+    expected = np.zeros((7, 7))
+    expected[3, 1] = expected[3, 3] = 1 / 3
+    # x to the right, y down.
+    expected[2, 4] = expected[2, 5] = 1 / 6
+    np.testing.assert_allclose(found, expected, atol=1e-12)

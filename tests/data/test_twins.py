@@ -5,10 +5,12 @@ import pytest
 from PIL import Image
 
 from data import twins
+from data.augment import Augmentation
 from data.camera_shake.camera_shake_dataset_builder import Settings
 from data.photographs import Photograph
 from data.pipeline import batches_of_crops
-from data.twins import Twins
+from data.shake import MotionField, motion_field
+from data.twins import Twins, told
 
 SETTINGS = Settings(longest_side=256, domain="both")
 
@@ -34,10 +36,10 @@ def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
         blank = np.zeros((shake.height, shake.width, 3), np.uint8)
         return blank, blank
 
-    monkeypatch.setattr(twins, "render", render)
+    monkeypatch.setattr(twins, "render_evenly", render)
     source = Twins(photographs, SETTINGS, 32)
-    for index in range(4):
-        assert source[index]["blurry"].shape == (32, 32, 3)
+    records = [source[index] for index in range(4)]
+    assert all(record["blurry"].shape == (32, 32, 3) for record in records)
     first, second, third, fourth = rendered
     for one, other in ((first, second), (third, fourth)):
         np.testing.assert_array_equal(one.camera, other.camera)
@@ -47,6 +49,26 @@ def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
         assert one.seed != other.seed
     assert first.camera.shape != third.camera.shape or (first.camera != third.camera).any()
     assert first.domain != third.domain
+    # And the motion they tell is that which they were rendered with.
+    for record, shake in zip(records, rendered, strict=True):
+        field = motion_field(shake, (1, 1))
+        assert record["motion"][0] == pytest.approx(np.log2(1 + field.length.item()))
+    np.testing.assert_array_equal(records[0]["motion"], records[1]["motion"])
+    assert np.abs(records[0]["motion"] - records[2]["motion"]).max() > 0.1
+
+
+def test_motion_is_told_with_its_direction_twice():
+    def found(length, degrees):
+        field = MotionField(
+            *[None] * 2, np.array([[length]]), np.array([[np.deg2rad(degrees)]]), None
+        )
+        return told(field)[0, 0]
+
+    np.testing.assert_allclose(found(7, 0), [3, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(found(7, 90), [3, -1, 0], atol=1e-6)
+    np.testing.assert_allclose(found(7, 45), [3, 0, 1], atol=1e-6)
+    # None is to be seen of paths this short.
+    np.testing.assert_allclose(found(1, 45), [1, 0, 0.25], atol=1e-6)
 
 
 def test_a_record_depends_on_settings_and_index_alone(photographs):
@@ -76,6 +98,14 @@ def test_of_several_windows_the_most_detailed_is_taken(photographs):
     assert sum(found < 1 for found in many) <= 1
 
 
+def test_motion_comes_through_augmentation_to_the_batches(photographs):
+    source = Twins(photographs, SETTINGS, 32)
+    noisy = Augmentation(noise=2.0)
+    batch = batches_of_crops(source, batch_size=4, seed=0, augmentation=noisy)[1]
+    np.testing.assert_array_equal(batch["motion"], [source[i]["motion"] for i in range(4, 8)])
+    assert (batch["blurry"] != np.stack([source[i]["blurry"] for i in range(4, 8)])).any()
+
+
 def test_twins_are_sharp_together(photographs):
     source = Twins(photographs[1:], SETTINGS, 32, sharp=0.5)
     error = [
@@ -86,6 +116,8 @@ def test_twins_are_sharp_together(photographs):
     sharp = np.array(error).reshape(-1, 2) < 6
     assert 4 < sharp[:, 0].sum() < 16
     np.testing.assert_array_equal(sharp[:, 0], sharp[:, 1])
+    lengths = np.array([source[index]["motion"][0] for index in range(0, 40, 2)])
+    np.testing.assert_array_equal(sharp[:, 0], lengths == 0)
 
 
 def test_too_small_photographs_are_refused(photographs):
