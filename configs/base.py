@@ -111,6 +111,9 @@ def get_config() -> ml_collections.ConfigDict:
         # Published: 1e-8. Added to the mean square error; with 1e-4 crops that are right to 40 dB
         # no longer outweigh the blurred ones.
         psnr_floor=1e-8,
+        # Published: 0. Pixels around each crop that a native degradation encoder sees too: of whole
+        # images it sees more than of crops.
+        context=0,
         # Levels whose skips the representation modulates, 0 the finest.
         injected=(0, 1, 2, 3),
         # Published: False, the representation of stage 1 stays as it is.

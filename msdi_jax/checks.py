@@ -10,6 +10,7 @@ from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
 from msdi_jax import evaluate, model
 from msdi_jax.deblur_net import LEVELS
+from msdi_jax.degradation import CELL
 from msdi_jax.mesh import make_mesh
 from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.unet import DEPTH, MULTIPLE
@@ -150,6 +151,7 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
     """The models that stage 2 takes parts from have them, in its sizes."""
     if not set(config.deblur.injected) <= set(LEVELS):
         raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
+    _check_context(config)
     if config.deblur.psnr_floor <= 0:
         raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
     _check_start("deblur", config, ({1: "msdi_net", 2: "msdi2_net"}[config.version],))
@@ -173,6 +175,22 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
                 f"set width={found.width}" + (f" and version={found.version}" if version else "")
             )
         _check_kind(f"deblur.{field}={path}", found, config)
+
+
+def _check_context(config: ml_collections.ConfigDict) -> None:
+    context, crop = config.deblur.context, config.deblur.crop
+    if not context:
+        return
+    if not config.native_encoder or config.mesh.rows > 1:
+        raise ValueError(
+            f"deblur.context={context} is for native encoders and whole rows: set "
+            "native_encoder=True and mesh.rows=1, or leave context 0"
+        )
+    if context < 0 or context % CELL or crop % CELL:
+        raise ValueError(
+            f"deblur.context={context} and deblur.crop={crop} must be multiples of {CELL}, the px "
+            "of a cell of the representation"
+        )
 
 
 def _check_vgg(path: str) -> None:

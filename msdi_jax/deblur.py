@@ -12,7 +12,7 @@ from flax import nnx
 from msdi_jax import losses, optimise
 from msdi_jax.calibrate import calibrate_network
 from msdi_jax.deblur_net import Deblurred, MSDINet
-from msdi_jax.degradation import ShallowEncoder
+from msdi_jax.degradation import CELL, Degradation, ShallowEncoder
 from msdi_jax.mesh import gathered
 from msdi_jax.stage import (
     Batch,
@@ -100,7 +100,8 @@ class DeblurStage:
             blurry, sharp = pair_of(images)
             params = in_type(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
-            terms = self._loss_terms(frozen, _deblur(network, blurry), sharp)
+            blurry, sharp, output = self._deblur(network, blurry, sharp)
+            terms = self._loss_terms(frozen, output, sharp)
             return sum(terms.values()), (terms, self._split(network)[-1])
 
         rate = optimise.cosine_rate(state.step, self.settings)
@@ -120,8 +121,7 @@ class DeblurStage:
         return after, scalars | {"skipped": after.skipped}
 
     def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
-        blurry, sharp = pair_of(batch)
-        output = _deblur(self.network(state), blurry)
+        blurry, sharp, output = self._deblur(self.network(state), *pair_of(batch))
         terms = self._loss_terms(state.frozen, output, sharp)
         scalars = terms | {
             "loss": sum(terms.values()),
@@ -148,6 +148,16 @@ class DeblurStage:
         graph, *_, params, stats = nnx.split(network, *filters)
         return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
+    def _deblur(self, network: MSDINet, blurry: jax.Array, sharp: jax.Array):
+        """The crops, and what becomes of them; the encoder has also seen the context around."""
+        if not (context := self.settings.context):
+            return blurry, sharp, network(blurry, degradation_of(network.degradation, blurry))
+        cells, crop = context // CELL, self.settings.crop
+        representation = network.degradation.encoder(blurry)[:, cells:-cells, cells:-cells]
+        maps = network.degradation.maps(representation, (crop, crop))
+        blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
+        return blurry, sharp, network(blurry, Degradation(representation, maps))
+
     def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
         found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
         terms = {"psnr_loss": sum(found) / len(found)}
@@ -156,7 +166,3 @@ class DeblurStage:
             features = losses.feature_l1(encoder(sharp), encoder(output.deblurred))
             terms["feature_loss"] = weight * features
         return terms
-
-
-def _deblur(network: MSDINet, blurry: jax.Array) -> Deblurred:
-    return network(blurry, degradation_of(network.degradation, blurry))

@@ -96,6 +96,16 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     with pytest.raises(ValueError, match="psnr_floor=0 must be above 0"):
         checks.check(config)
     config.deblur.psnr_floor = 1e-4
+    config.deblur.context = 48
+    with pytest.raises(ValueError, match=r"context=48 and deblur.crop=\d+ must be multiples of 32"):
+        checks.check(config)
+    config.deblur.context = 64
+    checks.check(config)
+    config.native_encoder = False
+    monkeypatch.setattr(model, "describe", lambda path: published)
+    with pytest.raises(ValueError, match="context=64 is for native encoders"):
+        checks.check(config)
+    config.deblur.context = 0
     config.initial = "quick"
     with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
         checks.check(config)

@@ -1,5 +1,7 @@
 """The native encoder, and the calibrated start that goes with it."""
 
+import dataclasses
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,12 @@ from flax import nnx
 from configs import base
 from msdi_jax import losses, model, reblur, tiling
 from msdi_jax.deblur import DeblurStage
-from msdi_jax.degradation import DegradationEncoder, DegradationEstimator, local_contrast
+from msdi_jax.degradation import (
+    Degradation,
+    DegradationEncoder,
+    DegradationEstimator,
+    local_contrast,
+)
 from msdi_jax.layers import SpectralConv
 from msdi_jax.state import Keys, arrays_of
 from tests.networks import draw_arrays
@@ -136,6 +143,38 @@ def test_stage_2_starts_from_the_identity_with_the_frozen_maps_heard(stage_1, im
         for m in (calm, agitated)
     ]
     assert 0.05 < np.abs(heard[0] - heard[1]).mean() < 2
+
+
+def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
+    # A pyramid that passes on what it is given.
+    degradation = arrays_of(stage_1[0].network(stage_1[1]).degradation)
+    degradation["encoder"] = arrays_of(drawn(native=True).encoder)
+    config = small_config()
+    config.deblur.update({"crop": 32, "context": 32, "batch_size": 2})
+    stage = DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+    state = stage.init(jax.random.key(0))
+    # It starts from the identity.
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype("f4"), state.params)
+    state = dataclasses.replace(state, params=params)
+    batch = {
+        key: rng.uniform(size=(2, 96, 96, 3)).astype(np.float32) for key in ("blurry", "sharp")
+    }
+    held_out = jax.jit(stage.held_out)
+    _, pictures = held_out(state, batch)
+    np.testing.assert_array_equal(pictures["sharp"], batch["sharp"][:, 32:64, 32:64])
+    network = stage.network(state)
+    whole = network.degradation.encoder(batch["blurry"])
+    maps = network.degradation.maps(whole[:, 1:2, 1:2], (32, 32))
+    expected = network(batch["blurry"][:, 32:64, 32:64], Degradation(whole, maps)).deblurred
+    np.testing.assert_allclose(pictures["deblurred"], expected, atol=1e-5)
+    crop = batch["blurry"][:, 32:64, 32:64].copy()
+    batch["blurry"][:] = 0.5
+    batch["blurry"][:, 32:64, 32:64] = crop
+    _, others = held_out(state, batch)
+    assert np.abs(others["deblurred"] - pictures["deblurred"]).max() > 1e-4
+    scalars = jax.jit(stage.train_step)(state, batch)[1]
+    assert np.isfinite(float(scalars["psnr_loss"]))
 
 
 def test_the_estimator_moves_at_its_own_rate(images):
