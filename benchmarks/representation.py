@@ -24,15 +24,16 @@ from tqdm import tqdm
 from data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
 from data.photographs import find
 from data.shake import motion_field
-from data.twins import Twins
-from msdi_jax import explore, model, motion, pairs, probe
+from data.twins import Twins, told
+from msdi_jax import explore, model, motion, pairs
 from msdi_jax.images import to_uint8, to_unit
 from msdi_jax.metrics import psnr
 
 # Side of the crops that are blurred on the spot, px.
 CROP = 192
 ALPHAS = np.linspace(0, 1.5, 7)
-QUANTITIES = {"length": lambda field: np.log2(1 + field.length), "direction": probe.directed}
+# The direction apart from the length, or the longest paths would decide about it.
+QUANTITIES = {"length": lambda field: told(field)[..., :1], "direction": lambda f: told(f)[..., 1:]}
 
 
 def main() -> None:
@@ -72,34 +73,39 @@ def interpolation(joint: model.Model, records) -> str:
 
 def transfer(joint: model.Model, records, targets: int) -> str:
     """The blur of each record on the sharp images of `targets` records of other photographs."""
-    told = {name: [] for name in QUANTITIES}
     chosen = pairings([pairs.text(record, "photograph") for record in records], targets)
+    blurry, sharp = ([to_unit(record[key]) for record in records] for key in ("blurry", "sharp"))
+    own = [motion.measure(*pair) for pair in zip(sharp, blurry, strict=True)]
+    compared = []
     for a, b in tqdm(chosen, "transfer"):
-        sharp = to_unit(records[b]["sharp"])
-        moved = explore.transfer(joint, [to_unit(records[a]["blurry"])], [sharp])[0][0]
-        found = motion.measure(sharp, np.asarray(moved, np.float32))
+        moved = explore.transfer(joint, [blurry[a]], [sharp[b]])[0][0]
+        found = motion.measure(sharp[b], np.asarray(moved, np.float32))
         shakes = (rebuild_shake(records[index]) for index in (a, b))
-        fields = (found, *(motion_field(shake, found.length.shape) for shake in shakes))
-        for name, quantity in QUANTITIES.items():
-            told[name].append([quantity(field) for field in fields])
-    blurs, total, lines = [a for a, _ in chosen], 0, []
-    for name, fields in told.items():
+        truths = [motion_field(shake, found.length.shape) for shake in shakes]
+        compared.append((found, own[b], *truths))
+    blurs, totals, lines = [a for a, _ in chosen], 0, []
+    for name, quantity in QUANTITIES.items():
+        fields = [[quantity(field) for field in of_pair] for of_pair in compared]
         # Photographs differ in size, so the cells of one image cannot be stacked on another's.
-        spread = np.concatenate([of_a.ravel() for _, of_a, _ in fields]).std()
+        spread = np.concatenate([of_a.ravel() for _, _, of_a, _ in fields]).std()
         distances = np.array(
-            [[np.mean(((it - true) / spread) ** 2) for true in truths] for it, *truths in fields]
+            [
+                [[np.mean(((it - true) / spread) ** 2) for true in truths] for it in measured]
+                for *measured, truths in ((found, left, (a, b)) for found, left, a, b in fields)
+            ]
         )
-        total = total + distances
-        means = np.array([[field.mean() for field in of_pair] for of_pair in fields])
-        like_a, like_b = np.corrcoef(means.T)[0, 1:]
+        totals = totals + distances
+        means = np.array([[field.mean(axis=(0, 1)) for field in of_pair] for of_pair in fields])
+        like = np.corrcoef(means.swapaxes(0, 1).reshape(4, -1))[0]
         lines.append(
-            f"by {name} {_closer(distances, blurs)}; means correlate with A's by {like_a:.2f}, "
-            f"with B's own by {like_b:.2f}"
+            f"by {name} {_closer(distances, blurs)}; means correlate with A's by {like[2]:.2f}, "
+            f"with B's own by {like[3]:.2f}"
         )
-    lines.append(f"by both {_closer(total, blurs)}")
+    lines.append(f"by both {_closer(totals, blurs)}")
     return (
         f"{len(chosen)} transfers of {len(records)} blurs; closer to A's motion than to that of "
-        "B's own blur\n" + "\n".join(lines)
+        "B's own blur (in brackets: B's own blurry image closer to its own than to A's)\n"
+        + "\n".join(lines)
     )
 
 
@@ -136,11 +142,15 @@ def exchange(joint: model.Model, photographs, count: int) -> str:
 
 
 def _closer(distances: np.ndarray, blurs: list[int]) -> str:
-    """Share of pairs of distances, to A and to B, with its 95 % interval over the blurs."""
-    closer = distances[:, 0] < distances[:, 1]
+    """Share of pairs, with its 95 % interval over the blurs, and what measuring allows at best.
+
+    Distances of (transferred, B's own blurry image) to the motion of (A, B).
+    """
+    moved, own = distances[:, 0], distances[:, 1]
+    closer = moved[:, 0] < moved[:, 1]
     of_blur = np.bincount(blurs, closer) / np.bincount(blurs)
     low, high = _interval(of_blur)
-    return f"{closer.mean():.2f} ({low:.2f} … {high:.2f})"
+    return f"{closer.mean():.2f} ({low:.2f} … {high:.2f}) [{(own[:, 1] < own[:, 0]).mean():.2f}]"
 
 
 def _interval(values: np.ndarray) -> np.ndarray:

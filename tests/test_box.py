@@ -1,12 +1,13 @@
 """The model that comes with the package, on blurs and photographs that it was not trained on."""
 
+import cv2
 import numpy as np
 import pytest
 
-from data import photographs
+from data import photographs, twins
 from data.exposure import render
 from data.shake import draw_shake
-from msdi_jax import BOX, explore, images, load, restore
+from msdi_jax import BOX, explore, images, load, motion, restore
 from msdi_jax.__main__ import main
 from msdi_jax.model import DIRECTORIES, describe, find
 
@@ -68,6 +69,43 @@ def test_a_blurry_images_own_representation_is_what_blurs_like_it(joint, pairs):
         sharps.append(psnr(none, blurry))
     assert np.mean(own) > np.mean(left) + 1
     assert np.mean(own) > np.mean(sharps) + 1
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """The same photographs at half their size."""
+    pictures = [photograph.read() for photograph in photographs.embedded().test]
+    return [
+        images.to_unit(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        for picture in pictures
+    ]
+
+
+def moved(picture, degrees):
+    kernel = motion.line(10, np.deg2rad(degrees)).astype(np.float32)
+    return cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT)
+
+
+def test_its_representation_tells_the_direction_of_blur(joint, halves):
+    """By the channels that `losses.motion` taught it."""
+    for picture in halves:
+        told = []
+        for degrees in (0, 45, 90, 135):
+            found = explore.representation(joint, moved(picture, degrees))[0]
+            told.append((found[..., 1:3] - found[..., 4:6]).mean((0, 1)))
+        right, down_right, down, down_left = told
+        assert right[0] - down[0] > 2
+        assert down_right[1] - down_left[1] > 2
+
+
+def test_moved_blur_keeps_its_direction(joint, halves):
+    for source, target in (halves, halves[::-1]):
+        blurs = [moved(source, degrees) for degrees in (0, 90)]
+        across, upright = (
+            twins.told(motion.measure(target, np.asarray(row[0], np.float32)))[..., 1].mean()
+            for row in explore.transfer(joint, blurs, [target])
+        )
+        assert across - upright > 0.4
 
 
 def test_commands_take_it_by_default(tmp_path, pairs):
