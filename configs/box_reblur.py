@@ -1,9 +1,9 @@
-"""Stage 1 of the model in the box: the degradation representation, from open photographs.
+"""Stage 1 of MSDI-Net in the box: the degradation representation, from open photographs.
 
     python launch.py --config configs/box_reblur.py --workdir runs/box_reblur
 
 Hardware: two CPU cores, 35 minutes. The folder `open_photographs` is made once as
-data/open_photographs.py says. The result comes with the package: docs/model_card.md.
+data/open_photographs.py says. Figures: docs/model_card.md. configs/twins.py is a better stage 1.
 """
 
 import ml_collections

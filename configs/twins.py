@@ -1,8 +1,8 @@
-"""Stage 1 by twins: representations that serve another photograph, blurred alike; docs/explore.md.
+"""Stage 1 of the joint network in the box: twins, and their true motion; docs/explore.md.
 
     python launch.py --config configs/twins.py --workdir runs/twins
 
-Hardware: two CPU cores, 36 minutes beside other work. Photographs as for configs/box_reblur.py.
+Hardware: two CPU cores, 46 minutes beside other work. Photographs as for configs/box_reblur.py.
 """
 
 import ml_collections
