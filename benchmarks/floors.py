@@ -20,7 +20,8 @@ from skimage.restoration import richardson_lucy
 from tqdm import tqdm
 
 from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
-from data.shake import apply, homographies
+from data.exposure import kernel
+from data.shake import middle_path
 from msdi_jax import metrics, model, pairs, restore
 from msdi_jax.images import to_uint8, to_unit
 
@@ -86,16 +87,7 @@ def middle_kernel(record: Mapping) -> np.ndarray:
 
     The sharp frame is what is seen where the path is at its origin.
     """
-    shake = rebuild_shake(record)
-    path = apply(homographies(shake), np.zeros((1, 2)))[:, 0]
-    reach = int(np.ceil(np.abs(path).max())) + 1
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
-    for x, y in path:
-        left, top = int(np.floor(x)), int(np.floor(y))
-        for row, column in itertools.product((0, 1), repeat=2):
-            weight = (1 - abs(x - left - column)) * (1 - abs(y - top - row))
-            kernel[top + row + reach, left + column + reach] += weight
-    return kernel / kernel.sum()
+    return kernel(middle_path(rebuild_shake(record)))
 
 
 def best(methods: list[Method], records: list[Mapping]) -> Method:

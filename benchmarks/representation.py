@@ -44,14 +44,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--targets", type=int, default=1, help="sharp images per blur")
     options = parser.parse_args()
-    if options.targets < 1 or options.images < 2:
-        parser.error("--targets must be at least 1 and --images at least 2")
     joint = model.load(model.find(options.model, model.DIRECTORIES["reblur"]))
     _, test = pairs.open_prepared("camera_shake", options.data, "test")
+    if not 2 <= options.images <= len(test):
+        parser.error(f"--images must be 2 … {len(test)}, of which the set has as many")
     chosen = np.linspace(0, len(test) - 1, options.images).astype(int)
     records = [test[int(index)] for index in chosen]
-    if len({pairs.text(record, "photograph") for record in records}) < 2:
-        parser.error("blur is moved between photographs: give --images of more than one")
+    names = [pairs.text(record, "photograph") for record in records]
+    strangers = len(names) - max(map(names.count, names))
+    if not 1 <= options.targets <= strangers:
+        parser.error(f"--targets must be 1 … {strangers}, the images of other photographs")
     print(interpolation(joint, records), flush=True)
     print(transfer(joint, records, options.targets), flush=True)
     print(exchange(joint, find(options.photographs).test, options.images))

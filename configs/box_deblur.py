@@ -16,14 +16,12 @@ def get_config() -> ml_collections.ConfigDict:
     # Of a frame of 384 px what 8 px are of one of 1280. Blur twice as strong takes far more steps.
     config.dataset.strength = 2.4
     config.augmentation.update({"noise": 0.5, "jpeg": 95, "sharp": 0.05})
-    # Eight crops of 64 px instead of four of 128: half the time per step, and as much to learn. But
-    # from 64 px the encoder tells motion half as well as from a whole image.
+    # Eight crops of 64 px instead of four of 128: half the time per step, and as much to learn.
     config.deblur.update(
         box_reblur.few(
             7500,
             batch_size=8,
             crop=64,
-            context=64,
             learning_rate=2e-3,
             ema_decay=0.999,
             psnr_floor=1e-4,

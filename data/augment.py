@@ -58,12 +58,15 @@ UNCHANGED = Augmentation()
 
 
 class Augment(grain.transforms.RandomMap):
-    """Applies an `Augmentation` to {"blurry", "sharp"}, uint8 RGB crops of one size."""
+    """Applies an `Augmentation` to {"blurry", "sharp"}, uint8 RGB crops of one size.
+
+    What else an element holds stays as it is.
+    """
 
     def __init__(self, augmentation: Augmentation):
         self.augmentation = augmentation
 
-    def random_map(self, element: Mapping[str, Crop], rng: np.random.Generator) -> dict[str, Crop]:
+    def random_map(self, element: Mapping, rng: np.random.Generator) -> dict:
         chosen = self.augmentation
         curve = exposure_curve(rng.uniform(-1, 1) * chosen.exposure)
         blurry, sharp = (curve[element[key]] for key in ("blurry", "sharp"))

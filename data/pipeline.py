@@ -26,6 +26,7 @@ def batches(
     *,
     batch_size: int,
     crop: int,
+    context: int = 0,
     seed: int,
     process: int = 0,
     processes: int = 1,
@@ -41,6 +42,7 @@ def batches(
         source: records with uint8 RGB images "blurry" and "sharp", perhaps with a "name".
         batch_size: of all hosts together.
         crop: side of the square crops, px.
+        context: read beyond the crop on every side, px; the batch's images are larger by it.
         seed: of the order and of the augmentation.
         process: this host's number.
         processes: number of hosts. Their parts, one after the other, are the batch of a single
@@ -59,7 +61,7 @@ def batches(
     readable = Readable(source, skip=skip_damaged)
     # As good as without end, which Grain cannot slice.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
-    crops = pairs.random_map(RandomCrop(crop, augmentation.windows))
+    crops = pairs.random_map(RandomCrop(crop, augmentation.windows, context))
     return _batched(crops, batch_size, process, processes, augmentation)
 
 
@@ -72,7 +74,7 @@ def batches_of_crops(
     processes: int = 1,
     augmentation: Augmentation = UNCHANGED,
 ) -> grain.MapDataset:
-    """`batches` of records that are crops already, in their order; arguments as there."""
+    """`batches` of records that are crops already, in their order, with all they hold."""
     crops = grain.MapDataset.source(source).seed(seed)
     return _batched(crops, batch_size, process, processes, augmentation)
 
@@ -132,12 +134,12 @@ def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[
 class RandomCrop(grain.transforms.RandomMap):
     """A square crop at the same random place of both images, in one of its eight orientations.
 
-    Of several `windows` drawn, it is the one whose images differ most.
+    Of several `windows` drawn, it is the one whose images differ most, `context` not counted.
     """
 
-    def __init__(self, size: int, windows: int = 1):
-        self.size = size
-        self.windows = windows
+    def __init__(self, crop: int, windows: int = 1, context: int = 0):
+        self.crop, self.windows, self.context = crop, windows, context
+        self.size = crop + 2 * context
 
     def random_map(
         self, element: Mapping, rng: np.random.Generator
@@ -146,7 +148,7 @@ class RandomCrop(grain.transforms.RandomMap):
         drawn = [self._window(height, width, rng) for _ in range(self.windows)]
         window = drawn[0]
         if self.windows > 1:
-            window = max(drawn, key=lambda one: _difference(element, one))
+            window = max(drawn, key=lambda one: _difference(element, one, self.context))
         vertical, horizontal, transpose = rng.integers(2, size=3)
         return {
             key: _turned(element[key][window], vertical, horizontal, transpose)
@@ -166,9 +168,10 @@ class RandomCrop(grain.transforms.RandomMap):
                 f"one {sharp[0]}×{sharp[1]} px: pairs must have equal sizes"
             )
         if min(sharp[:2]) < self.size:
+            beyond = f" and {self.context} px around it" if self.context else ""
             raise ValueError(
                 f"{_name(element)} is {sharp[0]}×{sharp[1]} px, smaller than the crop of "
-                f"{self.size} px: lower the crop or remove the pair"
+                f"{self.crop} px{beyond}: lower the crop or remove the pair"
             )
         return sharp[:2]
 
@@ -182,8 +185,9 @@ def _turned(image: np.ndarray, vertical: int, horizontal: int, transpose: int) -
     return np.ascontiguousarray(image)
 
 
-def _difference(element: Mapping, window: tuple[slice, slice]) -> float:
-    return cv2.norm(element["blurry"][window], element["sharp"][window], cv2.NORM_L2)
+def _difference(element: Mapping, window: tuple[slice, slice], context: int) -> float:
+    inner = tuple(slice(axis.start + context, axis.stop - context) for axis in window)
+    return cv2.norm(element["blurry"][inner], element["sharp"][inner], cv2.NORM_L2)
 
 
 def _name(element: Mapping) -> str:
@@ -192,16 +196,20 @@ def _name(element: Mapping) -> str:
 
 
 def centre_crops(
-    source: Sequence[Mapping], crop: int, count: int
-) -> dict[str, UInt8[np.ndarray, "b crop crop 3"]]:
-    """A fixed batch: the middles of `count` records (at most all) evenly spaced in the source."""
+    source: Sequence[Mapping], crop: int, count: int, context: int = 0
+) -> dict[str, UInt8[np.ndarray, "b side side 3"]]:
+    """A fixed batch: the middles of `count` records (at most all) evenly spaced in the source.
+
+    `side` is `crop` and `context` px on either side.
+    """
     chosen = np.unique(np.linspace(0, len(source) - 1, count).astype(int))
-    pairs = [_centre(source[int(index)], crop) for index in chosen]
+    pairs = [_centre(source[int(index)], crop, context) for index in chosen]
     return {key: np.stack([pair[key] for pair in pairs]) for key in ("blurry", "sharp")}
 
 
-def _centre(element: Mapping, crop: int) -> dict[str, np.ndarray]:
-    height, width = RandomCrop(crop).check(element)
-    top, left = (height - crop) // 2, (width - crop) // 2
-    window = np.s_[top : top + crop, left : left + crop]
+def _centre(element: Mapping, crop: int, context: int) -> dict[str, np.ndarray]:
+    whole = RandomCrop(crop, context=context)
+    height, width = whole.check(element)
+    top, left = (height - whole.size) // 2, (width - whole.size) // 2
+    window = np.s_[top : top + whole.size, left : left + whole.size]
     return {key: element[key][window] for key in ("blurry", "sharp")}

@@ -91,7 +91,7 @@ class Twins(Sequence):
 
 
 def told(field: MotionField) -> Float[np.ndarray, "rows columns 3"]:
-    """Motion as numbers of about one size: log₂ of the path's length, and twice its direction's
+    """Motion as numbers of about one size: log₂(1 + the path's length), and twice its direction's
     cosine and sine, which fade for paths of less than 4 px, where none is to be seen."""
     seen = np.minimum(field.length / 4, 1)
     twice = 2 * field.direction

@@ -98,6 +98,16 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
             f"reblur.twins=True shakes photographs, and {config.dataset.name!r} are pairs already: "
             "set dataset.name='camera_shake', or leave it False"
         )
+    if min(settings.motion_weight, settings.generated) < 0:
+        raise ValueError(
+            f"reblur.motion_weight={settings.motion_weight:g} and reblur.generated="
+            f"{settings.generated} must be at least 0"
+        )
+    if settings.motion_weight and not config.native_encoder:
+        raise ValueError(
+            f"reblur.motion_weight={settings.motion_weight:g} asks for what the norms of the "
+            "published encoder remove: set native_encoder=True, or leave it 0"
+        )
     if settings.accumulate > 1:
         raise ValueError("reblur.accumulate divides twins: with reblur.twins=True leave it 1")
     devices = make_mesh(config.mesh.data, config.mesh.rows).shape["data"]

@@ -30,6 +30,8 @@ def motion(representation: Float[Array, "b r q c"], true: Float[Array, "b m"]) -
 
     Number k correlates, over all cells of the batch, with what channels k and m + k differ by.
     """
+    if len(true) != len(representation):
+        raise ValueError(f"{len(representation)} representations and {len(true)} motions")
     count = true.shape[-1]
     found = _wide(representation)
     found = found[..., :count] - found[..., count : 2 * count]

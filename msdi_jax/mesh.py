@@ -37,9 +37,9 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
-def over_batch(mesh: Mesh) -> NamedSharding:
-    """For image batches (b, h, w, c)."""
-    return NamedSharding(mesh, P("data", "rows"))
+def over_batch(mesh: Mesh, rank: int = 4) -> NamedSharding:
+    """For batches of images (b, h, w, c), or of what is told of each, of lower rank."""
+    return NamedSharding(mesh, P("data", "rows") if rank == 4 else P("data"))
 
 
 def batch_part(mesh: Mesh) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def batch_part(mesh: Mesh) -> tuple[int, int]:
 
 
 def global_batch(local: Any, mesh: Mesh, batch_size: int) -> Any:
-    """This process's part of a batch of images (see `batch_part`) as part of the global arrays."""
+    """This process's part of a batch (see `batch_part`) as part of the global arrays."""
     part, parts = batch_part(mesh)
     first = part * (batch_size // parts)
 
@@ -66,7 +66,7 @@ def global_batch(local: Any, mesh: Mesh, batch_size: int) -> Any:
             return images[start - first : stop - first, *index[1:]]
 
         shape = (batch_size, *images.shape[1:])
-        return jax.make_array_from_callback(shape, over_batch(mesh), piece)
+        return jax.make_array_from_callback(shape, over_batch(mesh, images.ndim), piece)
 
     return jax.tree.map(put, local)
 

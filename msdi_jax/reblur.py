@@ -210,6 +210,7 @@ class ReblurStage:
             terms["motion"] = weight * losses.motion(representation, images["motion"])
         # Encoding is cheap beside generating.
         blurry, sharp, representation = self._chosen((blurry, sharp, representation))
+        blurry, sharp = by_rows(blurry), by_rows(sharp)
         maps = estimator.maps(representation, blurry.shape[1:3])
         own = Degradation(representation, tuple(by_rows(level) for level in maps))
         output = Joint(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 from flax import nnx
-from jaxtyping import Array, Bool, UInt8
+from jaxtyping import Array, Bool
 
 from msdi_jax import optimise
 from msdi_jax.degradation import Degradation, DegradationEstimator
@@ -16,8 +16,8 @@ from msdi_jax.layers import singular_values
 from msdi_jax.mesh import by_image, by_rows, gathered
 from msdi_jax.state import Arrays, State
 
-Batch = dict[str, UInt8[Array, "b h w 3"]]
-"""`blurry` and `sharp`."""
+Batch = dict[str, Array]
+"""`blurry` and `sharp`, uint8 (b, h, w, 3); of twins also `motion`, see data/twins.py."""
 
 Scalars = dict[str, Array]
 

@@ -146,7 +146,8 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
 
 def _held_out_batch(source, settings: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
     """Fixed crops of the held-out photographs; few of them need not divide among devices."""
-    batch = pipeline.centre_crops(source, _side(settings), settings.held_out_images)
+    context = settings.get("context", 0)
+    batch = pipeline.centre_crops(source, settings.crop, settings.held_out_images, context)
     even = len(batch["blurry"]) % mesh.shape["data"] == 0
     sharding = over_batch(mesh) if even else replicated(mesh)
     return place(batch, dict.fromkeys(batch, sharding))
@@ -168,16 +169,12 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
         return pipeline.batches_of_crops(twins, augmentation=augmentation, **common)
     return pipeline.batches(
         source,
-        crop=_side(settings),
+        crop=settings.crop,
+        context=settings.get("context", 0),
         skip_damaged=config.skip_damaged,
         augmentation=augmentation,
         **common,
     )
-
-
-def _side(settings: ml_collections.ConfigDict) -> int:
-    """Of what is read for each crop, px."""
-    return settings.crop + 2 * settings.get("context", 0)
 
 
 def _twins(dataset: ml_collections.ConfigDict, crop: int, augmentation: Augmentation) -> Twins:

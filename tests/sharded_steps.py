@@ -24,6 +24,10 @@ STEPS = 5
 def config_of(name):
     config = base.get_config()
     config.width = 2
+    if name == "twins":
+        config.native_encoder = True
+        config.reblur.update({"twins": True, "generated": 4, "motion_weight": 1.0})
+        name = "reblur"
     # Adam divides a gradient by its own size, so a rounding error in one near 0 becomes a step of
     # full length the other way. A large epsilon leaves plain descent, as far in each step.
     config[name].update({"adam_eps": 1e-2, "learning_rate": 1e-1})
@@ -31,7 +35,7 @@ def config_of(name):
 
 
 def stage_of(name, config):
-    if name == "reblur":
+    if name != "deblur":
         return ReblurStage(config)
     degradation = arrays_of(DegradationEstimator(2, rngs=nnx.Rngs(1)))
     return DeblurStage(config, degradation, degradation["encoder"]["shallow"])
@@ -50,7 +54,8 @@ def losses(name, batches, shape):
     found = []
     with jax.set_mesh(mesh):
         for batch in batches:
-            state, scalars = step(state, place(batch, dict.fromkeys(batch, over_batch(mesh))))
+            places = {key: over_batch(mesh, value.ndim) for key, value in batch.items()}
+            state, scalars = step(state, place(batch, places))
             found.append({k: float(v) for k, v in scalars.items()})
     return found
 
@@ -66,6 +71,8 @@ def main(name, *meshes):
         {k: rng.integers(0, 256, (8, 64, 64, 3), np.uint8) for k in ("blurry", "sharp")}
         for _ in range(STEPS)
     ]
+    for batch in batches if name == "twins" else ():
+        batch["motion"] = rng.normal(size=(8, 3)).astype(np.float32)
     print(json.dumps({shape: losses(name, batches, shape) for shape in ("1x1", *meshes)}))
 
 

@@ -117,13 +117,15 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
         ("dataset", "name", "gopro", "'gopro' are pairs already: set dataset.name='camera_shake'"),
         ("reblur", "generated", 7, r"batch_size=24 divides twins: .* of reblur.generated=7"),
         ("reblur", "generated", 10, r"batch_size=24 divides twins: .* of reblur.generated=10"),
+        ("reblur", "generated", -8, "motion_weight=1 and reblur.generated=-8 must be at least 0"),
+        (None, "native_encoder", False, "motion_weight=1 asks for .* set native_encoder=True"),
         ("reblur", "accumulate", 2, "accumulate divides twins: .* leave it 1"),
         ("reblur", "twins", False, "motion_weight is of twins: set reblur.twins=True"),
     ],
 )
 def test_what_twins_need_is_checked(section, field, value, message):
     config = module("twins").get_config()
-    config[section][field] = value
+    (config[section] if section else config)[field] = value
     with pytest.raises(ValueError, match=message):
         checks.check(config)
 

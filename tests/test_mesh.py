@@ -35,5 +35,6 @@ def test_shardings():
     found = mesh.make_mesh()
     assert mesh.replicated(found).spec == P()
     assert mesh.over_batch(found).spec == P("data", "rows")
+    assert mesh.over_batch(found, rank=2).spec == P("data")
     batch = jax.device_put(np.ones((2, 4, 4, 3)), mesh.over_batch(found))
     assert batch.sharding.mesh == found
