@@ -26,7 +26,8 @@ def config_of(name):
     config.width = 2
     if name == "twins":
         config.native_encoder = True
-        config.reblur.update({"twins": True, "generated": 4, "motion_weight": 1.0})
+        twins = {"twins": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
+        config.reblur.update(twins)
         name = "reblur"
     # Adam divides a gradient by its own size, so a rounding error in one near 0 becomes a step of
     # full length the other way. A large epsilon leaves plain descent, as far in each step.
