@@ -199,7 +199,7 @@ def _check_context(config: ml_collections.ConfigDict) -> None:
     if context < 0 or context % CELL or crop % CELL:
         raise ValueError(
             f"deblur.context={context} and deblur.crop={crop} must be multiples of {CELL}, the px "
-            "of a cell of the representation"
+            "of a cell of the representation, and not below 0"
         )
 
 
