@@ -5,6 +5,8 @@ BIN := .venv/bin
 .PHONY: run test test-full bench docs lint format
 .DELETE_ON_ERROR:
 
+# Huge pages, where the system leaves them to programs: docs/performance.md.
+run: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 run: .venv/.run
 	mkdir -p runs
 	$(BIN)/python -m msdi_jax deblur --input docs/gallery/blurry --output runs/deblurred

@@ -27,7 +27,14 @@ FULL = [
     ("benchmarks.startup", "--width", "64"),
     ("benchmarks.training", "--width", "64", "--batch", "1", "--stages", "deblur", "--pairs", "3"),
     ("benchmarks.pipeline", "--width", "8", "--batch", "4"),
+    ("benchmarks.training", "--width", "64", "--batch", "1", "--stages", "reblur", "--pairs", "2"),
 ]
+FOR_BOTH = {
+    # PyTorch's threads otherwise wait spinning, and stall for long beside any other process.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Huge pages, where the system leaves them to programs: docs/performance.md.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 QUICK = [
     ("benchmarks.training", "--width", "2", "--batch", "2", "--crop", "32", "--pairs", "1"),
     ("benchmarks.inference", "--quick"),
@@ -52,8 +59,7 @@ def main() -> None:
 def _rows(module: str, *arguments: str) -> list[timing.Row]:
     """What a script shows, also printed here as it comes; one that fails is told in the table."""
     command = [sys.executable, "-m", module, *arguments]
-    # PyTorch's threads otherwise wait spinning, and stall for long beside any other process.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment = {**FOR_BOTH, **os.environ}
     found = []
     with subprocess.Popen(
         command, cwd=timing.ROOT, env=environment, stdout=subprocess.PIPE, text=True

@@ -31,18 +31,22 @@ class Cost(NamedTuple):
 
 
 def paired(calls: dict[str, Callable[[], Any]], pairs: int) -> dict[str, list[Cost]]:
-    """The cost of each call, taken in turn `pairs` times after one round that is not counted.
+    """The cost of each call, taken in turn `pairs` times after one uncounted round.
 
-    A call must not return before its result is there.
+    Before each counted call the same one runs uncounted, as steps of a training follow each other:
+    else whoever gives memory back between calls pays for the other side's having taken it, which
+    on a virtual machine can double the time. A call must not return before its result is there.
     """
     costs = {name: [] for name in calls}
-    for turn in range(pairs + 1):
+    for call in calls.values():
+        call()
+    for _ in range(pairs):
         for name, call in calls.items():
+            call()
             start = Cost(time.perf_counter(), time.process_time())
             call()
             end = Cost(time.perf_counter(), time.process_time())
-            if turn:
-                costs[name].append(Cost(end.wall - start.wall, end.cpu - start.cpu))
+            costs[name].append(Cost(end.wall - start.wall, end.cpu - start.cpu))
     return costs
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
+from array_record.python.array_record_module import ArrayRecordWriter
 from tqdm import tqdm
 
 FORMAT = "array_record"
@@ -99,12 +100,20 @@ class _KeepingWriter(tfds.core.ExampleWriter):
         kept = self.folder / Path(path).name
         if not kept.exists():
             temporary = kept.with_name(f"{kept.name}.new")
-            super().write(temporary, examples)
+            _write(temporary, examples)
             temporary.rename(kept)
         try:
             os.link(kept, path)
         except OSError:  # a file system without hard links
             shutil.copyfile(kept, path)
+
+
+def _write(path: Path, examples: Iterable[tuple[Any, bytes]]) -> None:
+    """As tfds does, but as they are: PNGs are compressed already, and raw pixels not to be."""
+    writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+    for _, example in examples:
+        writer.write(example)
+    writer.close()
 
 
 def build(builder: ShardBuilder) -> Path:

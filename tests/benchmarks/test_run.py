@@ -21,10 +21,12 @@ def test_ratios_are_medians_over_pairs():
     assert row["cpu_ratios"] == {"eager": 3.0}
 
 
-def test_calls_take_turns():
+def test_calls_take_turns_each_after_one_of_its_own():
     seen = []
-    timing.paired({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, pairs=2)
-    assert "".join(seen) == "ababab"
+    calls = {"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}
+    costs = timing.paired(calls, pairs=2)
+    assert "".join(seen) == "ab" + 2 * "aabb"
+    assert {name: len(found) for name, found in costs.items()} == {"a": 2, "b": 2}
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
