@@ -57,6 +57,9 @@ def get_config() -> ml_collections.ConfigDict:
             "longest_side": 384,
             # What an exposure averages: "linear" light, "gamma"-encoded frames, or "both" in turn.
             "domain": "linear",
+            # The pose that the sharp frame is seen from: the "mean" one, in which the blur is
+            # centred, or the "middle" one of the exposure, which no blurry photograph tells.
+            "anchor": "mean",
             "strength": 4.0,
             "seed": 0,
         }
@@ -114,6 +117,13 @@ def get_config() -> ml_collections.ConfigDict:
         # Published: 0. Pixels around each crop that a native degradation encoder sees too: of whole
         # images it sees more than of crops.
         context=0,
+        # Of MSDI-Net's U-Nets; 0 means `width`, which the degradation encoder always has.
+        width=0,
+        # Their levels. Published: 5. Fewer see less around a pixel, for far fewer weights.
+        depth=5,
+        # Published: 1. Side, in px, of the squares of pixels that are one to the U-Nets: 2 lets a
+        # wide network do with a quarter of the work.
+        patch=1,
         # Levels whose skips the representation modulates, 0 the finest.
         injected=(0, 1, 2, 3),
         # Published: False, the representation of stage 1 stays as it is.

@@ -1,9 +1,10 @@
-"""Stage 1 of MSDI-Net in the box: the degradation representation, from open photographs.
+"""The degradation representation from open photographs, by plain distances alone.
 
     python launch.py --config configs/box_reblur.py --workdir runs/box_reblur
 
 Hardware: two CPU cores, 35 minutes. The folder `open_photographs` is made once as
-data/open_photographs.py says. Figures: docs/model_card.md. configs/twins.py is a better stage 1.
+data/open_photographs.py says. configs/twins.py changes this one and is better: the
+representation in the box is its.
 """
 
 import ml_collections

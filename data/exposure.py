@@ -141,24 +141,29 @@ def _pixels_to_frame(shape: tuple[int, ...], center: tuple[float, float]) -> np.
 def _expose(
     canvas: np.ndarray, cutouts: Sequence[np.ndarray], shake: Shake
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the instants, and the one at t = 0: canvas-sized, in the shake's domain."""
+    """Mean over the instants, and the sharp frame: canvas-sized, in the shake's domain."""
     shape = (shake.height * SUPERSAMPLING, shake.width * SUPERSAMPLING)
     to_pixels = np.linalg.inv(_pixels_to_frame(shape, (0, 0)))
     pairs = zip(shake.layers, cutouts, strict=True)
-    stack = [(canvas, to_pixels @ homographies(shake) @ _pixels_to_frame(canvas.shape, (0, 0)))]
+    # What is exposed, how its pixels lie in the frame, and how that moves.
+    stack = [(canvas, _pixels_to_frame(canvas.shape, (0, 0)), homographies(shake))]
     stack += [
-        (cut, to_pixels @ homographies(shake, layer) @ _pixels_to_frame(cut.shape, layer.center))
+        (cut, _pixels_to_frame(cut.shape, layer.center), homographies(shake, layer))
         for layer, cut in pairs
     ]
+
+    def seen(instant: int | None) -> np.ndarray:
+        placed = [
+            (picture, to_pixels @ (at if instant is None else maps[instant] @ at))
+            for picture, at, maps in stack
+        ]
+        frame = _compose(placed, shape)
+        return _encode(frame) if shake.domain == "gamma" else frame
+
     total = np.zeros((*shape, 3), np.float32)
     for instant in range(len(shake.camera)):
-        frame = _compose([(picture, maps[instant]) for picture, maps in stack], shape)
-        if shake.domain == "gamma":
-            frame = _encode(frame)
-        cv2.accumulate(frame, total)
-        if instant == len(shake.camera) // 2:
-            still = frame
-    return total / len(shake.camera), still
+        cv2.accumulate(seen(instant), total)
+    return total / len(shake.camera), seen(None)
 
 
 def _compose(pictures: Sequence[tuple[np.ndarray, np.ndarray]], shape: tuple[int, int]):

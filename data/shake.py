@@ -6,7 +6,8 @@ rotation about the lens axis, translation before objects at other depths, and ob
 by themselves.
 
 Lengths are pixels of the frame unless said otherwise, with the origin in the middle of the frame,
-x to the right and y down. Time runs over the exposure, from -1/2 to 1/2; the sharp frame is t = 0.
+x to the right and y down. Time runs over the exposure, from -1/2 to 1/2. The sharp frame is seen
+from the mean pose, in which the blur is centred, or from the pose at t = 0; see `draw_shake`.
 """
 
 import dataclasses
@@ -18,6 +19,8 @@ from jaxtyping import Float
 
 Domain = Literal["linear", "gamma"]
 DOMAINS = ("linear", "gamma")
+Anchor = Literal["mean", "middle"]
+ANCHORS = ("mean", "middle")
 
 # Motions are drawn at this many instants; slow ones keep every 24th of them only, fast ones every
 # 2nd. Each stride divides the half, so that t = 0 is always kept.
@@ -57,7 +60,7 @@ class Layer:
         return float(self.radius * (1 + np.abs(self.harmonics).sum()) + self.softness)
 
     def opacity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Opacity in [0, 1] at frame coordinates, at t = 0."""
+        """Opacity in [0, 1] at frame coordinates, in the sharp frame."""
         x, y = x - self.center[0], y - self.center[1]
         angle = np.arctan2(y, x)
         edge = np.ones_like(angle)
@@ -72,7 +75,7 @@ class Shake:
     """One exposure of a shaken camera; see `draw_shake`.
 
     `camera` holds pitch, yaw, roll (rad) and x, y, z translation (in background depths) per
-    instant, all zero at t = 0. Layers are sorted from the farthest to the nearest.
+    instant, all zero for the sharp frame. Layers are sorted from the farthest to the nearest.
     """
 
     seed: int
@@ -89,7 +92,7 @@ class Shake:
 
 
 class MotionField(NamedTuple):
-    """The true motion at grid points: what blurred the pixel that is there at t = 0."""
+    """The true motion at grid points: what blurred the pixel that is there in the sharp frame."""
 
     x: Float[np.ndarray, "rows columns"]
     y: Float[np.ndarray, "rows columns"]
@@ -107,6 +110,7 @@ def draw_shake(
     width: int,
     *,
     domain: Domain = "linear",
+    anchor: Anchor = "mean",
     strength: float = 8.0,
     reach: float = 64.0,
     max_layers: int = 3,
@@ -117,6 +121,10 @@ def draw_shake(
         seed: non-negative integer; all randomness of the pair follows from it.
         domain: what the exposure averages: "linear" is light, as sensors do; "gamma" is encoded
             values, as when the 8-bit frames of a fast camera are averaged.
+        anchor: the pose that the sharp frame is seen from. "mean" is that of the whole exposure, as
+            where pairs are aligned by the blur's centroid (RealBlur); "middle" the one at t = 0, as
+            where the sharp frame is the middle one of those averaged (GoPro). A blurry photograph
+            does not tell where on its path t = 0 was: by that much, nobody can deblur it.
         strength: median size of the motion in px; the shakes of one setting spread log-normally
             about it, over a factor of two either way, and never beyond [0.5, 25] px.
         reach: the farthest, in px, that the background may enter from outside the frame. A
@@ -124,10 +132,11 @@ def draw_shake(
         max_layers: foreground objects at most.
 
     Raises:
-        ValueError: for an unknown domain or sizes that no frame has.
+        ValueError: for an unknown domain or anchor, or sizes that no frame has.
     """
-    if domain not in DOMAINS:
-        raise ValueError(f"domain {domain!r} is unknown: choose one of {', '.join(DOMAINS)}")
+    for kind, name, known in (("domain", domain, DOMAINS), ("anchor", anchor, ANCHORS)):
+        if name not in known:
+            raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(known)}")
     if min(height, width) < 8 or reach <= 0 or strength <= 0:
         raise ValueError(
             f"a frame of {height}×{width} px, reach {reach:g} px, strength {strength:g} px cannot "
@@ -150,7 +159,8 @@ def draw_shake(
         shot_noise=1.8e-4 * sensor.uniform(0.5, 1.5),
         read_noise=1e-3 * sensor.uniform(0.5, 1.5),
     )
-    return _thin_out(_limit(shake, reach))
+    shake = _thin_out(_limit(shake, reach))
+    return shake if anchor == "middle" else _limit(_centred(shake), reach)
 
 
 def _draw_camera(rng: np.random.Generator, size: float, focal: float, longest: int) -> np.ndarray:
@@ -224,11 +234,22 @@ def _thin_out(shake: Shake) -> Shake:
     return dataclasses.replace(shake, camera=shake.camera[::stride], layers=layers)
 
 
+def _centred(shake: Shake) -> Shake:
+    """The same motion, seen from the mean pose."""
+    layers = tuple(
+        dataclasses.replace(layer, motion=layer.motion - layer.motion.mean(axis=0))
+        for layer in shake.layers
+    )
+    return dataclasses.replace(
+        shake, camera=shake.camera - shake.camera.mean(axis=0), layers=layers
+    )
+
+
 # ---------------------------------------------------------------------------- geometry
 
 
 def homographies(shake: Shake, layer: Layer | None = None) -> Float[np.ndarray, "time 3 3"]:
-    """Maps of frame coordinates at t = 0 to those at each instant, of a layer or the background."""
+    """Maps from coordinates of the sharp frame to those at each instant; of a layer, if given."""
     lens = np.diag([shake.focal, shake.focal, 1.0])
     from_lens = np.linalg.inv(lens)
     depth = 1.0 if layer is None else layer.inverse_depth
@@ -290,8 +311,8 @@ def motion_field(
 
     The cells are those of the frame's middle `window` (height, width), where one is given.
 
-    Every point belongs to the nearest layer that is at least half opaque there at t = 0; `layer`
-    is that layer's index, -1 for the background. `length` is the length of the path in px,
+    Every point belongs to the nearest layer that is at least half opaque there in the sharp frame;
+    `layer` is that layer's index, -1 for the background. `length` is the length of the path in px,
     `direction` the angle of its principal axis in [0, π), from x towards y: an exposure does not
     show which end of a path came first.
     """

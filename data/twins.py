@@ -70,6 +70,7 @@ class Twins(Sequence):
             self.settings.longest_side,
             self.settings.longest_side,
             domain=DOMAINS[blur % 2] if self.settings.domain == "both" else self.settings.domain,
+            anchor=self.settings.anchor,
             strength=self.settings.strength,
             reach=LARGEST_REACH * self.settings.longest_side,
             max_layers=0,

@@ -8,7 +8,7 @@ import ml_collections
 from data.augment import Augmentation
 from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
-from msdi_jax import evaluate, model
+from msdi_jax import deblur, evaluate, model, reblur
 from msdi_jax.deblur_net import LEVELS
 from msdi_jax.degradation import CELL
 from msdi_jax.mesh import make_mesh
@@ -61,7 +61,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     if "deblur" in stages:
         _check_sources(config)
     if "reblur" in stages:
-        _check_start("reblur", config, ("joint",))
+        _check_start("reblur", config, "joint")
         _check_twins(config)
         _check_vgg(config.reblur.vgg_weights)
 
@@ -122,24 +122,24 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
     check_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
 
 
-def _check_start(stage: str, config: ml_collections.ConfigDict, networks: tuple[str, ...]) -> None:
+def _check_start(stage: str, config: ml_collections.ConfigDict, network: str) -> None:
     """The weights to start from are those of this very network."""
     path = config[stage].start_from
     if not path:
         return
     found = model.describe(find(path, DIRECTORIES[stage]))
-    hidden = config.hidden or 2 * config.width
-    same = stage == "reblur" or found.injected == tuple(config.deblur.injected)
-    if not same:
+    if found.network != network:
         raise ValueError(
-            f"{stage}.start_from={path} modulates the levels {found.injected}: set "
-            f"{stage}.injected to them, or give another model"
+            f"{stage}.start_from={path} is a {found.network} model, not {network}: change version, "
+            "or give another model"
         )
-    if found.network not in networks or (found.width, found.hidden) != (config.width, hidden):
+    asked = (reblur if stage == "reblur" else deblur).form(config)
+    differing = [field for field, value in asked.items() if getattr(found, field) != value]
+    if differing:
+        lines = [f"{field} is {getattr(found, field)}, not {asked[field]}" for field in differing]
         raise ValueError(
-            f"{stage}.start_from={path} is a {found.network} model of width {found.width} and "
-            f"hidden {found.hidden}, not {' or '.join(networks)} of width {config.width} and "
-            f"hidden {hidden}: change width, hidden and version, or give another model"
+            f"{stage}.start_from={path} is another {network} model ({'; '.join(lines)}): change "
+            "the configuration, or give another model"
         )
     _check_kind(f"{stage}.start_from={path}", found, config)
 
@@ -162,9 +162,15 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
     if not set(config.deblur.injected) <= set(LEVELS):
         raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
     _check_context(config)
+    depth, patch = config.deblur.depth, config.deblur.patch
+    if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
+        raise ValueError(
+            f"deblur.depth={depth}, deblur.patch={patch}: depth must be 2 … {DEPTH}, and patch · "
+            f"2^(depth - 1) a divisor of {MULTIPLE}"
+        )
     if config.deblur.psnr_floor <= 0:
         raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
-    _check_start("deblur", config, ({1: "msdi_net", 2: "msdi2_net"}[config.version],))
+    _check_start("deblur", config, {1: "msdi_net", 2: "msdi2_net"}[config.version])
     fields = {
         "degradation_from": (config.version, model.ESTIMATING),
         "features_from": (None, (*model.ESTIMATING, "encoder")),
@@ -179,10 +185,11 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
                 f"deblur.{field}={path} is a {found.network} model: give one of "
                 f"{', '.join(networks)}"
             )
-        if found.width != config.width or version not in (None, found.version):
+        width = found.degradation_width
+        if width != config.width or version not in (None, found.version):
             raise ValueError(
-                f"deblur.{field}={path} has width {found.width} and version {found.version}: "
-                f"set width={found.width}" + (f" and version={found.version}" if version else "")
+                f"deblur.{field}={path} has width {width} and version {found.version}: "
+                f"set width={width}" + (f" and version={found.version}" if version else "")
             )
         _check_kind(f"deblur.{field}={path}", found, config)
 

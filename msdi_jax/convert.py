@@ -20,6 +20,7 @@ from flax import nnx
 from msdi_jax import model, published, recognise
 from msdi_jax.deblur_net import LEVELS
 from msdi_jax.published import Entry, from_published, key_table, to_published
+from msdi_jax.unet import DEPTH
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
@@ -111,21 +112,7 @@ def export(source: Path | str, destination: Path | str) -> int:
     name = loaded.description.network
     if name == "vgg19":
         raise ValueError(f"{source} is VGG19 up to relu5_1: use torchvision's own file instead")
-    if loaded.description.injected != LEVELS:
-        raise ValueError(
-            f"{source} modulates the levels {loaded.description.injected} only, which no published "
-            "file can say: export a model that modulates all of them"
-        )
-    ours = {
-        "native": ("a native encoder", "native_encoder"),
-        "contrast": ("an encoder of local contrast", "local_contrast"),
-    }
-    for field, (what, setting) in ours.items():
-        if getattr(loaded.description, field):
-            raise ValueError(
-                f"{source} has {what}, which no published file can say: export a model that was "
-                f"trained with {setting}=False"
-            )
+    _check_publishable(source, loaded.description)
     kept = model.load_unused(source)
     arrays = to_published(loaded.network)
     for key, shape in published.never_used(loaded.network).items():
@@ -250,6 +237,31 @@ def _network(found: recognise.Recognised, arrays: dict) -> tuple[nnx.Module, lis
     if wrong:
         raise ValueError(f"not floating-point: {', '.join(wrong)}")
     return nnx.merge(graph, jax.tree.map(np.ascontiguousarray, ours)), unused
+
+
+def _check_publishable(source: Path | str, what: model.Description) -> None:
+    """Raises ValueError for what no published file can say."""
+    lacks = {
+        "native": ("a native encoder", "native_encoder"),
+        "contrast": ("an encoder of local contrast", "local_contrast"),
+    }
+    for field, (name, setting) in lacks.items():
+        if getattr(what, field):
+            raise ValueError(
+                f"{source} has {name}, which no published file can say: export a model that was "
+                f"trained with {setting}=False"
+            )
+    if what.injected != LEVELS:
+        raise ValueError(
+            f"{source} modulates the levels {what.injected} only, which no published file can say: "
+            "export a model that modulates all of them"
+        )
+    if (what.depth, what.patch, what.degradation_width) != (DEPTH, 1, what.width):
+        raise ValueError(
+            f"{source} has depth {what.depth}, patch {what.patch} and a degradation encoder of "
+            f"width {what.degradation_width}: published files are of depth {DEPTH}, patch 1 and "
+            "one width"
+        )
 
 
 def _provenance(path: Path | str, wrapped: bool, found: recognise.Recognised) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
 
 def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
     """Stride 2 on pixels is stride 1 on 2×2 blocks: fold blocks and kernel taps into channels."""
-    batch, height, width, channels = x.shape
+    *_, height, width, channels = x.shape
     size, _, _, outputs = kernel.shape
     taps = (size + 1) // 2
     outs = [(n + 2 * padding - size) // 2 + 1 for n in (height, width)]
@@ -66,11 +66,24 @@ def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
         jnp.zeros((), x.dtype),
         ((0, 0, 0), (padding, after[0], 0), (padding, after[1], 0), (0, 0, 0)),
     )
-    x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, channels)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, x.shape[1], x.shape[3], 4 * channels)
+    x = fold(x, 2)
     kernel = kernel.reshape(taps, 2, taps, 2, channels, outputs)
     kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, 4 * channels, outputs)
     return convolve(x, kernel)
+
+
+def fold(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h//side w//side c*side*side"]:
+    """Space to depth: every square of `side`² pixels becomes one of as many times the channels."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // side, side, width // side, side, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
+
+
+def unfold(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h*side w*side c//side**2"]:
+    """Undoes `fold`."""
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height, width, side, side, -1)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * side, width * side, -1)
 
 
 def convolve_doubled(

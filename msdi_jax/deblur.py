@@ -4,6 +4,8 @@ Loss: half the negative PSNR of both outputs, plus the L1 distance of five shall
 features between the sharp and the deblurred image.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -29,14 +31,25 @@ from msdi_jax.state import Arrays, Keys, State, abstract, merge, split
 FROZEN = nnx.PathContains("degradation")
 
 
+def form(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The network's sizes, by their names as arguments of `MSDINet`."""
+    width = config.deblur.width or config.width
+    return {
+        "width": width,
+        "depth": config.deblur.depth,
+        "patch": config.deblur.patch,
+        "degradation_width": config.width,
+        "hidden": config.hidden or 2 * width,
+        "injected": tuple(config.deblur.injected),
+    }
+
+
 def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
     return MSDINet(
-        config.width,
+        **form(config),
         version=config.version,
-        hidden=config.hidden or None,
         native=config.native_encoder,
         contrast=config.local_contrast,
-        injected=config.deblur.injected,
         remat=config.remat,
         rngs=rngs,
     )

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from msdi_jax.convolution import fold, unfold
 from msdi_jax.degradation import Degradation, DegradationEstimator
 from msdi_jax.layers import Conv
 from msdi_jax.modulation import SpatiallyAdaptiveModulation, Unmodulated
 from msdi_jax.unet import DEPTH, Block, UNet, check_size, recomputed
 
-# Whose skips there are; the bottom of the U-Net has none.
+# Published: whose skips are modulated. The bottom of the U-Net has none.
 LEVELS = tuple(range(DEPTH - 1))
 
 
@@ -31,10 +32,10 @@ class Deblurred(NamedTuple):
 class SupervisedAttention(nnx.Module):
     """An intermediate image, and features gated by what that image shows (MPRNet)."""
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, colours: int, *, rngs: nnx.Rngs):
         self.feature = Conv(width, width, 3, rngs=rngs)
-        self.to_image = Conv(width, 3, 3, rngs=rngs)
-        self.gate = Conv(3, width, 3, rngs=rngs)
+        self.to_image = Conv(width, colours, 3, rngs=rngs)
+        self.gate = Conv(colours, width, 3, rngs=rngs)
 
     def __call__(self, x: Array, image: Array) -> tuple[Array, Array]:
         restored = self.to_image(x) + image
@@ -46,11 +47,16 @@ class MSDINet(nnx.Module):
 
     Args:
         width: channels of the finest level; published: 64.
+        depth: levels of both U-Nets, at most 5; published: 5.
+        patch: side of the squares of pixels that are one to the U-Nets, their colours side by
+            side (FFDNet, Zhang et al., 2018); 2 halves the size of all features. Published: 1.
+        degradation_width: of the degradation encoder and its pyramid; published: `width`.
         version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
         hidden: context channels of the modulation; published: 2 · width.
         native, contrast: whether the encoder is, and sees that; see `degradation`.
-        injected: levels whose skips are modulated, 0 the finest; published: all four. The others
-            lack the modulation's weights and are otherwise the same.
+        injected: levels whose skips are modulated, 0 the finest, as far as there are such;
+            published: all four. The others lack the modulation's weights and are otherwise
+            the same.
         remat: in training, blocks of so many of the finest levels are computed again instead of
             kept for the backward pass.
     """
@@ -59,6 +65,9 @@ class MSDINet(nnx.Module):
         self,
         width: int = 64,
         *,
+        depth: int = DEPTH,
+        patch: int = 1,
+        degradation_width: int | None = None,
         version: int = 2,
         hidden: int | None = None,
         native: bool = False,
@@ -71,25 +80,28 @@ class MSDINet(nnx.Module):
             channels = width * 2**level
             return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
 
-        self.remat = remat
+        self.remat, self.patch = remat, patch
+        colours = 3 * patch**2
+        levels = range(depth - 1)
+        seen = degradation_width or width
         sight = {"native": native, "contrast": contrast}
-        self.degradation = DegradationEstimator(width, version=version, **sight, rngs=rngs)
-        self.stem_1 = Conv(3, width, 3, rngs=rngs)
-        self.unet_1 = UNet(width, pointwise=True, remat=remat, rngs=rngs)
-        self.before = nnx.List(block(i) for i in LEVELS)
+        self.degradation = DegradationEstimator(seen, version=version, **sight, rngs=rngs)
+        self.stem_1 = Conv(colours, width, 3, rngs=rngs)
+        self.unet_1 = UNet(width, depth=depth, pointwise=True, remat=remat, rngs=rngs)
+        self.before = nnx.List(block(i) for i in levels)
         self.modulation = nnx.List(
-            SpatiallyAdaptiveModulation(width * 2**i, hidden or 2 * width, rngs=rngs)
+            SpatiallyAdaptiveModulation(width * 2**i, seen * 2**i, hidden or 2 * width, rngs=rngs)
             if i in injected
             else Unmodulated()
-            for i in LEVELS
+            for i in levels
         )
-        self.after = nnx.List(block(i) for i in LEVELS)
-        self.attention = SupervisedAttention(width, rngs=rngs)
-        self.stem_2 = Conv(3, width, 3, rngs=rngs)
+        self.after = nnx.List(block(i) for i in levels)
+        self.attention = SupervisedAttention(width, colours, rngs=rngs)
+        self.stem_2 = Conv(colours, width, 3, rngs=rngs)
         self.merge = Conv(2 * width, width, 1, rngs=rngs)
-        self.unet_2 = UNet(width, pointwise=True, fuse=True, remat=remat, rngs=rngs)
-        self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in LEVELS)
-        self.last = Conv(width, 3, 3, rngs=rngs)
+        self.unet_2 = UNet(width, depth=depth, pointwise=True, fuse=True, remat=remat, rngs=rngs)
+        self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in levels)
+        self.last = Conv(width, colours, 3, rngs=rngs)
 
     def __call__(
         self, image: Float[Array, "b h w 3"], degradation: Degradation | None = None
@@ -98,6 +110,7 @@ class MSDINet(nnx.Module):
         check_size(image)
         if degradation is None:
             degradation = self.degradation(image)
+        image = fold(image, self.patch)
         bottom, encoded = self.unet_1.encode(self.stem_1(image))
         decoded = self.unet_1.decode(
             bottom, encoded, lambda i, x: self._inject(i, x, degradation.maps[i])
@@ -107,7 +120,9 @@ class MSDINet(nnx.Module):
         fusion = list(zip(encoded, decoded, strict=True))
         bottom, encoded = self.unet_2.encode(x, fusion)
         decoded = self.unet_2.decode(bottom, encoded, self._cross)
-        return Deblurred(self.last(decoded[0]) + image, intermediate)
+        return Deblurred(
+            unfold(self.last(decoded[0]) + image, self.patch), unfold(intermediate, self.patch)
+        )
 
     def _inject(self, level: int, x: Array, degradation_map: Array) -> Array:
         before, after = (

@@ -31,6 +31,7 @@ from msdi_jax.degradation import (
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.state import Arrays, abstract, arrays_of
+from msdi_jax.unet import DEPTH
 from msdi_jax.vgg import VGG19
 
 # Stage → its model directory in a run directory.
@@ -41,8 +42,8 @@ BOX = Path(__file__).parent / "box"
 
 # Name → (description, rngs) → network; "degradation" is encoder and pyramid.
 BUILDERS = {
-    "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, **d.modulation, rngs=rngs),
-    "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, **d.modulation, rngs=rngs),
+    "msdi_net": lambda d, rngs: MSDINet(d.width, version=1, **d.form, rngs=rngs),
+    "msdi2_net": lambda d, rngs: MSDINet(d.width, version=2, **d.form, rngs=rngs),
     "joint": lambda d, rngs: ReblurDeblurNet(d.width, hidden=d.hidden, **d.sight, rngs=rngs),
     "degradation": lambda d, rngs: DegradationEstimator(d.width, **d.encoding, rngs=rngs),
     "encoder": lambda d, rngs: DegradationEncoder(d.width, **d.encoding, rngs=rngs),
@@ -74,6 +75,8 @@ class Description:
         version: of the degradation encoder and pyramid, 1 or 2; the names of the deblurring
             networks tell it. None where there is neither.
         injected: of a deblurring network, the levels whose skips are modulated.
+        depth, patch: of a deblurring network, levels of its U-Nets and the side of their pixels.
+        degradation_width: of the degradation encoder; None means `width`.
         native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
     """
 
@@ -84,11 +87,15 @@ class Description:
     licence: str
     version: int | None = None
     injected: tuple[int, ...] = LEVELS
+    depth: int = DEPTH
+    patch: int = 1
+    degradation_width: int | None = None
     native: bool = False
     contrast: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
+        object.__setattr__(self, "degradation_width", self.degradation_width or self.width)
         # JSON knows lists only.
         object.__setattr__(self, "injected", tuple(self.injected))
 
@@ -104,8 +111,9 @@ class Description:
         return {"native": self.native, "contrast": self.contrast}
 
     @property
-    def modulation(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "injected": self.injected, **self.sight}
+    def form(self) -> dict[str, Any]:
+        own = ("depth", "patch", "degradation_width", "hidden", "injected")
+        return {field: getattr(self, field) for field in own} | self.sight
 
     @property
     def encoding(self) -> dict[str, Any]:

@@ -29,22 +29,23 @@ class SpatiallyAdaptiveModulation(_Modulation):
     """The deblurring network's modulation of a skip connection.
 
     Args:
-        channels: of the feature and of the degradation map.
+        channels: of the feature.
+        seen: channels of the degradation map.
         hidden: channels of the shared context; published: 128 = 2 · width.
     """
 
-    def __init__(self, channels: int, hidden: int, *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, seen: int, hidden: int, *, rngs: nnx.Rngs):
         super().__init__(channels, hidden, rngs=rngs)
         self.shared = nnx.List(
             [
-                Conv(2 * channels, channels, 1, rngs=rngs),
+                Conv(channels + seen, channels, 1, rngs=rngs),
                 Conv(channels, hidden, 3, rngs=rngs),
                 Conv(hidden, hidden, 3, rngs=rngs),
             ]
         )
 
     def __call__(
-        self, x: Float[Array, "b h w c"], degradation: Float[Array, "b p q c"]
+        self, x: Float[Array, "b h w c"], degradation: Float[Array, "b p q s"]
     ) -> Float[Array, "b h w c"]:
         context = jnp.concatenate([x, resize_nearest(degradation, *x.shape[1:3])], axis=-1)
         for conv in self.shared:

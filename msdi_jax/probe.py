@@ -62,7 +62,7 @@ class Score:
 def random_encoder(model: Model, seed: int = 0) -> Callable[[Array], Array]:
     """The model's encoder as it was before training, up to the seed."""
     what = model.description
-    encoder = DegradationEncoder(what.width, **what.encoding, rngs=nnx.Rngs(seed))
+    encoder = DegradationEncoder(what.degradation_width, **what.encoding, rngs=nnx.Rngs(seed))
     if what.native:
         # It has seen no images whose statistics its norms could remember.
         encoder.train()

@@ -34,10 +34,14 @@ from msdi_jax.state import Arrays, Keys, State, abstract, merge, split
 from msdi_jax.vgg import VGG19
 
 
+def form(config: ml_collections.ConfigDict) -> dict[str, int]:
+    """The network's sizes, by their names as arguments of `ReblurDeblurNet`."""
+    return {"width": config.width, "hidden": config.hidden or 2 * config.width}
+
+
 def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeblurNet:
     return ReblurDeblurNet(
-        config.width,
-        hidden=config.hidden or None,
+        **form(config),
         native=config.native_encoder,
         contrast=config.local_contrast,
         batch_norm_groups=config.reblur.batch_norm_groups,

@@ -10,15 +10,12 @@ from pathlib import Path
 import ml_collections
 
 from data.records import find_builder
-from msdi_jax import checks, convert, figures, hosts, model, report, summary
-from msdi_jax.deblur import DeblurStage
-from msdi_jax.deblur_net import LEVELS
+from msdi_jax import checks, convert, deblur, figures, hosts, model, reblur, report, summary
 from msdi_jax.evaluate import evaluate
 from msdi_jax.log import held_out_ends
 from msdi_jax.mesh import make_mesh
 from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.protocols import FIGURES
-from msdi_jax.reblur import ReblurStage
 from msdi_jax.stage import Stage
 from msdi_jax.state import Arrays, State, arrays_of
 from msdi_jax.train import train
@@ -92,7 +89,7 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     start = model.load(find(path, DIRECTORIES[name])) if path else None
     network = start and start.network
     if name == "reblur":
-        return ReblurStage(config, _vgg(config.reblur), network)
+        return reblur.ReblurStage(config, _vgg(config.reblur), network)
     source = config.deblur.degradation_from
     if "reblur" in config.stages:
         source = workdir / DIRECTORIES["reblur"]
@@ -101,7 +98,7 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     encoder = degradation["encoder"]
     if config.deblur.features_from:
         encoder = _encoder(config.deblur.features_from)
-    return DeblurStage(config, degradation, encoder["shallow"], network)
+    return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
 
 
 def _load(path: Path | str) -> model.Model:
@@ -129,8 +126,7 @@ def _describe(
     network = "joint" if name == "reblur" else {1: "msdi_net", 2: "msdi2_net"}[config.version]
     return model.Description(
         network=network,
-        width=config.width,
-        hidden=config.hidden or 2 * config.width,
+        **(reblur if name == "reblur" else deblur).form(config),
         provenance={
             "trained": time.strftime("%Y-%m-%d"),
             "steps": step,
@@ -139,7 +135,6 @@ def _describe(
             "seed": config.seed,
         },
         licence="as the photographs it was trained on allow",
-        injected=config.deblur.injected if name == "deblur" else LEVELS,
         native=config.native_encoder,
         contrast=config.local_contrast,
     )

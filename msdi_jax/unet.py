@@ -1,4 +1,4 @@
-"""The U-Net both networks are made of: five levels, half instance norm on the way down."""
+"""The U-Net both networks are made of: half instance norm on the way down."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from msdi_jax.layers import Conv, HalfInstanceNorm, UpConv, leaky_relu
 
+# Published: five levels.
 DEPTH = 5
 # Four halvings: what a side of the image must be a multiple of.
 MULTIPLE = 2 ** (DEPTH - 1)
@@ -77,6 +78,7 @@ class UNet(nnx.Module):
 
     Args:
         width: channels of the finest level.
+        depth: number of levels, at most 5.
         pointwise, fuse: see `Block`.
         remat: blocks of so many of the finest levels are `recomputed`.
     """
@@ -85,23 +87,24 @@ class UNet(nnx.Module):
         self,
         width: int,
         *,
+        depth: int = DEPTH,
         pointwise: bool,
         fuse: bool = False,
         remat: int = 0,
         rngs: nnx.Rngs,
     ):
         self.remat = remat
-        channels = [width * 2**i for i in range(DEPTH)]
+        channels = [width * 2**i for i in range(depth)]
         self.down = nnx.List(
             Block(
                 channels[max(i - 1, 0)],
                 channels[i],
                 half_norm=True,
                 pointwise=pointwise,
-                fuse=fuse and i < DEPTH - 1,
+                fuse=fuse and i < depth - 1,
                 rngs=rngs,
             )
-            for i in range(DEPTH)
+            for i in range(depth)
         )
         self.downsample = nnx.List(
             Conv(c, c, 4, stride=2, padding=1, bias=False, rngs=rngs) for c in channels[:-1]
@@ -118,7 +121,7 @@ class UNet(nnx.Module):
             x = down(x, fusion[level] if fusion else None)
             features.append(x)
             x = downsample(x)
-        return recomputed(self.down[-1], self.remat == DEPTH)(x), features
+        return recomputed(self.down[-1], self.remat >= len(self.down))(x), features
 
     def decode(
         self, x: Array, features: Sequence[Array], skip: Callable[[int, Array], Array]
@@ -128,7 +131,7 @@ class UNet(nnx.Module):
         `skip(level, feature)` is what the encoder's feature passes through on its way across.
         """
         decoded = []
-        for level in reversed(range(DEPTH - 1)):
+        for level in reversed(range(len(self.up))):
             up = recomputed(self.up[level], level < self.remat)
             x = up(x, skip(level, features[level]))
             decoded.append(x)

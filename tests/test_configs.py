@@ -75,6 +75,7 @@ def test_stage_1_and_fine_tuning_check(monkeypatch):
 def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     checks.check(module("box_reblur").get_config())
     config = module("box_deblur").get_config()
+    config.local_contrast, config.deblur.context = False, 0
     published = model.Description("joint", 8, 16, {}, "")
     native = model.Description("joint", 8, 16, {}, "", native=True)
     monkeypatch.setattr(model, "describe", lambda path: native)
@@ -106,6 +107,16 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     with pytest.raises(ValueError, match="context=64 is for native encoders"):
         checks.check(config)
     config.deblur.context = 0
+    config.deblur.update({"depth": 5, "patch": 2})
+    with pytest.raises(ValueError, match=r"depth=5, deblur.patch=2: .* a divisor of 16"):
+        checks.check(config)
+    config.deblur.update({"depth": 3, "patch": 2, "width": 24, "start_from": "model"})
+    other = model.Description("msdi2_net", 24, 48, {}, "", depth=3, degradation_width=8)
+    monkeypatch.setattr(model, "describe", lambda path: other)
+    with pytest.raises(ValueError, match=r"another msdi2_net model \(patch is 1, not 2\): change"):
+        checks.check(config)
+    config.deblur.update({"patch": 1})
+    checks.check(config)
     config.initial = "quick"
     with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
         checks.check(config)

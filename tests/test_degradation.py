@@ -145,6 +145,19 @@ def test_stage_2_starts_from_the_identity_with_the_frozen_maps_heard(stage_1, im
     assert 0.05 < np.abs(heard[0] - heard[1]).mean() < 2
 
 
+def test_stage_2_of_another_form_starts_from_the_identity(stage_1, images):
+    degradation = arrays_of(stage_1[0].network(stage_1[1]).degradation)
+    config = small_config()
+    config.deblur.update({"width": 3, "depth": 3, "patch": 2})
+    stage = DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+    network = stage.network(stage.init(jax.random.key(0)))
+    output = nnx.jit(lambda network, image: network(image))(network, images["blurry"])
+    np.testing.assert_array_equal(output.deblurred, images["blurry"])
+    np.testing.assert_array_equal(output.intermediate, images["blurry"])
+    assert len(network.modulation) == 2
+    assert network.modulation[1].shared[0].kernel.shape[-2] == 2 * 3 + 2 * 2
+
+
 def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
     # A pyramid that passes on what it is given.
     degradation = arrays_of(stage_1[0].network(stage_1[1]).degradation)

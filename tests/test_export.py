@@ -102,6 +102,15 @@ def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
     assert not (tmp_path / "out.pth").exists()
 
 
+@pytest.mark.parametrize("form", [{"depth": 3}, {"patch": 2}, {"degradation_width": 4}], ids=str)
+def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
+    description = model.Description("msdi2_net", 2, 4, {}, "", **form)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    model.save(tmp_path / "model", network, description)
+    with pytest.raises(ValueError, match="published files are of depth 5, patch 1 and one width"):
+        convert.export(tmp_path / "model", tmp_path / "out.pth")
+
+
 @pytest.mark.parametrize("name", ["msdi_net", "MSDI2E"])
 def test_a_model_trained_here_has_all_published_keys(state_dict, tmp_path, name):
     """What it does not have is new: neutral running statistics, zeros elsewhere."""

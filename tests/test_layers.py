@@ -8,7 +8,7 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from msdi_jax import layers
+from msdi_jax import convolution, layers
 from msdi_jax.state import arrays_of, merge, split
 
 
@@ -280,6 +280,16 @@ def test_resizes_against_pytorch(x64, size):
 def test_average_pool(x64, size):
     x = normal(2, *size, 3)
     close(layers.average_pool(x), nhwc(functional.avg_pool2d(nchw(x), 2)))
+
+
+def test_fold_against_pytorch():
+    x = normal(2, 6, 9, 2)
+    # PyTorch has the pixels of a colour side by side, this one the colours of a pixel.
+    expected = functional.pixel_unshuffle(nchw(x), 3).reshape(2, 2, 9, 2, 3)
+    expected = expected.permute(0, 3, 4, 2, 1).reshape(2, 2, 3, 18)
+    found = convolution.fold(x, 3)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(convolution.unfold(found, 3), x)
 
 
 @pytest.mark.parametrize(("size", "bias"), [((2, 3), True), ((7, 4), False)])

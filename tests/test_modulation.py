@@ -47,13 +47,21 @@ def modulated(params, stats, x, normalised, context):
 @pytest.fixture(params=[(8, 12), (2, 3), (16, 16)], ids=str)
 def images(request):
     """A feature, and a degradation map of its size, a smaller and a larger one."""
+    return feature_and_map(request.param, CHANNELS)
+
+
+def feature_and_map(size, seen):
     rng = np.random.default_rng(1)
-    return rng.normal(size=(2, 8, 12, CHANNELS)), rng.normal(size=(2, *request.param, CHANNELS))
+    return rng.normal(size=(2, 8, 12, CHANNELS)), rng.normal(size=(2, *size, seen))
 
 
-def test_deblurring_networks_modulation(x64, images):
+@pytest.mark.parametrize(
+    ("size", "seen"), [((8, 12), CHANNELS), ((2, 3), CHANNELS), ((16, 16), CHANNELS + 2)]
+)
+def test_deblurring_networks_modulation(x64, size, seen):
+    images = feature_and_map(size, seen)
     graph, params, stats = lively(
-        modulation.SpatiallyAdaptiveModulation(CHANNELS, HIDDEN, rngs=nnx.Rngs(0))
+        modulation.SpatiallyAdaptiveModulation(CHANNELS, seen, HIDDEN, rngs=nnx.Rngs(0))
     )
     found = jax.jit(lambda x, d: merge(graph, params, stats)(x, d))(*images)
 
@@ -89,8 +97,13 @@ def test_joint_networks_modulation(x64, images):
 def test_only_the_joint_one_normalises_the_feature(x64):
     """A constant feature is all gone after batch norm, and passes the other one as it is."""
     x, degradation = np.full((2, 4, 4, CHANNELS), 7.0), np.ones((2, 4, 4, CHANNELS))
-    for kind, vanishes in (("SpatiallyAdaptiveModulation", False), ("NormalisedModulation", True)):
-        graph, params, stats = lively(getattr(modulation, kind)(CHANNELS, HIDDEN, rngs=nnx.Rngs(0)))
+    sizes, rngs = (CHANNELS, HIDDEN), nnx.Rngs(0)
+    as_is = modulation.SpatiallyAdaptiveModulation(CHANNELS, *sizes, rngs=rngs)
+    for layer, vanishes in (
+        (as_is, False),
+        (modulation.NormalisedModulation(*sizes, rngs=rngs), True),
+    ):
+        graph, params, stats = lively(layer)
         params["beta"] = jax.tree.map(jnp.zeros_like, params["beta"])
         params["project"]["bias"] = jnp.zeros(CHANNELS)
         network = merge(graph, params, stats, training=True)

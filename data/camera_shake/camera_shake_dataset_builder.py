@@ -26,7 +26,7 @@ from data import shards
 from data.exposure import render
 from data.problems import listing
 from data.records import encode_png, open_split
-from data.shake import DOMAINS, Shake, draw_shake
+from data.shake import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
 
 __all__ = ["Builder", "open_split", "plan", "prepare", "rebuild_shake"]
 
@@ -60,6 +60,7 @@ class Settings:
         longest_side: of the frames, px; the shorter side keeps the photograph's proportion, but
             never below 256 px, so that the usual training crop fits.
         domain: what the exposure averages (see `draw_shake`); "both" takes turns.
+        anchor: the pose that sharp frames are seen from (see `draw_shake`).
         strength: median size of the motion, px. At 8, which suits frames of 1280×720, the small
             embedded photographs lose more than the pairs of real data sets do.
         seed: of the whole set.
@@ -70,6 +71,7 @@ class Settings:
     test_pairs: int = 8
     longest_side: int = 384
     domain: Literal["linear", "gamma", "both"] = "linear"
+    anchor: Anchor = "mean"
     strength: float = 4.0
     seed: int = 0
 
@@ -77,6 +79,10 @@ class Settings:
         if self.domain not in (*DOMAINS, "both"):
             raise ValueError(
                 f"domain {self.domain!r} is unknown: choose one of {', '.join(DOMAINS)}, both"
+            )
+        if self.anchor not in ANCHORS:
+            raise ValueError(
+                f"anchor {self.anchor!r} is unknown: choose one of {', '.join(ANCHORS)}"
             )
         if min(self.train_pairs, self.test_pairs) < 1:
             raise ValueError(
@@ -177,6 +183,7 @@ class Builder(shards.ShardBuilder):
             "height": height,
             "width": width,
             "domain": DOMAINS[item.index % 2] if both else settings.domain,
+            "anchor": settings.anchor,
             "strength": settings.strength,
             "reach": _reach(*photo.shape[:2], settings.longest_side),
         }
@@ -219,7 +226,9 @@ def prepare(directory: str | Path, photographs: str | Path | None = None, **sett
 
 def rebuild_shake(record: Mapping) -> Shake:
     """The shake that blurred a record, for its `motion_field` or to expose something else."""
-    return draw_shake(int(record["seed"]), **json.loads(record["parameters"])["shake"])
+    parameters = json.loads(record["parameters"])["shake"]
+    # Sets made before there was a choice do not tell.
+    return draw_shake(int(record["seed"]), **{"anchor": "middle"} | parameters)
 
 
 def frame_size(height: int, width: int, longest_side: int) -> tuple[int, int]:

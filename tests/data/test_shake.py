@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.shake import draw_shake, motion_field
+from data.shake import draw_shake, middle_path, motion_field
 from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 
@@ -39,17 +39,31 @@ def test_near_layers_move_by_their_inverse_depth():
     assert field.length[0, 0] == pytest.approx(4)
 
 
-def test_instants_are_dense_and_hold_the_still_one():
+@pytest.mark.parametrize("anchor", ["mean", "middle"])
+def test_instants_are_dense_and_the_anchor_is_at_the_origin(anchor):
     counts = set()
     for seed in range(30):
-        shake = draw_shake(seed, HEIGHT, WIDTH, strength=2)
+        shake = draw_shake(seed, HEIGHT, WIDTH, strength=2, anchor=anchor)
         counts.add(len(shake.camera))
-        assert (shake.camera[len(shake.camera) // 2] == 0).all()
+        if anchor == "middle":
+            assert (shake.camera[len(shake.camera) // 2] == 0).all()
+        else:
+            for motion in (shake.camera, *(layer.motion for layer in shake.layers)):
+                np.testing.assert_allclose(motion.mean(axis=0), 0, atol=1e-12)
+            # Of a projected path up to second order.
+            path = middle_path(shake)
+            assert np.linalg.norm(path.mean(axis=0)) < 0.03 * np.linalg.norm(np.ptp(path, axis=0))
         assert all(len(layer.motion) == len(shake.camera) for layer in shake.layers)
         steps = motion_field(shake, (3, 3)).length / (len(shake.camera) - 1)
         assert steps.max() <= 1
     assert min(counts) >= 9
     assert max(counts) <= 97
+
+
+def test_anchors_differ_by_the_view_alone():
+    mean, middle = (draw_shake(3, 384, 384, anchor=anchor) for anchor in ("mean", "middle"))
+    np.testing.assert_allclose(np.diff(mean.camera, axis=0), np.diff(middle.camera, axis=0))
+    assert np.linalg.norm(middle_path(middle).mean(axis=0)) > 0.1
 
 
 def test_the_blur_varies_over_the_frame():
@@ -60,5 +74,7 @@ def test_the_blur_varies_over_the_frame():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="'srgb' is unknown: choose one of linear, gamma"):
         draw_shake(0, HEIGHT, WIDTH, domain="srgb")
+    with pytest.raises(ValueError, match="anchor 'start' is unknown: choose one of mean, middle"):
+        draw_shake(0, HEIGHT, WIDTH, anchor="start")
     with pytest.raises(ValueError, match="4×96 px"):
         draw_shake(0, 4, WIDTH)
