@@ -139,8 +139,10 @@ def test_description_builds_its_network(monkeypatch):
         monkeypatch.setattr(model, kind, lambda *a, kind=kind, **k: (kind, a, k))
     rngs = nnx.Rngs(0)
     common = {"hidden": 5, "native": True, "contrast": True, "rngs": rngs}
-    modulated = {"injected": (1, 3), **common}
-    description = dataclasses.replace(DESCRIPTION, injected=[1, 3], native=True, contrast=True)
+    form = {"injected": (1, 3), "depth": 3, "patch": 2, "degradation_width": 4}
+    modulated = {**form, **common}
+    changed = {**form, "injected": [1, 3], "native": True, "contrast": True}
+    description = dataclasses.replace(DESCRIPTION, **changed)
     for name, expected in (
         ("msdi_net", ("MSDINet", (2,), {"version": 1, **modulated})),
         ("msdi2_net", ("MSDINet", (2,), {"version": 2, **modulated})),
@@ -191,8 +193,8 @@ def test_damaged_description_is_refused_by_name(copy, text):
 
 
 def test_unknown_field_is_refused_by_name(copy):
-    edit(copy, depth=5)
-    with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged.*'depth'"):
+    edit(copy, height=5)
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged.*'height'"):
         model.load(copy)
 
 
