@@ -98,6 +98,16 @@ def test_both_domains_take_turns(tmp_path, folder):
     assert [rebuild_shake(record).domain for record in records] == ["linear", "gamma"]
 
 
+def test_the_anchor_is_told_and_sets_of_before_have_the_middle_one(tmp_path, folder):
+    record = open_split(prepare(tmp_path, folder, **SMALL), "train")[0]
+    np.testing.assert_allclose(rebuild_shake(record).camera.mean(axis=0), 0, atol=1e-12)
+    told = json.loads(record["parameters"])
+    del told["shake"]["anchor"]
+    before = rebuild_shake({**record, "parameters": json.dumps(told)}).camera
+    assert (before[len(before) // 2] == 0).all()
+    assert np.abs(before.mean(axis=0)).max() > 1e-6
+
+
 def test_seeds_do_not_depend_on_the_other_photographs():
     split = photographs.embedded()
     few, all_of_them = (
@@ -117,6 +127,8 @@ def test_frame_sizes():
 def test_unusable_settings_are_refused(tmp_path, folder):
     with pytest.raises(ValueError, match="'srgb' is unknown"):
         prepare(tmp_path, domain="srgb")
+    with pytest.raises(ValueError, match="anchor 'end' is unknown: choose one of mean, middle"):
+        prepare(tmp_path, anchor="end")
     with pytest.raises(ValueError, match="train_pairs=0"):
         prepare(tmp_path, train_pairs=0)
     with pytest.raises(ValueError, match="longest_side=128"):

@@ -101,6 +101,20 @@ def test_highlights_leave_streaks():
     assert lifted.sum() == pytest.approx(2 * plain.sum(), rel=0.02)
 
 
+def test_a_blurred_dot_lies_about_the_sharp_one_seen_from_the_mean_pose():
+    offsets = {}
+    for anchor in ("mean", "middle"):
+        shake = draw_shake(3, HEIGHT, WIDTH, anchor=anchor, strength=3, max_layers=0)
+        shake = dataclasses.replace(shake, shot_noise=0.0, read_noise=0.0, highlight_gain=0.0)
+        canvas = np.zeros_like(canvas_photo(shake))
+        rows, columns = (side // 2 for side in canvas.shape[:2])
+        canvas[rows - 8 : rows + 8, columns - 8 : columns + 8] = 255
+        lights = (to_light(image).sum(axis=-1) for image in render(canvas, shake))
+        offsets[anchor] = np.subtract(*map(ndimage.center_of_mass, lights))
+    assert np.abs(offsets["mean"]).max() < 0.1
+    assert np.abs(offsets["middle"]).max() > 0.3
+
+
 def test_noise_has_the_stated_variance():
     shake = imposed(noise=True, shot_noise=1.8e-4, read_noise=1e-3)
     grey = np.full((256, 256, 3), 128, np.uint8)
