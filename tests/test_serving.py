@@ -56,8 +56,9 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     ],
 )
 def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network, version, native):
-    sight = {"native": native, "contrast": native}
-    description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, **sight)
+    ours = {"native": True, "contrast": True, "depth": 3, "patch": 2, "degradation_width": 4}
+    form = ours if native else {}
+    description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, **form)
     built = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
     model.save(tmp_path / "model", built, description)
     file = tmp_path / "program.onnx"
