@@ -38,7 +38,7 @@ def calibrate_network(
     parts = [network] if isinstance(network, MSDINet) else [network.deblur, network.reblur]
     maps = pyramid(_typical_representation(pyramid, rngs))
     for part in parts:
-        for modulation, found in zip(part.modulation, maps, strict=False):
+        for modulation, found in zip(part.modulation, maps[: len(part.modulation)], strict=True):
             if not isinstance(modulation, Unmodulated):
                 _attend(modulation.shared[0], found)
         _silence(part.last)

@@ -9,7 +9,7 @@ from data.augment import Augmentation
 from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
 from msdi_jax import deblur, evaluate, model, reblur
-from msdi_jax.deblur_net import LEVELS
+from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
 from msdi_jax.mesh import make_mesh
 from msdi_jax.model import DIRECTORIES, find
@@ -162,12 +162,7 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
     if not set(config.deblur.injected) <= set(LEVELS):
         raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
     _check_context(config)
-    depth, patch = config.deblur.depth, config.deblur.patch
-    if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
-        raise ValueError(
-            f"deblur.depth={depth}, deblur.patch={patch}: depth must be 2 … {DEPTH}, and patch · "
-            f"2^(depth - 1) a divisor of {MULTIPLE}"
-        )
+    check_form(config.deblur.depth, config.deblur.patch, "deblur.")
     if config.deblur.psnr_floor <= 0:
         raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
     _check_start("deblur", config, {1: "msdi_net", 2: "msdi2_net"}[config.version])

@@ -16,10 +16,19 @@ from msdi_jax.convolution import fold, unfold
 from msdi_jax.degradation import Degradation, DegradationEstimator
 from msdi_jax.layers import Conv
 from msdi_jax.modulation import SpatiallyAdaptiveModulation, Unmodulated
-from msdi_jax.unet import DEPTH, Block, UNet, check_size, recomputed
+from msdi_jax.unet import DEPTH, MULTIPLE, Block, UNet, check_size, recomputed
 
 # Published: whose skips are modulated. The bottom of the U-Net has none.
 LEVELS = tuple(range(DEPTH - 1))
+
+
+def check_form(depth: int, patch: int, of: str = "") -> None:
+    """Raises ValueError, naming the fields after `of`, unless `MULTIPLE` px can be so divided."""
+    if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
+        raise ValueError(
+            f"{of}depth={depth}, {of}patch={patch}: depth must be 2 … {DEPTH}, and patch · "
+            f"2^(depth - 1) a divisor of {MULTIPLE}"
+        )
 
 
 class Deblurred(NamedTuple):
@@ -59,6 +68,9 @@ class MSDINet(nnx.Module):
             the same.
         remat: in training, blocks of so many of the finest levels are computed again instead of
             kept for the backward pass.
+
+    Raises:
+        ValueError: for a depth and a patch that do not go together.
     """
 
     def __init__(
@@ -80,6 +92,7 @@ class MSDINet(nnx.Module):
             channels = width * 2**level
             return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
 
+        check_form(depth, patch)
         self.remat, self.patch = remat, patch
         colours = 3 * patch**2
         levels = range(depth - 1)

@@ -66,6 +66,12 @@ def test_published_size(version, total, frozen):
         assert count(network.degradation) == pytest.approx(frozen, rel=1e-3)
 
 
+@pytest.mark.parametrize("form", [{"depth": 1}, {"depth": 6}, {"patch": 2}, {"patch": 0}], ids=str)
+def test_forms_that_do_not_fit_are_refused(form):
+    with pytest.raises(ValueError, match=r"depth=\d, patch=\d: depth must be 2 … 5"):
+        MSDINet(2, **form, rngs=nnx.Rngs(0))
+
+
 def test_sizes_that_do_not_fit_are_refused():
     network = nnx.eval_shape(lambda: MSDINet(2, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="multiples of 16, got 40×64"):
