@@ -11,24 +11,48 @@ FEW_CHANNELS = 16
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
     """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
 
-    Three shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    Four shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
-    is otherwise an order of magnitude slower), few channels as pairs of columns.
+    is otherwise an order of magnitude slower), few channels as pairs of columns, and images of
+    fewer pixels than the kernel has outputs as a matrix product too.
     """
     size = kernel.shape[0]
     if size == 1 and stride == 1 and padding == 0:
         return x @ kernel[0, 0]
     if stride == 2:
         return _convolve_stride_2(x, kernel, padding)
+    if _is_small(x.shape[1:3], kernel):
+        return _convolve_as_product(x, kernel, padding)
     if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
         return _convolve_in_pairs(x, kernel)
-    return jax.lax.conv_general_dilated(
+    # Without any padding XLA's CPU backend takes a path that is four times as slow.
+    spare = int(padding == 0)
+    y = jax.lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride, stride),
-        padding=((padding, padding), (padding, padding)),
+        padding=((padding, padding), (padding, padding + spare)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+    return y[:, :, : y.shape[2] - spare]
+
+
+def _is_small(size: tuple[int, int], kernel: Array) -> bool:
+    """Whether an image of `size` is less to move about in memory than the kernel is."""
+    return size[0] * size[1] <= kernel.shape[-1]
+
+
+def _convolve_as_product(x: Array, kernel: Array, padding: int) -> Array:
+    """The window around each pixel times the kernel as a matrix, which stays as it lies in memory.
+
+    XLA's own convolution first packs the kernel, which takes up to five times as long as the work.
+    """
+    rows, columns, inputs, outputs = kernel.shape
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
+    windows = [x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
+    matrix = kernel.reshape(rows * columns * inputs, outputs)
+    return jnp.concatenate(windows, axis=-1) @ matrix
 
 
 def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
@@ -93,9 +117,13 @@ def convolve_doubled(
 
     Done at the size of `x`: of the three taps along an axis two always meet the same pixel, so
     each parity of the output is a convolution with two, and the reflection repeats the edge.
-    All four parities share one 2×2 convolution, in which each takes its own window.
+    All four parities share one 2×2 convolution, in which each takes its own window. Where the
+    image is small, to put its kernel together would take longer than it saves.
     """
     batch, height, width, _ = x.shape
+    if _is_small((2 * height, 2 * width), kernel):
+        doubled = x.repeat(2, axis=1).repeat(2, axis=2)
+        return convolve(jnp.pad(doubled, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), kernel)
     taps = _pair_taps(_pair_taps(kernel[None, None], 2), 3).transpose(2, 3, 4, 0, 1, 5)
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     y = convolve(x, taps.reshape(*taps.shape[:3], -1))

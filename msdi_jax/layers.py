@@ -85,24 +85,20 @@ class Conv(nnx.Module):
         )
         self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in)) if bias else None
 
-    def effective_kernel(self) -> Array:
-        return self.kernel[...]
-
-    def convolve(self, x: Array, kernel: Array) -> Array:
-        return convolve(x, kernel, stride=self.stride, padding=self.padding)
+    def convolve(self, x: Array) -> Array:
+        return convolve(x, self.kernel[...], stride=self.stride, padding=self.padding)
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
-        kernel = self.effective_kernel()
         # The weights' type is the one to compute in: images stay float32 beside bfloat16 weights.
-        y = self.convolve(x.astype(kernel.dtype), kernel)
+        y = self.convolve(x.astype(self.kernel.dtype))
         return y if self.bias is None else y + self.bias[...]
 
 
 class DoublingConv(Conv):
     """A 3×3 `Conv` of the input doubled in size by nearest and padded by reflection."""
 
-    def convolve(self, x: Array, kernel: Array) -> Array:
-        return convolve_doubled(x, kernel)
+    def convolve(self, x: Array) -> Array:
+        return convolve_doubled(x, self.kernel[...])
 
 
 class SpectralConv(Conv):
@@ -119,19 +115,23 @@ class SpectralConv(Conv):
         self.v = PowerIteration(v)
         self.use_running_average = True
 
-    def effective_kernel(self) -> Array:
-        kernel = self.kernel[...]
-        matrix = _matrix(kernel)
+    def singular_value(self) -> Array:
+        matrix = _matrix(self.kernel[...])
         if not self.use_running_average:
             fixed = jax.lax.stop_gradient(matrix)
             # `set_value`, since `variable[...] = x` asks a traced x for its sharding, and the error
             # that it swallows took three quarters of the time to trace a training step.
             self.v.set_value(_unit(fixed @ self.u[...]))
             self.u.set_value(_unit(self.v[...] @ fixed))
-        return kernel / (self.v[...] @ matrix @ self.u[...]).astype(kernel.dtype)
+        return self.v[...] @ matrix @ self.u[...]
+
+    def convolve(self, x: Array) -> Array:
+        # Dividing what comes out spares a divided copy of a kernel that is often larger than it.
+        y = super().convolve(x)
+        return y / self.singular_value().astype(y.dtype)
 
 
-class DoublingSpectralConv(DoublingConv, SpectralConv):
+class DoublingSpectralConv(SpectralConv, DoublingConv):
     """`DoublingConv` with the kernel of a `SpectralConv`."""
 
 

@@ -115,6 +115,6 @@ def _plain(layer: SpectralConv) -> Conv:
     options = {"stride": layer.stride, "padding": layer.padding, "bias": layer.bias is not None}
     kind = DoublingConv if isinstance(layer, DoublingConv) else Conv
     plain = abstract(lambda keys: kind(inputs, outputs, size, **options, rngs=keys))
-    plain.kernel.set_value(layer.effective_kernel())
+    plain.kernel.set_value(layer.kernel[...] / layer.singular_value())
     plain.bias = layer.bias
     return plain

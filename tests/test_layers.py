@@ -54,6 +54,10 @@ KERNELS_AND_PADDINGS = [(1, 0), *((k, p) for k in (3, 4, 7) for p in (0, 1, 2))]
         ((8, 6), 3, 0, 2),
         # Columns that do not pair up.
         ((6, 7), 3, 1, 1),
+        # No more pixels than outputs.
+        ((2, 2), 3, 1, 1),
+        ((3, 4), 3, 0, 1),
+        ((4, 4), 4, 1, 2),
     ],
 )
 def test_convolve_and_its_gradients(x64, size, stride, kernel_size, padding):
@@ -292,7 +296,7 @@ def test_fold_against_pytorch():
     np.testing.assert_array_equal(convolution.unfold(found, 3), x)
 
 
-@pytest.mark.parametrize(("size", "bias"), [((2, 3), True), ((7, 4), False)])
+@pytest.mark.parametrize(("size", "bias"), [((2, 3), True), ((7, 4), False), ((1, 1), True)])
 def test_doubling_conv_and_its_gradients(x64, size, bias):
     conv = layers.DoublingConv(3, 5, 3, bias=bias, rngs=nnx.Rngs(0))
     put(conv, kernel=normal(3, 3, 3, 5))
