@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -129,7 +128,7 @@ class MSDINet(nnx.Module):
             bottom, encoded, lambda i, x: self._inject(i, x, degradation.maps[i])
         )
         gated, intermediate = self.attention(decoded[0], image)
-        x = self.merge(jnp.concatenate([self.stem_2(image), gated], axis=-1))
+        x = self.merge(self.stem_2(image), gated)
         fusion = list(zip(encoded, decoded, strict=True))
         bottom, encoded = self.unet_2.encode(x, fusion)
         decoded = self.unet_2.decode(bottom, encoded, self._cross)

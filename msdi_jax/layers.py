@@ -4,6 +4,10 @@ Kernels are HWIO. Layers are in evaluation mode when made; `module.train()` and 
 switch the ones that keep statistics (`SpectralConv`, `BatchNorm`).
 """
 
+import functools
+import itertools
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,20 +89,26 @@ class Conv(nnx.Module):
         )
         self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in)) if bias else None
 
-    def convolve(self, x: Array) -> Array:
-        return convolve(x, self.kernel[...], stride=self.stride, padding=self.padding)
+    def convolve(self, x: Array, kernel: Array) -> Array:
+        return convolve(x, kernel, stride=self.stride, padding=self.padding)
 
-    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
+    def __call__(self, *parts: Float[Array, "b h w _"]) -> Float[Array, "b h2 w2 o"]:
+        """Of the parts' channels one after the other, which need not be joined for that."""
+        ends = itertools.accumulate(x.shape[-1] for x in parts[:-1])
+        kernels = jnp.split(self.kernel[...], list(ends), axis=2)
         # The weights' type is the one to compute in: images stay float32 beside bfloat16 weights.
-        y = self.convolve(x.astype(self.kernel.dtype))
+        y = functools.reduce(
+            operator.add,
+            (self.convolve(x.astype(k.dtype), k) for x, k in zip(parts, kernels, strict=True)),
+        )
         return y if self.bias is None else y + self.bias[...]
 
 
 class DoublingConv(Conv):
     """A 3×3 `Conv` of the input doubled in size by nearest and padded by reflection."""
 
-    def convolve(self, x: Array) -> Array:
-        return convolve_doubled(x, self.kernel[...])
+    def convolve(self, x: Array, kernel: Array) -> Array:
+        return convolve_doubled(x, kernel)
 
 
 class SpectralConv(Conv):
@@ -125,9 +135,9 @@ class SpectralConv(Conv):
             self.u.set_value(_unit(self.v[...] @ fixed))
         return self.v[...] @ matrix @ self.u[...]
 
-    def convolve(self, x: Array) -> Array:
+    def convolve(self, x: Array, kernel: Array) -> Array:
         # Dividing what comes out spares a divided copy of a kernel that is often larger than it.
-        y = super().convolve(x)
+        y = super().convolve(x, kernel)
         return y / self.singular_value().astype(y.dtype)
 
 

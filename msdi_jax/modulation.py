@@ -5,7 +5,6 @@ the deblurring network looks at feature and map and modulates the feature as it 
 network looks at the map alone and modulates the batch-normalised feature.
 """
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -47,10 +46,10 @@ class SpatiallyAdaptiveModulation(_Modulation):
     def __call__(
         self, x: Float[Array, "b h w c"], degradation: Float[Array, "b p q s"]
     ) -> Float[Array, "b h w c"]:
-        context = jnp.concatenate([x, resize_nearest(degradation, *x.shape[1:3])], axis=-1)
+        parts = x, resize_nearest(degradation, *x.shape[1:3])
         for conv in self.shared:
-            context = leaky_relu(conv(context))
-        return self.modulate(x, x, context)
+            parts = (leaky_relu(conv(*parts)),)
+        return self.modulate(x, x, *parts)
 
 
 class Unmodulated(nnx.Module):

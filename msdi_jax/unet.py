@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -44,14 +43,14 @@ class Block(nnx.Module):
         self.fuse_encoder = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if fuse else None
         self.fuse_decoder = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if fuse else None
 
-    def __call__(self, x: Array, fusion: tuple[Array, Array] | None = None) -> Array:
-        y = self.conv_1(x)
+    def __call__(self, *parts: Array, fusion: tuple[Array, Array] | None = None) -> Array:
+        y = self.conv_1(*parts)
         if self.norm is not None:
             y = self.norm(y)
         y = leaky_relu(y)
         if self.pointwise is not None:
             y = leaky_relu(self.pointwise(y))
-        y = leaky_relu(self.conv_2(y)) + self.identity(x)
+        y = leaky_relu(self.conv_2(y)) + self.identity(*parts)
         if fusion is not None:
             y = y + self.fuse_encoder(fusion[0]) + self.fuse_decoder(fusion[1])
         return y
@@ -59,7 +58,7 @@ class Block(nnx.Module):
 
 def recomputed(block: Callable[..., Array], chosen: bool) -> Callable[..., Array]:
     """`block`, whose inner values the backward pass computes again instead of keeping them."""
-    return jax.checkpoint(lambda *inputs: block(*inputs)) if chosen else block
+    return jax.checkpoint(lambda *parts, **more: block(*parts, **more)) if chosen else block
 
 
 class UpStep(nnx.Module):
@@ -70,7 +69,7 @@ class UpStep(nnx.Module):
         self.block = Block(2 * outputs, outputs, half_norm=False, pointwise=pointwise, rngs=rngs)
 
     def __call__(self, x: Array, skip: Array) -> Array:
-        return self.block(jnp.concatenate([self.up(x), skip], axis=-1))
+        return self.block(self.up(x), skip)
 
 
 class UNet(nnx.Module):
@@ -118,7 +117,7 @@ class UNet(nnx.Module):
         features = []
         for level, downsample in enumerate(self.downsample):
             down = recomputed(self.down[level], level < self.remat)
-            x = down(x, fusion[level] if fusion else None)
+            x = down(x, fusion=fusion[level] if fusion else None)
             features.append(x)
             x = downsample(x)
         return recomputed(self.down[-1], self.remat >= len(self.down))(x), features
