@@ -1,4 +1,4 @@
-"""Stage 2 of the model in the box: MSDI-Net with the representation of configs/box_reblur.py.
+"""Stage 2 of the model in the box: MSDI-Net with the representation of configs/twins.py.
 
     python launch.py --config configs/box_deblur.py --workdir runs/box_deblur
 
@@ -13,21 +13,33 @@ from configs import box_reblur
 def get_config() -> ml_collections.ConfigDict:
     config = box_reblur.get_config()
     config.stages = ("deblur",)
+    # As configs/twins.py, whose encoder this takes.
+    config.local_contrast = True
     # Of a frame of 384 px what 8 px are of one of 1280. Blur twice as strong takes far more steps.
     config.dataset.strength = 2.4
+    config.dataset.anchor = "mean"
     config.augmentation.update({"noise": 0.5, "jpeg": 95, "sharp": 0.05})
-    # Eight crops of 64 px instead of four of 128: half the time per step, and as much to learn.
     config.deblur.update(
         box_reblur.few(
-            7500,
+            16_000,
+            # Wide U-Nets of few levels at half the size do more per second than narrow ones of
+            # five, and learn more per step.
+            width=32,
+            depth=3,
+            patch=2,
+            context=32,
+            # Eight crops of 64 px instead of four of 128: half the time per step.
             batch_size=8,
             crop=64,
             learning_rate=2e-3,
             ema_decay=0.999,
-            psnr_floor=1e-4,
+            psnr_floor=3e-5,
             feature_weight=0.0,
+            held_out_every=1000,
             held_out_images=54,
-            degradation_from="runs/box_reblur",
+            checkpoint_every=500,
+            log_every=100,
+            degradation_from="runs/twins",
         )
     )
     return config

@@ -1,9 +1,9 @@
-"""The representation of MSDI-Net in the box, from open photographs, by plain distances alone.
+"""A small representation from open photographs, by plain distances alone: the plainest stage 1.
 
     python launch.py --config configs/box_reblur.py --workdir runs/box_reblur
 
 Hardware: two CPU cores, 35 minutes. The folder `open_photographs` is made once as
-data/open_photographs.py says. Figures: docs/model_card.md. configs/twins.py is a better stage 1.
+data/open_photographs.py says. configs/twins.py, which the model in the box has, is a better one.
 """
 
 import ml_collections
@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
             "test_pairs": 9,
             # Real cameras average light; the frames of published sets are averaged as encoded.
             "domain": "both",
-            # What is in the box was trained before there was a choice; "mean" is the better one.
+            # The joint network in the box was trained before there was a choice; "mean" is better.
             "anchor": "middle",
         }
     )

@@ -101,9 +101,9 @@ def _observed() -> Iterator[list]:
     calls, originals = [], {kind: kind.__call__ for kind in (Conv, UpConv)}
 
     def observe(original):
-        def call(layer, x):
-            y = original(layer, x)
-            calls.append((layer, x, y))
+        def call(layer, *parts):
+            y = original(layer, *parts)
+            calls.append((layer, parts[0], y))
             return y
 
         return call
