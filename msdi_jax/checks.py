@@ -159,10 +159,17 @@ def _check_kind(given: str, found: model.Description, config: ml_collections.Con
 
 def _check_sources(config: ml_collections.ConfigDict) -> None:
     """The models that stage 2 takes parts from have them, in its sizes."""
-    if not set(config.deblur.injected) <= set(LEVELS):
+    injected = set(config.deblur.injected)
+    if not injected <= set(LEVELS):
         raise ValueError(f"deblur.injected={config.deblur.injected} must be some of {LEVELS}")
     _check_context(config)
     check_form(config.deblur.depth, config.deblur.patch, "deblur.")
+    skips = range(config.deblur.depth - 1)
+    if injected and injected.isdisjoint(skips):
+        raise ValueError(
+            f"deblur.injected={config.deblur.injected} modulates nothing: U-Nets of "
+            f"deblur.depth={config.deblur.depth} have skips at {tuple(skips)}"
+        )
     if config.deblur.psnr_floor <= 0:
         raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
     _check_start("deblur", config, {1: "msdi_net", 2: "msdi2_net"}[config.version])

@@ -117,6 +117,10 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
         checks.check(config)
     config.deblur.update({"patch": 1})
     checks.check(config)
+    config.deblur.injected = (2, 3)
+    with pytest.raises(ValueError, match=r"modulates nothing: .*depth=3 have skips at \(0, 1\)"):
+        checks.check(config)
+    config.deblur.injected = (0, 1, 2, 3)
     config.initial = "quick"
     with pytest.raises(ValueError, match="initial='quick' must be 'published' or 'calibrated'"):
         checks.check(config)
