@@ -102,7 +102,9 @@ def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
     assert not (tmp_path / "out.pth").exists()
 
 
-@pytest.mark.parametrize("form", [{"depth": 3}, {"depth": 4, "patch": 2}, {"degradation_width": 4}], ids=str)
+@pytest.mark.parametrize(
+    "form", [{"depth": 3}, {"depth": 4, "patch": 2}, {"degradation_width": 4}], ids=str
+)
 def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
     description = model.Description("msdi2_net", 2, 4, {}, "", **form)
     network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
