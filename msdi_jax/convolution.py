@@ -14,7 +14,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     Four shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
     is otherwise an order of magnitude slower), few channels as pairs of columns, and images of
-    fewer pixels than the kernel has outputs as a matrix product too.
+    no more pixels than the kernel has outputs as a matrix product too.
     """
     size = kernel.shape[0]
     if size == 1 and stride == 1 and padding == 0:
