@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.deblur.update(
         box_reblur.few(
             16_000,
-            # At half the size wide U-Nets of few levels take little longer than narrow ones of five.
+            # At half the size, wide U-Nets of few levels take little longer than narrow deep ones.
             width=32,
             depth=3,
             patch=2,
