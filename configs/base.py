@@ -64,10 +64,10 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
         }
     )
-    # Stops of exposure, noise in 1/255, lowest quality of JPEG (0: none), share of pairs without
-    # blur, windows that each crop is chosen from; see data/augment.py.
+    # Stops of exposure, softness in px, noise in 1/255, lowest quality of JPEG (0: none), share of
+    # pairs without blur, windows that each crop is chosen from; see data/augment.py.
     config.augmentation = ml_collections.ConfigDict(
-        {"exposure": 0.0, "noise": 0.0, "jpeg": 0, "sharp": 0.0, "windows": 1}
+        {"exposure": 0.0, "soft": 0.0, "noise": 0.0, "jpeg": 0, "sharp": 0.0, "windows": 1}
     )
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
     # those of msdi_jax/protocols.py.

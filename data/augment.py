@@ -1,4 +1,4 @@
-"""Changes of a training crop that its blur does not depend on: exposure, noise, compression.
+"""Changes of a training crop that its blur does not depend on: exposure, softness, noise, JPEG.
 
 They are drawn per crop from the generator that Grain gives, and so by the step alone. All are off
 in the published recipe; configs/box_reblur.py trains with them, since photographs that people
@@ -24,6 +24,8 @@ class Augmentation:
 
     Attributes:
         exposure: largest change of the light of both crops, in stops.
+        soft: largest standard deviation of a Gaussian that both crops are smoothed by, px. Few
+            photographs are sharp to the pixel, and what is merely soft is to be left as it is.
         noise: largest standard deviation of the noise added to the blurry crop, in 1/255.
         jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: none is.
         sharp: share of pairs whose blurry crop is the sharp one: what is not blurred is to be left
@@ -33,16 +35,18 @@ class Augmentation:
     """
 
     exposure: float = 0.0
+    soft: float = 0.0
     noise: float = 0.0
     jpeg: int = 0
     sharp: float = 0.0
     windows: int = 1
 
     def __post_init__(self):
-        if min(self.exposure, self.noise) < 0 or not 0 <= self.jpeg <= 100:
+        if min(self.exposure, self.soft, self.noise) < 0 or not 0 <= self.jpeg <= 100:
             raise ValueError(
-                f"augmentation.exposure={self.exposure:g} and noise={self.noise:g} must be at "
-                f"least 0, jpeg={self.jpeg} a quality of 1 … 100, or 0"
+                f"augmentation.exposure={self.exposure:g}, soft={self.soft:g} and "
+                f"noise={self.noise:g} must be at least 0, jpeg={self.jpeg} a quality of 1 … 100, "
+                "or 0"
             )
         if not 0 <= self.sharp <= 1:
             raise ValueError(f"augmentation.sharp={self.sharp:g} is no share: give 0 … 1")
@@ -51,7 +55,7 @@ class Augmentation:
 
     @property
     def changes(self) -> bool:
-        return max(self.exposure, self.noise, self.jpeg, self.sharp) > 0
+        return max(self.exposure, self.soft, self.noise, self.jpeg, self.sharp) > 0
 
 
 UNCHANGED = Augmentation()
@@ -72,6 +76,9 @@ class Augment(grain.transforms.RandomMap):
         blurry, sharp = (curve[element[key]] for key in ("blurry", "sharp"))
         if chosen.sharp and rng.random() < chosen.sharp:
             blurry = sharp
+        if chosen.soft:
+            spread = rng.uniform(0, chosen.soft)
+            blurry, sharp = (cv2.GaussianBlur(crop, (0, 0), spread) for crop in (blurry, sharp))
         if chosen.noise:
             spread = rng.uniform(0, chosen.noise)
             noise = spread * rng.standard_normal(blurry.shape, np.float32)

@@ -1,11 +1,14 @@
 """The openly licensed photographs that configs/box_reblur.py and box_deblur.py are for.
 
-Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, the
+Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, one from
+its sddm-theme-maldives, twelve from the themes of WordPress as an npm package carries them, and the
 other three and two from scikit-image (data/photographs.py):
 
-    apt-get download lomiri-wallpapers-16.04
-    dpkg -x lomiri-wallpapers-16.04_*.deb wallpapers
-    python -m data.open_photographs --source wallpapers --target open_photographs
+    apt-get download lomiri-wallpapers-16.04 sddm-theme-maldives
+    for package in *.deb; do dpkg -x $package unpacked; done
+    npm pack @wp-playground/wordpress-builds@0.9.19
+    tar -xzf wp-playground-wordpress-builds-0.9.19.tgz -C unpacked
+    python -m data.open_photographs --source unpacked --target open_photographs
 
 Weights learnt from the training photographs can be given away under CC BY 4.0, since none of them
 asks for more. Those under CC BY-SA 4.0 serve for testing only.
@@ -23,40 +26,57 @@ from data.photographs import Photograph, Split
 # Reduced to this, px, a camera's own smoothing and JPEG's blocks no longer pass for sharpness.
 LONGEST_SIDE = 1600
 _BY, _BY_SA, _ZERO = "CC BY 4.0", "CC BY-SA 4.0", "CC0"
-# The package's other pictures of that year are a rendered pattern and a texture.
+_LOMIRI = "usr/share/backgrounds"
+_THEMES = "package/public/wp-nightly/wp-content/themes"
+_STOCKSNAP, _RAWPIXEL = "a photographer of stocksnap.io", "a photographer of rawpixel.com"
+# Where each one lies, author and licence. The packages' other pictures are rendered, without
+# colour, almost without detail or under another licence, as each theme's readme.txt says.
 _TRAIN = {
-    "aitzgorri_by_Aitzol_Berasategi": ("Aitzol Berasategi", _BY),
-    "friends_by_Aitzol_Berasategi": ("Aitzol Berasategi", _BY),
-    "life_by_Aitzol_Berasategi": ("Aitzol Berasategi", _BY),
-    "picosdeeuropa_by_Aitzol_Berasategi": ("Aitzol Berasategi", _BY),
-    "Picture_0B_by_freespace": ('Trevor "Freespace"', _BY),
-    "Picture_1A_by_freespace": ('Trevor "Freespace"', _BY),
-    "seeding_by_Clements_Engelhardt": ("Clemens Engelhardt", _ZERO),
-    "sunset_by_Aitzol_Berasategi": ("Aitzol Berasategi", _BY),
-    "Wine_by_Jakkub_Mede": ("Jakub Mede", _BY),
+    f"{_LOMIRI}/aitzgorri_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
+    f"{_LOMIRI}/friends_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
+    f"{_LOMIRI}/life_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
+    f"{_LOMIRI}/picosdeeuropa_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
+    f"{_LOMIRI}/Picture_0B_by_freespace.jpg": ('Trevor "Freespace"', _BY),
+    f"{_LOMIRI}/Picture_1A_by_freespace.jpg": ('Trevor "Freespace"', _BY),
+    f"{_LOMIRI}/seeding_by_Clements_Engelhardt.jpg": ("Clemens Engelhardt", _ZERO),
+    f"{_LOMIRI}/sunset_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
+    f"{_LOMIRI}/Wine_by_Jakkub_Mede.jpg": ("Jakub Mede", _BY),
+    "usr/share/sddm/themes/maldives/background.jpg": ("Nevit Dilmen", "CC BY 3.0"),
+    f"{_THEMES}/twentyten/images/patterns/pattern-barn.jpg": ("Bonnie Moreland", _ZERO),
+    f"{_THEMES}/twentyeleven/images/patterns/pattern-flower.jpg": ("Bernard Spragg", _ZERO),
+    f"{_THEMES}/twentyfourteen/images/bridge.jpg": (_STOCKSNAP, _ZERO),
+    f"{_THEMES}/twentyfourteen/images/street.jpg": (_STOCKSNAP, _ZERO),
+    f"{_THEMES}/twentyfourteen/images/sunset.jpg": (_STOCKSNAP, _ZERO),
+    f"{_THEMES}/twentyfifteen/assets/pier-seagull.jpg": (_STOCKSNAP, _ZERO),
+    f"{_THEMES}/twentyfifteen/assets/pier-seagulls.jpg": (_STOCKSNAP, _ZERO),
+    f"{_THEMES}/twentytwentyfour/assets/images/abstract-geometric-art.webp": (_RAWPIXEL, _ZERO),
+    f"{_THEMES}/twentytwentyfour/assets/images/art-gallery.webp": (_RAWPIXEL, _ZERO),
+    f"{_THEMES}/twentytwentyfour/assets/images/building-exterior.webp": (_RAWPIXEL, _ZERO),
+    f"{_THEMES}/twentytwentyfour/assets/images/museum.webp": (_RAWPIXEL, _ZERO),
+    f"{_THEMES}/twentytwentyfour/assets/images/tourist-and-building.webp": (_RAWPIXEL, _ZERO),
 }
 _TEST = {
-    "Bridge_by_Sander_Klootwijk": ("Sander Klootwijk", _BY_SA),
-    "Dragonfly_by_Bolly": ("Bolly", _BY_SA),
-    "free_by_Peter_Nerlich": ("Peter Nerlich", _BY_SA),
-    "greentock_by_Peter_Nerlich": ("Peter Nerlich", _BY_SA),
+    f"{_LOMIRI}/Bridge_by_Sander_Klootwijk.jpg": ("Sander Klootwijk", _BY_SA),
+    f"{_LOMIRI}/Dragonfly_by_Bolly.jpg": ("Bolly", _BY_SA),
+    f"{_LOMIRI}/free_by_Peter_Nerlich.jpg": ("Peter Nerlich", _BY_SA),
+    f"{_LOMIRI}/greentock_by_Peter_Nerlich.jpg": ("Peter Nerlich", _BY_SA),
 }
 
 
 def find(folder: str | Path) -> Split:
-    """The photographs of the unpacked package below `folder`, and those of scikit-image.
+    """The photographs of the unpacked packages below `folder`, and those of scikit-image.
 
     Raises:
         ValueError: when some are missing.
     """
-    files = {path.stem: path for path in sorted(Path(folder).rglob("*.jpg"))}
-    if missing := sorted((_TRAIN.keys() | _TEST.keys()) - files.keys()):
+    folder = Path(folder)
+    if missing := sorted(end for end in _TRAIN | _TEST if not (folder / end).is_file()):
         raise ValueError(
-            f"{folder} lacks {', '.join(missing)}: give the folder that lomiri-wallpapers-16.04 "
-            "was unpacked to"
+            f"{folder} lacks {', '.join(missing)}: unpack into it the packages that "
+            "data/open_photographs.py names"
         )
     train, test = (
-        tuple(Photograph(name, files[name], *source) for name, source in group.items())
+        tuple(Photograph(Path(end).stem, folder / end, *source) for end, source in group.items())
         for group in (_TRAIN, _TEST)
     )
     embedded = photographs.embedded()
@@ -93,7 +113,7 @@ def reduce(source: Path, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", required=True, help="unpacked lomiri-wallpapers-16.04")
+    parser.add_argument("--source", required=True, help="folder that the packages are unpacked to")
     parser.add_argument("--target", required=True, help="new folder")
     arguments = parser.parse_args()
     try:

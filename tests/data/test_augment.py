@@ -44,6 +44,19 @@ def test_both_crops_get_one_exposure_and_only_the_blurry_one_noise():
     assert len(exposures) > 15
 
 
+def test_both_crops_are_softened_alike():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    augment = Augment(Augmentation(soft=1.0))
+    kept = []
+    for seed in range(40):
+        found = augment.random_map({"blurry": image, "sharp": image}, np.random.default_rng(seed))
+        np.testing.assert_array_equal(found["blurry"], found["sharp"])
+        kept.append(found["sharp"].std() / image.std())
+    # From not at all to what is left of white noise under a Gaussian of 1 px: 1 / (2 √π).
+    assert max(kept) == 1
+    assert min(kept) == pytest.approx(0.28, abs=0.05)
+
+
 def test_every_other_blurry_crop_is_compressed():
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     augment = Augment(Augmentation(jpeg=50))

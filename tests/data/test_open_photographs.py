@@ -10,17 +10,18 @@ from data import open_photographs, photographs
 
 @pytest.fixture
 def unpacked(tmp_path):
-    folder = tmp_path / "wallpapers" / "usr" / "share" / "backgrounds"
-    folder.mkdir(parents=True)
-    for index, name in enumerate((*open_photographs._TRAIN, *open_photographs._TEST, "umang")):
-        Image.new("RGB", (2000, 1000), (index, 0, 0)).save(folder / f"{name}.jpg")
-    return tmp_path / "wallpapers"
+    ends = (*open_photographs._TRAIN, *open_photographs._TEST)
+    for index, end in enumerate((*ends, "usr/share/backgrounds/umang.jpg")):
+        path = tmp_path / "unpacked" / end
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2000, 1000), (index, 0, 0)).save(path)
+    return tmp_path / "unpacked"
 
 
 def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked):
     target = open_photographs.gather(unpacked, tmp_path / "open")
     split = photographs.from_folder(target)
-    assert len(split.train) == 12
+    assert len(split.train) == 25
     assert len(split.test) == 6
     assert all(p.name.startswith("train/") for p in split.train)
     assert all(p.name.startswith("test/") for p in split.test)
@@ -28,7 +29,8 @@ def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked):
     assert sizes["Wine_by_Jakkub_Mede"] == (800, 1600)
     assert sizes["astronaut"] == (512, 512)
     text = (target / "LICENCES.txt").read_text()
-    for side, licences in (("train", {"CC BY 4.0", "CC0", "public domain"}), ("test", None)):
+    free = {"CC BY 4.0", "CC BY 3.0", "CC0", "public domain"}
+    for side, licences in (("train", free), ("test", None)):
         lines = re.findall(rf"^{side}/.+\.png: .+, (.+)$", text, re.MULTILINE)
         assert len(lines) == len(getattr(split, side))
         # What weights are learnt from asks for a name at most.
@@ -37,7 +39,7 @@ def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked):
 
 def test_missing_ones_are_named(tmp_path, unpacked):
     next(unpacked.rglob("Bridge*")).unlink()
-    with pytest.raises(ValueError, match="lacks Bridge_by_Sander_Klootwijk: give the folder"):
+    with pytest.raises(ValueError, match=r"lacks usr/.*/Bridge_by_Sander_Klootwijk\.jpg: unpack"):
         open_photographs.gather(unpacked, tmp_path / "open")
 
 
