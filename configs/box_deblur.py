@@ -2,7 +2,7 @@
 
     python launch.py --config configs/box_deblur.py --workdir runs/box_deblur
 
-Hardware: two CPU cores, an hour. The result comes with the package: docs/model_card.md.
+Hardware: two CPU cores, an hour. configs/box_longer.py goes on from there.
 """
 
 import ml_collections

@@ -8,12 +8,12 @@ is little to gain: this shows how training goes on from a model, and what a run 
 
 import ml_collections
 
-from configs import base, box_deblur
+from configs import base, box_longer
 from msdi_jax.model import BOX
 
 
 def get_config() -> ml_collections.ConfigDict:
-    config = box_deblur.get_config()
+    config = box_longer.get_config()
     config.dataset = base.get_config().dataset
     config.dataset.strength = 2.4
     config.evaluation.samples = 6

@@ -1,4 +1,4 @@
-"""The openly licensed photographs that configs/box_reblur.py and box_deblur.py are for.
+"""The openly licensed photographs that configs/box_*.py and twins.py are for.
 
 Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, one from
 its sddm-theme-maldives, twelve from the themes of WordPress as an npm package carries them, and the

@@ -60,7 +60,8 @@ class Photograph:
         """Height and width once upright, from the file's header."""
         with Image.open(self.path) as image:
             width, height = image.size
-            lying = image.getexif().get(0x0112, 1) >= 5
+            # From 5 on, images lie on their side; Pillow turns TIFF itself.
+            lying = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
         return (width, height) if lying else (height, width)
 
     def digest(self) -> str:

@@ -87,7 +87,7 @@ class Checkpoints:
                 state = self.restore(like, step)
             # Whatever orbax and its libraries raise for the many ways a file can be damaged.
             except Exception as error:
-                say(f"checkpoint {self.directory / str(step)} cannot be read: {_first_line(error)}")
+                say(f"checkpoint {self.directory / str(step)} cannot be read: {first_line(error)}")
                 damaged.append(step)
                 continue
             for lost in damaged:
@@ -121,7 +121,7 @@ class Checkpoints:
             kept = f"step {latest} is intact" if latest is not None else "there is none before it"
             raise ValueError(
                 f"a checkpoint could not be written to {self.directory} "
-                f"({_first_line(error)}); {kept}: make room there and repeat "
+                f"({first_line(error)}); {kept}: make room there and repeat "
                 "the command"
             ) from error
 
@@ -155,7 +155,7 @@ class _Best(PreservationPolicy):
         return [found.step in kept for found in checkpoints]
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip() or repr(error)).splitlines()[0][:200]
 
 

@@ -16,6 +16,17 @@ from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.unet import DEPTH, MULTIPLE
 
 STAGES = ("reblur", "deblur")
+# Of either stage.
+AT_LEAST_ONE = (
+    "steps",
+    "schedule_steps",
+    "batch_size",
+    "crop",
+    "log_every",
+    "held_out_every",
+    "held_out_images",
+    "checkpoint_every",
+)
 # Fields that a repeated run may change: where and how often, never what is computed.
 MAY_CHANGE = (
     "mesh",
@@ -63,11 +74,15 @@ def check(config: ml_collections.ConfigDict) -> None:
     if "reblur" in stages:
         _check_start("reblur", config, "joint")
         _check_twins(config)
+        _check_groups(config.reblur)
         _check_vgg(config.reblur.vgg_weights)
 
 
 def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
     settings = config[name]
+    for field in AT_LEAST_ONE:
+        if settings[field] < 1:
+            raise ValueError(f"{name}.{field}={settings[field]} must be at least 1")
     if settings.crop % MULTIPLE:
         raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
     shape = make_mesh(config.mesh.data, config.mesh.rows).shape
@@ -120,6 +135,17 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
         )
     shakes = settings_of(config.dataset.to_dict())
     check_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
+
+
+def _check_groups(settings: ml_collections.ConfigDict) -> None:
+    """Batch norm sees equal groups of what passes the generators at once."""
+    passing = (settings.twins and settings.generated) or settings.batch_size
+    groups = settings.batch_norm_groups
+    if groups < 1 or passing // settings.accumulate % groups:
+        raise ValueError(
+            f"reblur.batch_norm_groups={groups} must divide the {passing // settings.accumulate} "
+            "images that pass the generators at once"
+        )
 
 
 def _check_start(stage: str, config: ml_collections.ConfigDict, network: str) -> None:

@@ -106,7 +106,10 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
 def _restorer(path: str, restoration: str | None, memory: int | None, ensemble: bool) -> Restore:
     """[0, 1] image → [0, 1] image."""
     network = model.load(path)
-    deblur = network.deblur if restoration else tiling.BoundedRestorer(network, memory)
+    deblur = network.deblur
+    if not restoration:
+        # A self-ensemble holds the sum and a turned copy.
+        deblur = tiling.BoundedRestorer(network, memory, copies=2 if ensemble else 0)
     if ensemble:
         deblur = restore.ensemble(deblur)
     if restoration:
@@ -142,6 +145,8 @@ def _tell_losses(photograph: images.Photograph, target: Path) -> None:
         lost.append("the alpha channel")
     if photograph.rgb.dtype == np.uint16 and suffix not in images.HOLD_16_BIT:
         lost.append("16-bit depth")
+    if photograph.profile is not None and suffix not in images.HOLD_PROFILE:
+        lost.append("the colour profile")
     if lost:
         message = f"{target}: {suffix} cannot hold {' and '.join(lost)}; .png can"
         tqdm.write(message, file=sys.stderr)

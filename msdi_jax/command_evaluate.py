@@ -175,6 +175,8 @@ def _model(
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),
+            # Which of a run's models it is, by the name of its directory.
+            "weights": model.find(directory).resolve().name,
         },
         lambda index: measure(source[index], network, None, restoration, scoring)[0],
         lambda index: pictures_of(source[index], network, restoration),

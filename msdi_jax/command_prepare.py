@@ -62,8 +62,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--raw",
         action="store_const",
         const=True,
-        help="keep pixels as they are instead of as PNG: about six times the room, read three "
-        "times as fast",
+        help="keep pixels as they are instead of as PNG: about six times the room, read four "
+        "to five times as fast",
     )
 
 

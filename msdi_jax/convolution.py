@@ -11,16 +11,22 @@ FEW_CHANNELS = 16
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
     """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
 
-    Four shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    Six shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
-    is otherwise an order of magnitude slower), few channels as pairs of columns, and images of
-    no more pixels than the kernel has outputs as a matrix product too.
+    is otherwise an order of magnitude slower), few channels as pairs of columns, images of no more
+    pixels than the kernel has outputs as a matrix product too, and those without padding or with
+    so much that more pixels come out than go in, whose columns are padded otherwise.
+
+    Raises:
+        ValueError: for a stride other than 1 and 2.
     """
+    if stride not in (1, 2):
+        raise ValueError(f"stride={stride} must be 1 or 2")
     size = kernel.shape[0]
-    if size == 1 and stride == 1 and padding == 0:
-        return x @ kernel[0, 0]
     if stride == 2:
         return _convolve_stride_2(x, kernel, padding)
+    if size == 1 and padding == 0:
+        return x @ kernel[0, 0]
     if _is_small(x.shape[1:3], kernel):
         return _convolve_as_product(x, kernel, padding)
     if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
@@ -36,7 +42,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     y = jax.lax.conv_general_dilated(
         x,
         kernel,
-        window_strides=(stride, stride),
+        window_strides=(1, 1),
         padding=((padding, padding), columns),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )

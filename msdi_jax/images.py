@@ -1,16 +1,19 @@
 """Photographs in and out of files: 8 and 16 bit, colour and grey, with and without alpha."""
 
 import dataclasses
+import io
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
+HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
 ORIENTATION = 0x0112
 # What each EXIF orientation asks of a viewer.
@@ -32,7 +35,8 @@ class Photograph:
     Attributes:
         rgb: (h, w, 3), uint8 or uint16; grey is repeated.
         alpha: (h, w) of the same type, or None.
-        grey: whether the file had one colour channel (in 16 bit: whether no pixel has a colour).
+        grey: whether the file had one colour channel (in 16 bit: whether no pixel has a colour, nor
+            the file a profile of colours).
         profile: ICC colour profile, or None.
     """
 
@@ -94,8 +98,9 @@ def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
     colours, alpha = channels, None
     if channels.shape[2] == 4:
         colours, alpha = channels[..., :3], np.ascontiguousarray(channels[..., 3])
-    # OpenCV makes grey with alpha colour.
-    grey = bool(np.ptp(colours, axis=2).max() == 0)
+    # OpenCV makes grey with alpha colour. A profile of colours is not one of grey.
+    coloured = profile is not None and profile[16:20] != b"GRAY"
+    grey = not coloured and bool(np.ptp(colours, axis=2).max() == 0)
     rgb = colours.repeat(3, axis=2) if colours.shape[2] == 1 else colours[..., ::-1]
     return Photograph(np.ascontiguousarray(rgb), alpha, grey, profile)
 
@@ -180,14 +185,31 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _encode_16_bit(suffix: str, channels: np.ndarray, profile: bytes | None) -> bytes:
-    """By OpenCV, since Pillow knows no 16-bit colour."""
+    """By OpenCV or tifffile, since Pillow knows no 16-bit colour."""
+    if suffix.lower() != ".png":
+        return _encode_tiff(channels, profile)
     if channels.ndim == 3:
         order = [2, 1, 0, 3][: channels.shape[2]]
         channels = np.ascontiguousarray(channels[..., order])
-    if profile is not None and suffix.lower() == ".png":
+    if profile is not None:
         tags = [cv2.IMAGE_METADATA_ICCP], [np.frombuffer(profile, np.uint8)]
         return cv2.imencodeWithMetadata(suffix, channels, *tags)[1].tobytes()
     return cv2.imencode(suffix, channels)[1].tobytes()
+
+
+def _encode_tiff(channels: np.ndarray, profile: bytes | None) -> bytes:
+    file = io.BytesIO()
+    colours = channels.ndim == 3
+    tifffile.imwrite(
+        file,
+        channels,
+        photometric="rgb" if colours else "minisblack",
+        extrasamples=["unassalpha"] if colours and channels.shape[2] == 4 else None,
+        compression="zlib",
+        iccprofile=profile,
+        metadata=None,
+    )
+    return file.getvalue()
 
 
 def to_uint8(image: np.ndarray) -> UInt8[np.ndarray, "*shape"]:

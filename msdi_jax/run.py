@@ -35,7 +35,10 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     checks.check(config)
     checks.check_workdir(config, workdir)
     train_source, test_source = hosts.first_then_others("data", lambda: _open_data(config.dataset))
-    hosts.first_then_others("workdir", lambda: checks.claim(config, workdir))
+    # The others see what the first has written: all of them at once would be in each other's way.
+    if hosts.is_first():
+        checks.claim(config, workdir)
+    hosts.wait_for_all("workdir")
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
     for name in config.stages:
         if (workdir / DIRECTORIES[name]).exists():

@@ -179,7 +179,9 @@ def _without_seed(evaluation: Evaluation) -> str | None:
         return None
     config = copy.deepcopy(evaluation.config)
     del config["seed"]
-    scored = evaluation.record.get("protocols"), _restored(evaluation.record)
+    record = evaluation.record
+    # A run's own evaluation is of its last weights.
+    scored = record.get("protocols"), _restored(record), record.get("weights", "model")
     return json.dumps([config, scored], sort_keys=True)
 
 

@@ -117,18 +117,20 @@ class BoundedRestorer:
         model: a deblurring one.
         memory: bytes for all that a process holds that does nothing else: libraries, programs,
             weights, copies of the photograph, a forward pass. `MEMORY` and the weights, if None.
+        copies: of the photograph as numbers, that who calls holds besides.
 
     Raises:
         ValueError: for a model without a deblurring branch; when called, if not even the smallest
             tile fits.
     """
 
-    def __init__(self, model: Model, memory: int | None = None):
+    def __init__(self, model: Model, memory: int | None = None, *, copies: int = 0):
         if model.description.network not in DEBLURRING:
             raise ValueError(
                 f"a {model.description.network} model deblurs nothing: give one of "
                 f"{', '.join(DEBLURRING)}"
             )
+        self._copies = COPIES + copies * BYTES_PER_PIXEL
         # A native encoder estimates tile by tile.
         self._native = model.description.native
         self._degradation = model.degradation
@@ -144,6 +146,8 @@ class BoundedRestorer:
         self.program = functools.lru_cache(maxsize=4)(self._compile)
 
     def __call__(self, images: Images) -> Images:
+        if len(images) == 1:
+            return self._restore(images[0])[None]
         return np.stack([self._restore(image) for image in images])
 
     def _restore(self, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
@@ -180,7 +184,7 @@ class BoundedRestorer:
 
     def _besides(self, height: int, width: int) -> int:
         """Bytes that no choice of a tile changes."""
-        return PROCESS + COPIES * height * width + self._fixed
+        return PROCESS + self._copies * height * width + self._fixed
 
     def _too_little(self, height: int, width: int, per_pixel: float) -> str:
         pixels = min(height, SMALLEST) * min(width, SMALLEST)

@@ -23,7 +23,7 @@ from data.augment import Augmentation
 from data.photographs import find
 from data.twins import Twins, settings_of
 from msdi_jax import hosts
-from msdi_jax.checkpoint import Checkpoints
+from msdi_jax.checkpoint import Checkpoints, first_line
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
 from msdi_jax.mesh import batch_part, global_batch, in_pieces, over_batch, place, replicated
 from msdi_jax.stage import Batch, Scalars, Stage
@@ -140,7 +140,11 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
     del state
     best = checkpoints.best()
     if best not in (None, last):
-        found["best"] = on_host(checkpoints.restore(like, best))
+        try:
+            found["best"] = on_host(checkpoints.restore(like, best))
+        # As in `restore_latest_readable`; what is only extra must not keep a run from its end.
+        except Exception as error:
+            hosts.say(f"the best checkpoint, of step {best}, is left out: {first_line(error)}")
     return found
 
 

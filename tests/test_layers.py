@@ -420,6 +420,11 @@ def test_nearest_resize_takes_pytorch_s_indices(size):
         np.testing.assert_array_equal(found, expected, err_msg=f"{size} → {target}")
 
 
+def test_strides_that_nothing_has_are_refused():
+    with pytest.raises(ValueError, match="stride=3 must be 1 or 2"):
+        layers.convolve(jnp.ones((1, 9, 9, 2)), jnp.ones((3, 3, 2, 3)), stride=3)
+
+
 def test_a_1x1_convolution_pads_too():
     found = layers.convolve(jnp.ones((1, 4, 4, 2)), jnp.ones((1, 1, 2, 3)), padding=1)
     assert found.shape == (1, 6, 6, 3)

@@ -103,15 +103,39 @@ def test_16_bit_png_is_turned_upright(tmp_path):
     )
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_colour_profile_is_kept(tmp_path, dtype):
+@pytest.fixture
+def profile():
     from PIL import ImageCms
 
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colour_profile_is_kept(tmp_path, dtype, suffix, alpha, profile):
     rgb = draw(HEIGHT, WIDTH, 3, dtype=dtype)
-    images.write_photograph(tmp_path / "a.png", images.Photograph(rgb, profile=profile))
-    assert images.read_photograph(tmp_path / "a.png").profile == profile
-    np.testing.assert_array_equal(images.read_photograph(tmp_path / "a.png").rgb, rgb)
+    opacity = draw(HEIGHT, WIDTH, 1, dtype=dtype)[..., 0] if alpha else None
+    path = tmp_path / f"a{suffix}"
+    images.write_photograph(path, images.Photograph(rgb, opacity, profile=profile))
+    found = images.read_photograph(path)
+    assert found.profile == profile
+    np.testing.assert_array_equal(found.rgb, rgb)
+    assert alpha == (found.alpha is not None)
+    if alpha:
+        np.testing.assert_array_equal(found.alpha, opacity)
+
+
+def test_a_profile_of_colours_keeps_grey_in_colours(tmp_path, profile):
+    grey = draw(HEIGHT, WIDTH, 1, dtype=np.uint16).repeat(3, axis=2)
+    images.write_photograph(tmp_path / "a.png", images.Photograph(grey, profile=profile))
+    found = images.read_photograph(tmp_path / "a.png")
+    assert not found.grey
+    images.write_photograph(tmp_path / "b.png", found)
+    with Image.open(tmp_path / "b.png") as written:
+        assert written.mode == "RGB"
+    images.write_photograph(tmp_path / "c.png", images.Photograph(grey))
+    assert images.read_photograph(tmp_path / "c.png").grey
 
 
 def test_float_images_are_refused(tmp_path):
@@ -185,6 +209,13 @@ def test_losses_are_told(folder, tmp_path, invert, capsys):
         "deep.jpg: .jpg cannot hold the alpha channel and 16-bit depth" in capsys.readouterr().err
     )
     assert Image.open(tmp_path / "out" / "grey.jpg").mode == "L"
+
+
+def test_the_loss_of_a_profile_is_told(tmp_path, invert, profile, capsys):
+    colour = images.Photograph(draw(8, 8, 3), profile=profile)
+    images.write_photograph(tmp_path / "a.png", colour)
+    invert(tmp_path / "a.png", tmp_path / "a.bmp")
+    assert "a.bmp: .bmp cannot hold the colour profile" in capsys.readouterr().err
 
 
 def test_one_name_for_two_inputs_is_refused(folder, tmp_path, invert):

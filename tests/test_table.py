@@ -11,7 +11,9 @@ from msdi_jax.__main__ import main
 from msdi_jax.protocols import FIGURES
 
 
-def evaluated(folder, psnr, *, seed=None, config=None, dataset="gopro", file="evaluation.json"):
+def evaluated(
+    folder, psnr, *, seed=None, config=None, dataset="gopro", file="evaluation.json", **more
+):
     folder.mkdir(parents=True)
     record = {
         "dataset": dataset,
@@ -27,7 +29,7 @@ def evaluated(folder, psnr, *, seed=None, config=None, dataset="gopro", file="ev
             "sharpest": {"psnr_deblurred": psnr + 4},
         },
     }
-    (folder / file).write_text(json.dumps(record))
+    (folder / file).write_text(json.dumps(record | more))
     if seed is not None:
         config = {"seed": seed, "width": 64} | (config or {})
         (folder / "config.json").write_text(json.dumps(config))
@@ -48,6 +50,17 @@ def test_seeds_become_one_row(tmp_path, capsys):
     out = printed(capsys, *runs)
     cells = "33.30 ± 0.26 | 0.9600 ± 0.0000 | 29.30 ± 0.26 | 37.30 ± 0.26"
     assert f"| s0, s1, s2 (3 seeds) | grid | {cells} |" in out
+
+
+def test_other_weights_of_a_run_are_no_seeds(tmp_path, capsys):
+    runs = [
+        evaluated(tmp_path / "last", 33.0, seed=0),
+        evaluated(tmp_path / "other", 33.2, seed=1, file="row.json", weights="model"),
+        evaluated(tmp_path / "ema", 34.0, seed=0, file="row.json", weights="model-ema"),
+    ]
+    out = printed(capsys, *runs)
+    assert "| last, other (2 seeds) | grid | 33.10 ± 0.14 |" in out
+    assert "| ema | grid | 34.00 |" in out
 
 
 def test_other_differences_keep_rows_apart(tmp_path, capsys):

@@ -203,6 +203,15 @@ def test_going_back_from_a_damaged_checkpoint(run, capsys):
     assert saved(run) == [6, 9, 12]
 
 
+def test_a_damaged_best_checkpoint_is_left_out(run, capsys):
+    run(Sum(best=3))
+    for file in (run.workdir / "checkpoints" / "deblur" / "3").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    assert set(run(Sum(best=3))) == {"last"}
+    assert "the best checkpoint, of step 3, is left out: " in capsys.readouterr().out
+
+
 def test_no_checkpoint_can_be_read(run):
     run()
     folder = run.workdir / "checkpoints" / "deblur"

@@ -65,7 +65,7 @@ def prepare(
         blur: which of the original's blurry frames to take.
         accept_part: whether other numbers than the published 2103 and 1111 pairs will do.
         raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
-            come about three times as fast.
+            come four to five times as fast.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is

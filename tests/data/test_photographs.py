@@ -80,6 +80,8 @@ def test_orientation_and_colours(tmp_path):
     photo = photographs.Photograph("a", write(tmp_path / "a.jpg", exif=exif))
     assert photo.read().shape == (40, 30, 3)
     assert photo.size() == (40, 30)
+    photo = photographs.Photograph("a", write(tmp_path / "a.tif", exif=exif))
+    assert photo.size() == photo.read().shape[:2] == (40, 30)
     Image.new("RGBA", (9, 7), (1, 2, 3, 128)).save(tmp_path / "b.png")
     assert photographs.Photograph("b", tmp_path / "b.png").read()[0, 0].tolist() == [1, 2, 3]
     Image.fromarray(np.full((7, 9), 0x8040, np.uint16)).save(tmp_path / "c.png")

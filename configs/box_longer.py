@@ -1,0 +1,28 @@
+"""Stage 2 of the model in the box, second part: twice the photographs, many of them made softer.
+
+    python launch.py --config configs/box_longer.py --workdir runs/box_longer
+
+Hardware: two CPU cores, 50 minutes, after those of configs/box_deblur.py.
+"""
+
+import ml_collections
+
+from configs import box_deblur
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = box_deblur.get_config()
+    # Photographs reduced to frames are sharp to the pixel. A network that has only seen such
+    # sharpens whatever is not, such as fur; and most photographs at full size are not.
+    config.augmentation.soft = 0.8
+    # Most of a photograph is too smooth to tell how it is blurred.
+    config.augmentation.windows = 2
+    first = "runs/box_deblur/model-ema"
+    config.deblur.update(
+        steps=13_000,
+        schedule_steps=13_000,
+        learning_rate=1.2e-3,
+        start_from=first,
+        degradation_from=first,
+    )
+    return config
