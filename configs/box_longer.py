@@ -12,6 +12,8 @@ from configs import box_deblur
 
 def get_config() -> ml_collections.ConfigDict:
     config = box_deblur.get_config()
+    # Made as data/open_photographs.py says.
+    config.dataset.photographs = "more_photographs"
     # Photographs reduced to frames are sharp to the pixel. A network that has only seen such
     # sharpens whatever is not, such as fur; and most photographs at full size are not.
     config.augmentation.soft = 0.8

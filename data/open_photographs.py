@@ -1,14 +1,20 @@
 """The openly licensed photographs that configs/box_*.py and twins.py are for.
 
-Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, one from
-its sddm-theme-maldives, twelve from the themes of WordPress as an npm package carries them, and the
+Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, the
 other three and two from scikit-image (data/photographs.py):
 
-    apt-get download lomiri-wallpapers-16.04 sddm-theme-maldives
-    for package in *.deb; do dpkg -x $package unpacked; done
+    apt-get download lomiri-wallpapers-16.04
+    dpkg -x lomiri-wallpapers-16.04_*.deb unpacked
+    python -m data.open_photographs --source unpacked --target open_photographs
+
+configs/box_longer.py has thirteen more to train on, from Debian's sddm-theme-maldives and from the
+themes of WordPress, as an npm package carries them:
+
+    apt-get download sddm-theme-maldives
+    dpkg -x sddm-theme-maldives_*.deb unpacked
     npm pack @wp-playground/wordpress-builds@0.9.19
     tar -xzf wp-playground-wordpress-builds-0.9.19.tgz -C unpacked
-    python -m data.open_photographs --source unpacked --target open_photographs
+    python -m data.open_photographs --source unpacked --target more_photographs --more
 
 Weights learnt from the training photographs can be given away under CC BY 4.0, since none of them
 asks for more. Those under CC BY-SA 4.0 serve for testing only.
@@ -41,6 +47,8 @@ _TRAIN = {
     f"{_LOMIRI}/seeding_by_Clements_Engelhardt.jpg": ("Clemens Engelhardt", _ZERO),
     f"{_LOMIRI}/sunset_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
     f"{_LOMIRI}/Wine_by_Jakkub_Mede.jpg": ("Jakub Mede", _BY),
+}
+_MORE = {
     "usr/share/sddm/themes/maldives/background.jpg": ("Nevit Dilmen", "CC BY 3.0"),
     f"{_THEMES}/twentyten/images/patterns/pattern-barn.jpg": ("Bonnie Moreland", _ZERO),
     f"{_THEMES}/twentyeleven/images/patterns/pattern-flower.jpg": ("Bernard Spragg", _ZERO),
@@ -63,33 +71,38 @@ _TEST = {
 }
 
 
-def find(folder: str | Path) -> Split:
+def find(folder: str | Path, more: bool = False) -> Split:
     """The photographs of the unpacked packages below `folder`, and those of scikit-image.
+
+    Args:
+        folder: that the packages were unpacked to.
+        more: whether to take the thirteen more, too.
 
     Raises:
         ValueError: when some are missing.
     """
     folder = Path(folder)
-    if missing := sorted(end for end in _TRAIN | _TEST if not (folder / end).is_file()):
+    trained_on = _TRAIN | _MORE if more else _TRAIN
+    if missing := sorted(end for end in trained_on | _TEST if not (folder / end).is_file()):
         raise ValueError(
             f"{folder} lacks {', '.join(missing)}: unpack into it the packages that "
             "data/open_photographs.py names"
         )
     train, test = (
         tuple(Photograph(Path(end).stem, folder / end, *source) for end, source in group.items())
-        for group in (_TRAIN, _TEST)
+        for group in (trained_on, _TEST)
     )
     embedded = photographs.embedded()
     return Split(train + embedded.train, test + embedded.test)
 
 
-def gather(source: str | Path, target: str | Path) -> Path:
+def gather(source: str | Path, target: str | Path, more: bool = False) -> Path:
     """Writes the photographs to the folders `train` and `test` of `target`, with their licences.
 
     Raises:
         ValueError: when some are missing, or `target` holds anything already.
     """
-    split, target = find(source), Path(target)
+    split, target = find(source, more), Path(target)
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{target} is not empty: choose another folder")
     lines = []
@@ -115,9 +128,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", required=True, help="folder that the packages are unpacked to")
     parser.add_argument("--target", required=True, help="new folder")
+    parser.add_argument("--more", action="store_true", help="thirteen more to train on")
     arguments = parser.parse_args()
     try:
-        print(gather(arguments.source, arguments.target))
+        print(gather(arguments.source, arguments.target, arguments.more))
     except ValueError as error:
         sys.exit(f"error: {error}")
 
