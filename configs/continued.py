@@ -2,7 +2,7 @@
 
     python launch.py --config configs/continued.py --workdir runs/continued
 
-Hardware: two CPU cores. The model has seen more photographs than these three for an hour, so there
+Hardware: two CPU cores. The model has seen more photographs than these three for hours, so there
 is little to gain: this shows how training goes on from a model, and what a run directory holds.
 """
 
