@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from orbax.checkpoint.checkpoint_managers import (
     PreservationPolicy,
 )
 
+from msdi_jax import hosts
 from msdi_jax.state import Arrays, State
 
 GROUP_BYTES = 32 * 2**20
@@ -74,9 +76,10 @@ class Checkpoints:
         return self._manager.restore(chosen, args=ocp.args.StandardRestore(abstract))
 
     def restore_latest_readable(self, like: State, say: Callable[[str], None]) -> State | None:
-        """The latest state that can be read; damaged ones after it are told of and deleted.
+        """The latest state that can be read; damaged ones after it are told of and set aside.
 
-        None when nothing was saved yet.
+        None when nothing was saved yet. What could not be read stays beside `directory`, in
+        NAME-damaged: a disk that failed for a moment must not cost what lies on it.
 
         Raises:
             ValueError: when there are checkpoints and none of them can be read.
@@ -91,8 +94,8 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             for lost in damaged:
-                say(f"deleting checkpoint {lost}, going back to step {step}")
-                self._manager.delete(lost)
+                aside = self._set_aside(lost)
+                say(f"checkpoint {lost} is now {aside}, going back to step {step}")
             return state
         if not damaged:
             return None
@@ -100,6 +103,16 @@ class Checkpoints:
             f"none of the checkpoints in {self.directory} can be read: delete that folder to start "
             "the stage anew"
         )
+
+    def _set_aside(self, step: int) -> Path:
+        folder = self.directory.parent / f"{self.directory.name}-damaged"
+        folder.mkdir(exist_ok=True)
+        target = folder / f"{step}-{time.strftime('%Y%m%d-%H%M%S')}"
+        if hosts.is_first():
+            (self.directory / str(step)).rename(target)
+        hosts.wait_for_all(f"checkpoint {step} set aside")
+        self._manager.reload()
+        return target
 
     def wait(self) -> None:
         """Until what is being written is on disk; raises like `save`."""

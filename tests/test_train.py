@@ -191,13 +191,17 @@ def test_asked_to_stop(run, monkeypatch):
 
 def test_going_back_from_a_damaged_checkpoint(run, capsys):
     expected = float(run(steps=12)["last"].params["sum"])
-    for file in (run.workdir / "checkpoints" / "deblur" / "12").rglob("*"):
+    folder = run.workdir / "checkpoints" / "deblur"
+    names = {file.name for file in (folder / "12").iterdir()}
+    for file in (folder / "12").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
     again = run()
     printed = capsys.readouterr().out
     assert "checkpoints/deblur/12 cannot be read" in printed
-    assert "deleting checkpoint 12, going back to step 9" in printed
+    (aside,) = (folder.parent / "deblur-damaged").iterdir()
+    assert f"checkpoint 12 is now {aside}, going back to step 9" in printed
+    assert {file.name for file in aside.iterdir()} == names
     assert "going on from step 9" in printed
     assert float(again["last"].params["sum"]) == expected
     assert saved(run) == [6, 9, 12]
