@@ -7,14 +7,22 @@ other three and two from scikit-image (data/photographs.py):
     dpkg -x lomiri-wallpapers-16.04_*.deb unpacked
     python -m data.open_photographs --source unpacked --target open_photographs
 
-configs/box_longer.py has thirteen more to train on, from Debian's sddm-theme-maldives and from the
-themes of WordPress, as an npm package carries them:
+configs/box_longer.py has thirteen more to train on (`--part 2`), from Debian's sddm-theme-maldives
+and from the themes of WordPress, as an npm package carries them:
 
     apt-get download sddm-theme-maldives
     dpkg -x sddm-theme-maldives_*.deb unpacked
     npm pack @wp-playground/wordpress-builds@0.9.19
     tar -xzf wp-playground-wordpress-builds-0.9.19.tgz -C unpacked
-    python -m data.open_photographs --source unpacked --target more_photographs --more
+    python -m data.open_photographs --source unpacked --target photographs_2 --part 2
+
+and configs/box_whole.py thirteen more again (`--part 3`), from Debian's palapeli-data and from the
+source of Debian's budgie-backgrounds 3.0 (pool/main/b/budgie-backgrounds):
+
+    apt-get download palapeli-data
+    dpkg -x palapeli-data_*.deb unpacked
+    tar -xJf budgie-backgrounds_3.0.orig.tar.xz -C unpacked
+    python -m data.open_photographs --source unpacked --target photographs_3 --part 3
 
 Weights learnt from the training photographs can be given away under CC BY 4.0, since none of them
 asks for more. Those under CC BY-SA 4.0 serve for testing only.
@@ -31,13 +39,16 @@ from data.photographs import Photograph, Split
 
 # Reduced to this, px, a camera's own smoothing and JPEG's blocks no longer pass for sharpness.
 LONGEST_SIDE = 1600
-_BY, _BY_SA, _ZERO = "CC BY 4.0", "CC BY-SA 4.0", "CC0"
+_BY, _BY_SA, _ZERO, _PUBLIC = "CC BY 4.0", "CC BY-SA 4.0", "CC0", "public domain"
 _LOMIRI = "usr/share/backgrounds"
 _THEMES = "package/public/wp-nightly/wp-content/themes"
+_BUDGIE, _PALAPELI = "budgie-backgrounds-3.0/backgrounds", "usr/share/palapeli/collection"
 _STOCKSNAP, _RAWPIXEL = "a photographer of stocksnap.io", "a photographer of rawpixel.com"
+_UNNAMED = "a photographer of Budgie Backgrounds"
 # Where each one lies, author and licence. The packages' other pictures are rendered, without
-# colour, almost without detail or under another licence, as each theme's readme.txt says.
-_TRAIN = {
+# colour, almost without detail or under another licence, as each theme's readme.txt and each
+# puzzle's .desktop file says.
+_FIRST = {
     f"{_LOMIRI}/aitzgorri_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
     f"{_LOMIRI}/friends_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
     f"{_LOMIRI}/life_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
@@ -48,7 +59,7 @@ _TRAIN = {
     f"{_LOMIRI}/sunset_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
     f"{_LOMIRI}/Wine_by_Jakkub_Mede.jpg": ("Jakub Mede", _BY),
 }
-_MORE = {
+_SECOND = {
     "usr/share/sddm/themes/maldives/background.jpg": ("Nevit Dilmen", "CC BY 3.0"),
     f"{_THEMES}/twentyten/images/patterns/pattern-barn.jpg": ("Bonnie Moreland", _ZERO),
     f"{_THEMES}/twentyeleven/images/patterns/pattern-flower.jpg": ("Bernard Spragg", _ZERO),
@@ -63,6 +74,23 @@ _MORE = {
     f"{_THEMES}/twentytwentyfour/assets/images/museum.webp": (_RAWPIXEL, _ZERO),
     f"{_THEMES}/twentytwentyfour/assets/images/tourist-and-building.webp": (_RAWPIXEL, _ZERO),
 }
+_THIRD = {
+    f"{_BUDGIE}/beacon-street-sunset.jpg": ("Matt Willett", _ZERO),
+    f"{_BUDGIE}/blue-periwinkle.jpg": (_UNNAMED, _ZERO),
+    f"{_BUDGIE}/canyon-wren.jpg": ("US National Park Service", _ZERO),
+    f"{_BUDGIE}/casa-mila.jpg": (_UNNAMED, _ZERO),
+    f"{_BUDGIE}/high-trestle-trail.jpg": ("Tony Webster", _ZERO),
+    f"{_BUDGIE}/lake-sherburne.jpg": ("Jacob W. Frank", _ZERO),
+    f"{_BUDGIE}/oakland-zoo-otters.jpg": ("Derrick Coetzee", _ZERO),
+    f"{_BUDGIE}/perched-osprey.jpg": ("Jacob W. Frank", _ZERO),
+    f"{_BUDGIE}/singaporean-cityscape.jpg": ("Romain Guy", _ZERO),
+    f"{_BUDGIE}/tea-gardens.jpg": (_UNNAMED, _ZERO),
+    f"{_PALAPELI}/cincinnati-bridge.jpg": ("Derek Jensen", _PUBLIC),
+    f"{_PALAPELI}/citrus-fruits.jpg": ("US Department of Agriculture", _PUBLIC),
+    f"{_PALAPELI}/european-honey-bee.jpg": ("John Severns", _PUBLIC),
+}
+# Each part of the training has those of the parts before, too.
+_PARTS = _FIRST, _FIRST | _SECOND, _FIRST | _SECOND | _THIRD
 _TEST = {
     f"{_LOMIRI}/Bridge_by_Sander_Klootwijk.jpg": ("Sander Klootwijk", _BY_SA),
     f"{_LOMIRI}/Dragonfly_by_Bolly.jpg": ("Bolly", _BY_SA),
@@ -71,18 +99,18 @@ _TEST = {
 }
 
 
-def find(folder: str | Path, more: bool = False) -> Split:
+def find(folder: str | Path, part: int = 1) -> Split:
     """The photographs of the unpacked packages below `folder`, and those of scikit-image.
 
     Args:
         folder: that the packages were unpacked to.
-        more: whether to take the thirteen more, too.
+        part: of the training, 1 … 3: the first has 12 to train on, the others 13 more each.
 
     Raises:
         ValueError: when some are missing.
     """
     folder = Path(folder)
-    trained_on = _TRAIN | _MORE if more else _TRAIN
+    trained_on = _PARTS[part - 1]
     if missing := sorted(end for end in trained_on | _TEST if not (folder / end).is_file()):
         raise ValueError(
             f"{folder} lacks {', '.join(missing)}: unpack into it the packages that "
@@ -96,13 +124,13 @@ def find(folder: str | Path, more: bool = False) -> Split:
     return Split(train + embedded.train, test + embedded.test)
 
 
-def gather(source: str | Path, target: str | Path, more: bool = False) -> Path:
+def gather(source: str | Path, target: str | Path, part: int = 1) -> Path:
     """Writes the photographs to the folders `train` and `test` of `target`, with their licences.
 
     Raises:
         ValueError: when some are missing, or `target` holds anything already.
     """
-    split, target = find(source, more), Path(target)
+    split, target = find(source, part), Path(target)
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{target} is not empty: choose another folder")
     lines = []
@@ -128,10 +156,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", required=True, help="folder that the packages are unpacked to")
     parser.add_argument("--target", required=True, help="new folder")
-    parser.add_argument("--more", action="store_true", help="thirteen more to train on")
+    parts = range(1, len(_PARTS) + 1)
+    parser.add_argument("--part", type=int, choices=parts, default=1, help="of the training")
     arguments = parser.parse_args()
     try:
-        print(gather(arguments.source, arguments.target, arguments.more))
+        print(gather(arguments.source, arguments.target, arguments.part))
     except ValueError as error:
         sys.exit(f"error: {error}")
 

@@ -10,19 +10,19 @@ from data import open_photographs, photographs
 
 @pytest.fixture
 def unpacked(tmp_path):
-    ends = (*open_photographs._TRAIN, *open_photographs._MORE, *open_photographs._TEST)
+    ends = (*open_photographs._PARTS[-1], *open_photographs._TEST)
     for index, end in enumerate((*ends, "usr/share/backgrounds/umang.jpg")):
         path = tmp_path / "unpacked" / end
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (2000, 1000), (index, 0, 0)).save(path)
+        Image.new("RGB", (2000, 1000), (5 * index, 0, 0)).save(path)
     return tmp_path / "unpacked"
 
 
-@pytest.mark.parametrize("more", [False, True])
-def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked, more):
-    target = open_photographs.gather(unpacked, tmp_path / "open", more)
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked, part):
+    target = open_photographs.gather(unpacked, tmp_path / "open", part)
     split = photographs.from_folder(target)
-    assert len(split.train) == (25 if more else 12)
+    assert len(split.train) == 13 * part - 1
     assert len(split.test) == 6
     assert all(p.name.startswith("train/") for p in split.train)
     assert all(p.name.startswith("test/") for p in split.test)
@@ -30,7 +30,7 @@ def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked, more)
     assert sizes["Wine_by_Jakkub_Mede"] == (800, 1600)
     assert sizes["astronaut"] == (512, 512)
     text = (target / "LICENCES.txt").read_text()
-    free = {"CC BY 4.0", "CC0", "public domain"} | ({"CC BY 3.0"} if more else set())
+    free = {"CC BY 4.0", "CC0", "public domain"} | ({"CC BY 3.0"} if part > 1 else set())
     for side, licences in (("train", free), ("test", None)):
         lines = re.findall(rf"^{side}/.+\.png: .+, (.+)$", text, re.MULTILINE)
         assert len(lines) == len(getattr(split, side))
