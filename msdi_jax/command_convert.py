@@ -1,4 +1,4 @@
-"""The commands about weights: `convert`, `export`, `compact` and `summary`."""
+"""The commands about weights: `convert`, `export`, `compact`, `mean` and `summary`."""
 
 import argparse
 import dataclasses
@@ -41,6 +41,13 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     small.add_argument("source", help="model directory")
     small.add_argument("destination", help="model directory to write")
     small.add_argument("--licence", help="of the weights; default: as the model says")
+
+    mixed = commands.add_parser(
+        "mean", help="average the weights of models that were trained on from one another"
+    )
+    mixed.set_defaults(command=_mean)
+    mixed.add_argument("sources", nargs="+", help="model directories")
+    mixed.add_argument("destination", help="model directory to write")
 
     cost = commands.add_parser("summary", help="count parameters and multiply-accumulates")
     cost.set_defaults(command=lambda o: print(summary.text(model.describe(o.model), o.size)))
@@ -93,6 +100,13 @@ def _compact(options: argparse.Namespace) -> None:
     model.save(options.destination, loaded.network, description, unused, compactly=True)
     size = sum(file.stat().st_size for file in Path(options.destination).iterdir())
     print(f"{options.destination}: {size / 1e6:.1f} MB")
+
+
+def _mean(options: argparse.Namespace) -> None:
+    model.check_replaceable(Path(options.destination))
+    found = model.mean([model.load(source) for source in options.sources])
+    model.save(options.destination, found.network, found.description)
+    print(options.destination)
 
 
 def _sides(text: str) -> tuple[int, int]:

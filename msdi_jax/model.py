@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from msdi_jax.degradation import (
 )
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
+from msdi_jax.layers import PowerIteration
 from msdi_jax.state import Arrays, abstract, arrays_of
 from msdi_jax.unet import DEPTH
 from msdi_jax.vgg import VGG19
@@ -349,3 +350,30 @@ def load(path: Path | str) -> Model:
             f"the arrays of {path} cannot be read ({error}): copy or convert the model again"
         ) from error
     return Model(nnx.merge(graph, arrays), description)
+
+
+def mean(models: Sequence[Model]) -> Model:
+    """The network whose weights are the mean of those of `models`.
+
+    For networks that were trained on from one another: their mean often does better on images
+    unlike the training's than any of them (Wortsman et al., "Model soups", ICML 2022; "Robust
+    fine-tuning of zero-shot models", CVPR 2022).
+
+    Raises:
+        ValueError: when they are not networks of one form.
+    """
+    first = models[0]
+    forms = [vars(m.description) | {"provenance": None, "licence": ""} for m in models]
+    if different := {key for form in forms for key in form if form[key] != forms[0][key]}:
+        raise ValueError(f"models that differ in {', '.join(sorted(different))} have no mean")
+    arrays = jax.tree.map(lambda *x: sum(x) / len(x), *(arrays_of(m.network) for m in models))
+    network = nnx.merge(first.description.abstract()[0], arrays)
+    vectors = nnx.state(network, PowerIteration)
+    # Read off shorter ones, singular values would be too small.
+    nnx.update(network, jax.tree.map(lambda x: x / jnp.linalg.norm(x), vectors))
+    provenance = {"mean of": [m.description.provenance for m in models]}
+    licences = dict.fromkeys(m.description.licence for m in models)
+    description = dataclasses.replace(
+        first.description, provenance=provenance, licence="; ".join(licences)
+    )
+    return Model(network, description)

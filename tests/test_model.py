@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax import model
+from msdi_jax.__main__ import main
 from msdi_jax.degradation import Degradation
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
 from msdi_jax.state import arrays_of
@@ -61,6 +62,31 @@ def test_round_trip(saved, loaded, network):
     assert [p.name for p in saved.parent.iterdir()] == ["model"]
     expected = dataclasses.asdict(DESCRIPTION) | {"injected": [0, 1, 2, 3]}
     assert json.loads((saved / "model.json").read_text()) == expected
+
+
+def test_mean_of_weights(tmp_path, saved, network):
+    other = filled(lambda: ReblurDeblurNet(2, hidden=5, rngs=nnx.Rngs(0)), seed=1)
+    model.save(tmp_path / "other", other, DESCRIPTION)
+    main(["mean", str(saved), str(tmp_path / "other"), str(tmp_path / "mean")])
+    found = model.load(tmp_path / "mean")
+    halves = jax.tree.map(lambda a, b: (a + b) / 2, arrays_of(network), arrays_of(other))
+    vectors = 0
+    arrays = jax.tree.leaves_with_path(arrays_of(found.network))
+    for (path, array), half in zip(arrays, jax.tree.leaves(halves), strict=True):
+        if path[-1].key in ("u", "v"):
+            half /= jnp.linalg.norm(half)
+            vectors += 1
+        np.testing.assert_allclose(array, half, rtol=1e-6, atol=1e-7, err_msg=str(path))
+    assert vectors
+    assert found.description.provenance == {"mean of": [DESCRIPTION.provenance] * 2}
+    assert found.description.licence == DESCRIPTION.licence
+
+
+def test_other_forms_have_no_mean(loaded):
+    wider = dataclasses.replace(DESCRIPTION, width=4, hidden=6, licence="another")
+    other = model.Model(loaded.network, wider)
+    with pytest.raises(ValueError, match=r"^models that differ in hidden, width have no mean$"):
+        model.mean([loaded, loaded, other])
 
 
 def test_compact_weights_are_rounded_ones(tmp_path, saved, network):
