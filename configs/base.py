@@ -72,7 +72,14 @@ def get_config() -> ml_collections.ConfigDict:
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
     # those of msdi_jax/protocols.py.
     config.evaluation = ml_collections.ConfigDict(
-        {"restore": "grid", "protocols": ("gopro", "per_channel"), "samples": 8}
+        {
+            "restore": "grid",
+            # Published: 0. Side of the windows, px, that the half instance norms of a deblurring
+            # network take their statistics in when it is used, see msdi_jax/windows.py.
+            "window": 0,
+            "protocols": ("gopro", "per_channel"),
+            "samples": 8,
+        }
     )
 
     config.reblur = _stage(

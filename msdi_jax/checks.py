@@ -8,7 +8,7 @@ import ml_collections
 from data.augment import Augmentation
 from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
-from msdi_jax import deblur, evaluate, model, reblur
+from msdi_jax import deblur, evaluate, model, reblur, windows
 from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
 from msdi_jax.mesh import make_mesh
@@ -63,6 +63,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         )
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
+    windows.check(config.evaluation.window, "evaluation.window")
     if config.compute_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"compute_dtype={config.compute_dtype!r} must be float32 or bfloat16")
     if not 0 <= config.remat <= DEPTH:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from msdi_jax import convert, model, serving, summary
+from msdi_jax import command_deblur, convert, model, serving, summary
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -41,6 +41,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     small.add_argument("source", help="model directory")
     small.add_argument("destination", help="model directory to write")
     small.add_argument("--licence", help="of the weights; default: as the model says")
+    command_deblur.add_window(small)
 
     mixed = commands.add_parser(
         "mean", help="average the weights of models that were trained on from one another"
@@ -92,7 +93,7 @@ def _export(options: argparse.Namespace) -> None:
 
 def _compact(options: argparse.Namespace) -> None:
     model.check_replaceable(Path(options.destination))
-    loaded = model.load(options.source)
+    loaded = command_deblur.with_window(model.load(options.source), options.window)
     unused = model.load_unused(options.source)
     description = loaded.description
     if options.licence:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax import images, model, restore, tiling
+from msdi_jax import images, model, restore, tiling, windows
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 Restore = Callable[[np.ndarray], np.ndarray]
@@ -42,6 +42,25 @@ def add_to(commands) -> None:
         action="store_true",
         help="mean over four rotations with and without a flip: eight times slower",
     )
+    add_window(parser)
+
+
+def add_window(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="PX",
+        help="side of the windows that instance norms take their statistics in, somewhat more than "
+        "the training crops; 0: the whole image; default: as the model says",
+    )
+
+
+def with_window(network: model.Model, window: int | None) -> model.Model:
+    """The model as `--window` asks for it; raises ValueError for what is no window."""
+    if window is None:
+        return network
+    windows.check(window, "--window")
+    return network.with_window(window or None)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -59,7 +78,8 @@ def run(options: argparse.Namespace) -> None:
         images.check_writable(target)
         # Before the model, whose loading takes longer.
         images.read_photograph(source)
-    restored = _restorer(options.model, options.restore, memory, options.ensemble)
+    network = with_window(model.load(options.model), options.window)
+    restored = _restorer(network, options.restore, memory, options.ensemble)
     if source.is_dir():
         target.mkdir(exist_ok=True)
     restore_files(work, restored)
@@ -103,9 +123,10 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
             raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
-def _restorer(path: str, restoration: str | None, memory: int | None, ensemble: bool) -> Restore:
+def _restorer(
+    network: model.Model, restoration: str | None, memory: int | None, ensemble: bool
+) -> Restore:
     """[0, 1] image → [0, 1] image."""
-    network = model.load(path)
     deblur = network.deblur
     if not restoration:
         # A self-ensemble holds the sum and a turned copy.

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from msdi_jax import (
+    command_deblur,
     extremes,
     figures,
     images,
@@ -73,6 +74,7 @@ def add_to(commands) -> None:
         help="how a model restores: in tiles of the published evaluation, or in one piece; "
         f"default: {RESTORE}",
     )
+    command_deblur.add_window(parser)
     parser.add_argument(
         "--output", help="folder for per_image.csv and row.json; default: beside what is measured"
     )
@@ -93,7 +95,8 @@ def run(options: argparse.Namespace) -> None:
         files = pairs.match(Path(options.outputs), names, sizes)
         subject = _outputs(Path(options.outputs), source, names, files, scoring)
     else:
-        subject = _model(options.model, source, options.restore or RESTORE, scoring)
+        network = command_deblur.with_window(model.load(options.model), options.window)
+        subject = _model(network, options.model, source, options.restore or RESTORE, scoring)
     header = subject.header | compared | {"images": len(source), "protocols": scoring}
     target = _target(options, compared)
     measurements = Measurements(target, header)
@@ -116,8 +119,9 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--blurry goes with --sharp: a --dataset has its own blurry images")
     if options.model and options.sharp and not options.blurry:
         raise ValueError("--model needs images to restore: give --blurry beside --sharp")
-    if options.outputs and options.restore:
-        raise ValueError("--restore is for a --model: --outputs are restored already")
+    if options.outputs and (options.restore or options.window is not None):
+        given = "--restore" if options.restore else "--window"
+        raise ValueError(f"{given} is for a --model: --outputs are restored already")
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1 is needed")
     # Before the data, whose preparation may take longer.
@@ -166,12 +170,16 @@ def _outputs(
 
 
 def _model(
-    directory: str, source: Sequence[Mapping], restoration: str, scoring: Sequence[str]
+    network: model.Model,
+    directory: str,
+    source: Sequence[Mapping],
+    restoration: str,
+    scoring: Sequence[str],
 ) -> Subject:
-    network = model.load(directory)
     description = network.description
+    windowed = {"window": description.window} if description.window else {}
     return Subject(
-        {"model": digest(network), "restore": restoration},
+        {"model": digest(network), "restore": restoration} | windowed,
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),
@@ -199,6 +207,8 @@ def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
     parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
     if options.model:
         parts.append(options.restore or RESTORE)
+        if options.window is not None:
+            parts.append(f"window{options.window}")
     return measured.parent / "evaluation" / "-".join(filter(None, parts))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from msdi_jax import windows
 from msdi_jax.convolution import convolve, convolve_doubled
 
 
@@ -199,17 +200,24 @@ class InstanceNorm(nnx.Module):
 
 
 class HalfInstanceNorm(nnx.Module):
-    """Affine instance norm of the first half of the channels; the rest pass (HINet)."""
+    """Affine instance norm of the first half of the channels; the rest pass (HINet).
+
+    Attributes:
+        window: side of the windows that statistics are taken in, px of the features, see
+            windows.py; None, as in training: the whole image.
+    """
 
     def __init__(self, channels: int):
-        self.half = channels // 2
+        self.channels, self.half = channels, channels // 2
+        self.window: int | None = None
         self.scale = nnx.Param(jnp.ones(self.half))
         self.bias = nnx.Param(jnp.zeros(self.half))
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         # The rest passes through a norm of mean 0 and scale 1: cutting the channels in two and
         # joining them again would cost two more passes over memory.
-        mean, factor = _moments(x[..., : self.half])
+        half = x[..., : self.half]
+        mean, factor = windows.moments(half, self.window) if self.window else _moments(half)
         rest = ((0, 0), (0, 0), (0, 0), (0, x.shape[-1] - self.half))
         mean = jnp.pad(mean, rest)
         factor = jnp.pad(factor * self.scale[...], rest, constant_values=1)

@@ -30,7 +30,7 @@ from msdi_jax.degradation import (
 )
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.layers import PowerIteration
+from msdi_jax.layers import HalfInstanceNorm, PowerIteration
 from msdi_jax.state import Arrays, abstract, arrays_of
 from msdi_jax.unet import DEPTH
 from msdi_jax.vgg import VGG19
@@ -79,6 +79,8 @@ class Description:
         depth, patch: of a deblurring network, levels of its U-Nets and the side of their pixels.
         degradation_width: of the degradation encoder; None means `width`.
         native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
+        window: side of the windows, px of the image, that half instance norms take their statistics
+            in when the model is used, see windows.py; None: the whole image.
     """
 
     network: str
@@ -93,6 +95,7 @@ class Description:
     degradation_width: int | None = None
     native: bool = False
     contrast: bool = False
+    window: int | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
@@ -152,6 +155,9 @@ class Model:
     def __init__(self, network: nnx.Module, description: Description):
         self.network = network
         self.description = description
+        for _, layer in nnx.iter_graph(network):
+            if isinstance(layer, HalfInstanceNorm):
+                layer.window = _window(description, layer.channels)
         self._graph, self._arrays = nnx.split(network)
         self._call = jax.jit(lambda arrays, *images: nnx.merge(self._graph, arrays)(*images))
         self._degradation = jax.jit(
@@ -222,10 +228,23 @@ class Model:
         self._require(("joint",), "cannot reblur")
         return self._reblur(self._arrays, jnp.asarray(sharp), degradation.maps)
 
+    def with_window(self, window: int | None) -> "Model":
+        """The same network with statistics of windows of another size, see `Description`."""
+        graph, state = nnx.split(self.network)
+        description = dataclasses.replace(self.description, window=window)
+        return Model(nnx.merge(graph, state), description)
+
     def _require(self, networks: tuple[str, ...], lack: str) -> None:
         name = self.description.network
         if name not in networks:
             raise ValueError(f"the {name} model {lack}: give one of {', '.join(networks)}")
+
+
+def _window(description: Description, channels: int) -> int | None:
+    """In px of features with so many channels, whose number doubles from level to level."""
+    if not description.window:
+        return None
+    return max(1, description.window * description.width // (description.patch * channels))
 
 
 def _estimator(network: nnx.Module) -> DegradationEstimator:

@@ -193,8 +193,10 @@ def _product(graph, inputs, shape, /, *, dimension_numbers, **_) -> Value:
     turned = isinstance(constant, Value)
     if turned:
         x, constant, axis, other = constant, x, other, axis
-    if any(batched) or isinstance(constant, Value) or axis != len(x.shape) - 1:
+    if any(batched) or isinstance(constant, Value):
         raise NotImplementedError("no translation to ONNX of a product of two variables")
+    if axis != len(x.shape) - 1:
+        x = graph.transpose(x, (*(i for i in range(len(x.shape)) if i != axis), axis))
     constant = np.moveaxis(np.asarray(constant), other, 0)
     rest = constant.shape[1:]
     matrix = graph.constant(constant.reshape(len(constant), -1))

@@ -140,6 +140,7 @@ def _describe(
         licence="as the photographs it was trained on allow",
         native=config.native_encoder,
         contrast=config.local_contrast,
+        window=config.evaluation.window or None if name == "deblur" else None,
     )
 
 

@@ -56,7 +56,8 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     ],
 )
 def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network, version, native):
-    ours = {"native": True, "contrast": True, "depth": 3, "patch": 2, "degradation_width": 4}
+    ours = {"native": True, "contrast": True, "depth": 3, "patch": 2}
+    ours |= {"degradation_width": 4, "window": 24}
     form = ours if native else {}
     description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, **form)
     built = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))

@@ -1,0 +1,96 @@
+"""Half instance norms whose statistics are those of windows around each pixel."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax import layers, model, windows
+from msdi_jax.__main__ import main
+from tests.networks import draw_arrays
+
+RNG = np.random.default_rng(0)
+
+
+def test_in_the_middle_of_a_window_its_own_mean_and_variance():
+    # Means that differ much between the windows: what is near 0 beside them must not be lost.
+    x = RNG.normal(size=(2, 24, 33, 3)).astype(np.float32) + 1e3 * np.arange(33)[:, None]
+    mean, factor = windows.moments(x, 17)
+    inside = x[:, 7:24, 16:33]
+    # 17 = 33 - 16, and starts are spread evenly over the 24 - 17 + 1 places of a window.
+    np.testing.assert_allclose(mean[:, -1, -1], inside.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(factor[:, -1, -1], inside.var((1, 2)) ** -0.5, rtol=1e-4)
+    np.testing.assert_allclose(mean[:, 0, 0], x[:, :17, :17].mean((1, 2)), rtol=1e-5)
+    # At a border the window is the one that touches it, so that statistics are constant there.
+    np.testing.assert_array_equal(mean[:, 0, 0], mean[:, 8, 8])
+
+
+def test_between_middles_they_change_evenly():
+    x = np.broadcast_to(np.arange(64.0)[:, None], (1, 16, 64, 2)).astype(np.float32)
+    mean, _ = windows.moments(x, 16)
+    # Of a ramp the mean of a window is its middle.
+    np.testing.assert_allclose(mean[0, :, 8:56, 0], np.tile(np.arange(8.0, 56), (16, 1)), atol=1e-4)
+
+
+def test_a_window_of_the_whole_image_is_the_usual_norm():
+    norm = layers.HalfInstanceNorm(6)
+    x = RNG.normal(2, 3, size=(2, 12, 20, 6)).astype(np.float32)
+    usual = norm(x)
+    norm.window = 20
+    np.testing.assert_allclose(norm(x), usual, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    form = {"depth": 3, "patch": 2, "window": 32}
+    description = model.Description("msdi2_net", 2, 4, {}, "", **form)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    path = tmp_path_factory.mktemp("windows") / "model"
+    model.save(path, network, description)
+    return path
+
+
+def sides(found):
+    norms = (x for _, x in nnx.iter_graph(found.network) if isinstance(x, layers.HalfInstanceNorm))
+    return {(norm.channels, norm.window) for norm in norms}
+
+
+def test_levels_have_windows_of_one_size_in_the_image(saved):
+    found = model.load(saved)
+    assert sides(found) == {(2, 16), (4, 8), (8, 4)}
+    image = RNG.random((1, 64, 96, 3), np.float32)
+    whole = found.with_window(None)
+    assert sides(whole) == {(2, None), (4, None), (8, None)}
+    # Another network came out: the first keeps its own.
+    assert sides(found) == {(2, 16), (4, 8), (8, 4)}
+    difference = np.abs(found.deblur(image) - whole.deblur(image))
+    assert difference.max() > 1e-3
+    np.testing.assert_allclose(found.with_window(96).deblur(image), whole.deblur(image), atol=1e-5)
+
+
+def test_a_norm_with_windows_is_differentiable():
+    def total(x):
+        mean, factor = windows.moments(x, 8)
+        return ((x - mean) * factor * weights).sum()
+
+    x, weights, step = RNG.normal(size=(3, 1, 16, 24, 2))
+    step *= 1e-5
+    with jax.enable_x64(True):
+        found = jax.grad(total)(jnp.asarray(x))
+        change = total(jnp.asarray(x + step)) - total(jnp.asarray(x - step))
+        np.testing.assert_allclose(np.vdot(found, step), change / 2, rtol=1e-5)
+
+
+def test_compact_sets_the_window(saved, tmp_path):
+    main(["compact", str(saved), str(tmp_path / "out"), "--window=64"])
+    assert model.describe(tmp_path / "out").window == 64
+    main(["compact", str(saved), str(tmp_path / "out"), "--window=0"])
+    assert model.describe(tmp_path / "out").window is None
+
+
+@pytest.mark.parametrize("window", [15, -16])
+def test_what_is_no_window_is_refused(saved, tmp_path, window):
+    with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):
+        main(["compact", str(saved), str(tmp_path / "out"), f"--window={window}"])
+    assert not (tmp_path / "out").exists()
