@@ -13,7 +13,7 @@ from configs import box_deblur
 def get_config() -> ml_collections.ConfigDict:
     config = box_deblur.get_config()
     # Made as data/open_photographs.py says.
-    config.dataset.photographs = "more_photographs"
+    config.dataset.photographs = "photographs_2"
     # Photographs reduced to frames are sharp to the pixel. A network that has only seen such
     # sharpens whatever is not, such as fur; and most photographs at full size are not.
     config.augmentation.soft = 0.8

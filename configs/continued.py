@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = base.get_config().dataset
     config.dataset.strength = 2.4
     config.evaluation.samples = 6
+    config.evaluation.window = 256
     config.deblur.update(
         {
             "start_from": str(BOX),

@@ -16,8 +16,8 @@ and from the themes of WordPress, as an npm package carries them:
     tar -xzf wp-playground-wordpress-builds-0.9.19.tgz -C unpacked
     python -m data.open_photographs --source unpacked --target photographs_2 --part 2
 
-and configs/box_whole.py thirteen more again (`--part 3`), from Debian's palapeli-data and from the
-source of Debian's budgie-backgrounds 3.0 (pool/main/b/budgie-backgrounds):
+and configs/box_larger.py and box_whole.py thirteen more again (`--part 3`), from Debian's
+palapeli-data and from the source of its budgie-backgrounds 3.0 (pool/main/b/budgie-backgrounds):
 
     apt-get download palapeli-data
     dpkg -x palapeli-data_*.deb unpacked

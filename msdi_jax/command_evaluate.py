@@ -177,9 +177,8 @@ def _model(
     scoring: Sequence[str],
 ) -> Subject:
     description = network.description
-    windowed = {"window": description.window} if description.window else {}
     return Subject(
-        {"model": digest(network), "restore": restoration} | windowed,
+        {"model": digest(network), "restore": restoration, "window": description.window},
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),

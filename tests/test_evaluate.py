@@ -1,6 +1,7 @@
 """The evaluate command on models: its row, its refusals, and going on after an interruption."""
 
 import csv
+import dataclasses
 import json
 import time
 from types import SimpleNamespace
@@ -39,6 +40,9 @@ def called(monkeypatch, tmp_path):
 
     interruptions = []
     loaded = SimpleNamespace(deblur=deblur, network=network, description=description)
+    loaded.with_window = lambda window: SimpleNamespace(
+        deblur=deblur, network=network, description=dataclasses.replace(description, window=window)
+    )
     monkeypatch.setattr(model, "describe", lambda path: description)
     monkeypatch.setattr(model, "load", lambda path: loaded)
     builder = SimpleNamespace(
@@ -158,14 +162,14 @@ def test_a_second_run_reuses_all(called, tmp_path, capsys):
     assert "3 of 3 images were measured before" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", ["restore", "protocols", "model"])
+@pytest.mark.parametrize("change", ["restore", "protocols", "model", "window"])
 def test_figures_of_something_else_are_not_mixed_in(called, tmp_path, change):
     evaluate(tmp_path)
     before = (tmp_path / "out" / "per_image.csv").read_bytes()
     if change == "model":
         kernel = called.loaded.network.kernel
         kernel.set_value(kernel[...] + 1)
-    more = ["--protocol=gopro"] if change == "protocols" else []
+    more = {"protocols": ["--protocol=gopro"], "window": ["--window=64"]}.get(change, [])
     with pytest.raises(SystemExit, match=rf"measured with {change} .*choose another --output"):
         evaluate(tmp_path, *more, restore="grid" if change == "restore" else "whole")
     assert (tmp_path / "out" / "per_image.csv").read_bytes() == before

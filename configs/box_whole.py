@@ -1,0 +1,28 @@
+"""Stage 2 of the model in the box, last part: crops about as large as the frames.
+
+    python launch.py --config configs/box_whole.py --workdir runs/box_whole
+
+Hardware: two CPU cores, 40 minutes, after those of configs/box_larger.py.
+"""
+
+import ml_collections
+
+from configs import box_larger
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = box_larger.get_config()
+    # What is soft or sharp already is to be left as it is, also where nothing else is in sight.
+    config.augmentation.update({"soft": 1.2, "sharp": 0.08, "windows": 1})
+    config.evaluation.window = 256
+    # Nothing is beyond the borders of a photograph either.
+    config.deblur.update(crop=192, context=0, batch_size=1)
+    mean = "runs/box_mean"
+    config.deblur.update(
+        steps=11_000,
+        schedule_steps=11_000,
+        learning_rate=5e-4,
+        start_from=mean,
+        degradation_from=mean,
+    )
+    return config
