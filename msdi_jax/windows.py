@@ -64,7 +64,9 @@ def _window_matrices(
 ) -> tuple[Float[np.ndarray, "n side"], Float[np.ndarray, "side n"]]:
     """Means over the windows along an axis, and their interpolation at its pixels."""
     length = min(window, side)
-    count = -(-(side - length) * STEPS // length) + 1
+    places = side - length + 1
+    # Of a small window there are fewer places than eighths.
+    count = min(places, -(-(side - length) * STEPS // length) + 1)
     starts = np.rint(np.linspace(0, side - length, count)).astype(int)
     pixels = np.arange(side)
     inside = (pixels >= starts[:, None]) & (pixels < starts[:, None] + length)

@@ -33,6 +33,16 @@ def test_between_middles_they_change_evenly():
     np.testing.assert_allclose(mean[0, :, 8:56, 0], np.tile(np.arange(8.0, 56), (16, 1)), atol=1e-4)
 
 
+@pytest.mark.parametrize("window", [1, 3, 7, 50])
+def test_of_small_windows_every_place_counts(window):
+    x = np.broadcast_to(RNG.normal(size=50)[:, None], (1, 8, 50, 1)).astype(np.float32)
+    mean, _ = windows.moments(x, window)
+    sliding = np.convolve(x[0, 0, :, 0], np.ones(window) / window, "valid")
+    half = window // 2
+    found = mean[0, 0, half : half + len(sliding), 0] if window % 2 else mean[0, 0, :1, 0]
+    np.testing.assert_allclose(found, sliding, atol=1e-5)
+
+
 def test_a_window_of_the_whole_image_is_the_usual_norm():
     norm = layers.HalfInstanceNorm(6)
     x = RNG.normal(2, 3, size=(2, 12, 20, 6)).astype(np.float32)
