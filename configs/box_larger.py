@@ -21,12 +21,5 @@ def get_config() -> ml_collections.ConfigDict:
     # A network that has only seen crops of 64 px does better on pieces of a photograph than on all
     # of it, whose statistics are others.
     config.deblur.update(crop=128, batch_size=2)
-    first = "runs/box_longer/model-ema"
-    config.deblur.update(
-        steps=14_000,
-        schedule_steps=14_000,
-        learning_rate=8e-4,
-        start_from=first,
-        degradation_from=first,
-    )
+    box_longer.go_on(config, "runs/box_longer/model-ema", steps=14_000, learning_rate=8e-4)
     return config

@@ -19,12 +19,18 @@ def get_config() -> ml_collections.ConfigDict:
     config.augmentation.soft = 0.8
     # Most of a photograph is too smooth to tell how it is blurred.
     config.augmentation.windows = 2
-    first = "runs/box_deblur/model-ema"
-    config.deblur.update(
-        steps=13_000,
-        schedule_steps=13_000,
-        learning_rate=1.2e-3,
-        start_from=first,
-        degradation_from=first,
-    )
+    go_on(config, "runs/box_deblur/model-ema", steps=13_000, learning_rate=1.2e-3)
     return config
+
+
+def go_on(
+    config: ml_collections.ConfigDict, start: str, *, steps: int, learning_rate: float
+) -> None:
+    """Stage 2 from the weights of the part before, on a schedule of its own."""
+    config.deblur.update(
+        start_from=start,
+        degradation_from=start,
+        steps=steps,
+        schedule_steps=steps,
+        learning_rate=learning_rate,
+    )

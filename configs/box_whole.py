@@ -7,7 +7,7 @@ Hardware: two CPU cores, 40 minutes, after those of configs/box_larger.py.
 
 import ml_collections
 
-from configs import box_larger
+from configs import box_larger, box_longer
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -17,12 +17,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluation.window = 256
     # Nothing is beyond the borders of a photograph either.
     config.deblur.update(crop=192, context=0, batch_size=1)
-    mean = "runs/box_mean"
-    config.deblur.update(
-        steps=11_000,
-        schedule_steps=11_000,
-        learning_rate=5e-4,
-        start_from=mean,
-        degradation_from=mean,
-    )
+    box_longer.go_on(config, "runs/box_mean", steps=11_000, learning_rate=5e-4)
     return config
