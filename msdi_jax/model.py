@@ -376,13 +376,14 @@ def mean(models: Sequence[Model]) -> Model:
 
     For networks that were trained on from one another: their mean often does better on images
     unlike the training's than any of them (Wortsman et al., "Model soups", ICML 2022; "Robust
-    fine-tuning of zero-shot models", CVPR 2022).
+    fine-tuning of zero-shot models", CVPR 2022). The window is that of the first.
 
     Raises:
         ValueError: when they are not networks of one form.
     """
     first = models[0]
-    forms = [vars(m.description) | {"provenance": None, "licence": ""} for m in models]
+    rest = {"provenance": None, "licence": "", "window": None}
+    forms = [vars(m.description) | rest for m in models]
     if different := {key for form in forms for key in form if form[key] != forms[0][key]}:
         raise ValueError(f"models that differ in {', '.join(sorted(different))} have no mean")
     arrays = jax.tree.map(lambda *x: sum(x) / len(x), *(arrays_of(m.network) for m in models))

@@ -66,7 +66,7 @@ def test_round_trip(saved, loaded, network):
 
 def test_mean_of_weights(tmp_path, saved, network):
     other = filled(lambda: ReblurDeblurNet(2, hidden=5, rngs=nnx.Rngs(0)), seed=1)
-    model.save(tmp_path / "other", other, DESCRIPTION)
+    model.save(tmp_path / "other", other, dataclasses.replace(DESCRIPTION, window=32))
     main(["mean", str(saved), str(tmp_path / "other"), str(tmp_path / "mean")])
     found = model.load(tmp_path / "mean")
     halves = jax.tree.map(lambda a, b: (a + b) / 2, arrays_of(network), arrays_of(other))
@@ -80,6 +80,7 @@ def test_mean_of_weights(tmp_path, saved, network):
     assert vectors
     assert found.description.provenance == {"mean of": [DESCRIPTION.provenance] * 2}
     assert found.description.licence == DESCRIPTION.licence
+    assert found.description.window is None
 
 
 def test_other_forms_have_no_mean(loaded):
