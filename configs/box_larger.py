@@ -2,7 +2,7 @@
 
     python launch.py --config configs/box_larger.py --workdir runs/box_larger
 
-Hardware: two CPU cores, 45 minutes, after those of configs/box_longer.py. Then
+Hardware: two CPU cores, 50 minutes, after those of configs/box_longer.py. Then
 
     python -m msdi_jax mean runs/box_longer/model-ema runs/box_larger/model-ema runs/box_mean
 

@@ -2,7 +2,7 @@
 
     python launch.py --config configs/box_whole.py --workdir runs/box_whole
 
-Hardware: two CPU cores, 40 minutes, after those of configs/box_larger.py.
+Hardware: two CPU cores, 46 minutes, after those of configs/box_larger.py.
 """
 
 import ml_collections
