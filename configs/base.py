@@ -65,9 +65,20 @@ def get_config() -> ml_collections.ConfigDict:
         }
     )
     # Stops of exposure, softness in px, noise in 1/255, lowest quality of JPEG (0: none), share of
-    # pairs without blur, windows that each crop is chosen from; see data/augment.py.
+    # pairs without blur, windows that each crop is chosen from, share of crops at any angle and
+    # their largest zoom, share whose channels change places; see data/augment.py.
     config.augmentation = ml_collections.ConfigDict(
-        {"exposure": 0.0, "soft": 0.0, "noise": 0.0, "jpeg": 0, "sharp": 0.0, "windows": 1}
+        {
+            "exposure": 0.0,
+            "soft": 0.0,
+            "noise": 0.0,
+            "jpeg": 0,
+            "sharp": 0.0,
+            "windows": 1,
+            "turned": 0.0,
+            "zoom": 1.0,
+            "colours": 0.0,
+        }
     )
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
     # those of msdi_jax/protocols.py.

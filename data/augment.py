@@ -1,4 +1,4 @@
-"""Changes of a training crop that its blur does not depend on: exposure, softness, noise, JPEG.
+"""Changes of a training crop that tell nothing of its blur: exposure, softness, noise, JPEG, …
 
 They are drawn per crop from the generator that Grain gives, and so by the step alone. All are off
 in the published recipe; configs/box_reblur.py trains with them, since photographs that people
@@ -32,6 +32,10 @@ class Augmentation:
             as it is.
         windows: random windows to choose each crop from: the one that blur has changed most. Most
             of a photograph is too smooth to show blur, and little of its error is there.
+        turned: share of crops that lie at any angle in their image and are reduced or enlarged,
+            blur and all. Of few photographs, they are more than there are otherwise.
+        zoom: by how much at most those are reduced or enlarged, a factor of at least 1.
+        colours: share of crops whose channels change places.
     """
 
     exposure: float = 0.0
@@ -40,6 +44,9 @@ class Augmentation:
     jpeg: int = 0
     sharp: float = 0.0
     windows: int = 1
+    turned: float = 0.0
+    zoom: float = 1.0
+    colours: float = 0.0
 
     def __post_init__(self):
         if min(self.exposure, self.soft, self.noise) < 0 or not 0 <= self.jpeg <= 100:
@@ -48,14 +55,18 @@ class Augmentation:
                 f"noise={self.noise:g} must be at least 0, jpeg={self.jpeg} a quality of 1 … 100, "
                 "or 0"
             )
-        if not 0 <= self.sharp <= 1:
-            raise ValueError(f"augmentation.sharp={self.sharp:g} is no share: give 0 … 1")
+        for name in ("sharp", "turned", "colours"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise ValueError(f"augmentation.{name}={share:g} is no share: give 0 … 1")
         if self.windows < 1:
             raise ValueError(f"augmentation.windows={self.windows} must be at least 1")
+        if not 1 <= self.zoom <= 2:
+            raise ValueError(f"augmentation.zoom={self.zoom:g} must be a factor of 1 … 2")
 
     @property
     def changes(self) -> bool:
-        return max(self.exposure, self.soft, self.noise, self.jpeg, self.sharp) > 0
+        return max(self.exposure, self.soft, self.noise, self.jpeg, self.sharp, self.colours) > 0
 
 
 UNCHANGED = Augmentation()
@@ -85,6 +96,9 @@ class Augment(grain.transforms.RandomMap):
             blurry = np.clip(np.rint(blurry + noise), 0, 255).astype(np.uint8)
         if chosen.jpeg and rng.random() < 0.5:
             blurry = compress(blurry, int(rng.integers(chosen.jpeg, 101)))
+        if chosen.colours and rng.random() < chosen.colours:
+            order = rng.permutation(3)
+            blurry, sharp = (np.ascontiguousarray(crop[..., order]) for crop in (blurry, sharp))
         return {**element, "blurry": blurry, "sharp": sharp}
 
 

@@ -10,6 +10,8 @@ step number.
         for batch in iterator: ...
 """
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
@@ -61,7 +63,7 @@ def batches(
     readable = Readable(source, skip=skip_damaged)
     # As good as without end, which Grain cannot slice.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
-    crops = pairs.random_map(RandomCrop(crop, augmentation.windows, context))
+    crops = pairs.random_map(RandomCrop(crop, context, augmentation))
     return _batched(crops, batch_size, process, processes, augmentation)
 
 
@@ -134,24 +136,30 @@ def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[
 class RandomCrop(grain.transforms.RandomMap):
     """A square crop at the same random place of both images, in one of its eight orientations.
 
-    Of several `windows` drawn, it is the one whose images differ most, `context` not counted.
+    Of several windows drawn, it is the one whose images differ most, `context` not counted. How
+    many are drawn, and how many crops are turned further, `augmentation` says.
     """
 
-    def __init__(self, crop: int, windows: int = 1, context: int = 0):
-        self.crop, self.windows, self.context = crop, windows, context
+    def __init__(self, crop: int, context: int = 0, augmentation: Augmentation = UNCHANGED):
+        self.crop, self.context, self.augmentation = crop, context, augmentation
         self.size = crop + 2 * context
 
     def random_map(
         self, element: Mapping, rng: np.random.Generator
     ) -> dict[str, UInt8[np.ndarray, "crop crop 3"]]:
         height, width = self.check(element)
-        drawn = [self._window(height, width, rng) for _ in range(self.windows)]
+        chosen = self.augmentation
+        drawn = [self._window(height, width, rng) for _ in range(chosen.windows)]
         window = drawn[0]
-        if self.windows > 1:
+        if chosen.windows > 1:
             window = max(drawn, key=lambda one: _difference(element, one, self.context))
         vertical, horizontal, transpose = rng.integers(2, size=3)
+        cut = operator.itemgetter(window)
+        if chosen.turned and rng.random() < chosen.turned:
+            angle, zoom = rng.uniform(-45, 45), chosen.zoom ** rng.uniform(-1, 1)
+            cut = functools.partial(_turned_window, window=window, angle=angle, zoom=zoom)
         return {
-            key: _turned(element[key][window], vertical, horizontal, transpose)
+            key: _oriented(cut(element[key]), vertical, horizontal, transpose)
             for key in ("blurry", "sharp")
         }
 
@@ -176,7 +184,20 @@ class RandomCrop(grain.transforms.RandomMap):
         return sharp[:2]
 
 
-def _turned(image: np.ndarray, vertical: int, horizontal: int, transpose: int) -> np.ndarray:
+def _turned_window(
+    image: np.ndarray, window: tuple[slice, slice], angle: float, zoom: float
+) -> np.ndarray:
+    """A square window turned about its middle, by `angle` in degrees; mirrored at the borders."""
+    top, left, size = window[0].start, window[1].start, window[0].stop - window[0].start
+    middle = (size - 1) / 2
+    place = cv2.getRotationMatrix2D((left + middle, top + middle), angle, zoom)
+    place[:, 2] -= left, top
+    return cv2.warpAffine(
+        image, place, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def _oriented(image: np.ndarray, vertical: int, horizontal: int, transpose: int) -> np.ndarray:
     # NumPy takes ten times as long to copy what is flipped or transposed.
     if vertical or horizontal:
         image = cv2.flip(image, _FLIPS[vertical, horizontal])
@@ -208,7 +229,7 @@ def centre_crops(
 
 
 def _centre(element: Mapping, crop: int, context: int) -> dict[str, np.ndarray]:
-    whole = RandomCrop(crop, context=context)
+    whole = RandomCrop(crop, context)
     height, width = whole.check(element)
     top, left = (height - whole.size) // 2, (width - whole.size) // 2
     window = np.s_[top : top + whole.size, left : left + whole.size]

@@ -107,8 +107,62 @@ def test_of_several_windows_the_most_blurred_is_taken():
     assert means[8].mean() > 2 * means[1].mean()
 
 
+def test_turned_crops_lie_at_any_angle_and_scale():
+    slope = 4.0
+    ramp = (20 + slope * np.arange(48)[None, :, None]).repeat(48, 0).repeat(3, 2).astype(np.uint8)
+    source = [{"blurry": ramp, "sharp": ramp}]
+    chosen = Augmentation(turned=1.0, zoom=1.5)
+    found = batches(source, batch_size=200, crop=8, seed=0, augmentation=chosen)[0]
+    np.testing.assert_array_equal(found["blurry"], found["sharp"])
+    # The middles, which no mirrored border reaches.
+    middle = found["sharp"][:, 2:6, 2:6, 0].astype(float)
+    down, across = (np.diff(middle, axis=axis).mean((1, 2)) for axis in (1, 2))
+    inside = np.hypot(down, across) > 0.8 * slope / 1.5
+    steepness = np.hypot(down, across)[inside] / slope
+    assert inside.mean() > 0.8
+    assert steepness.min() == pytest.approx(1 / 1.5, abs=0.08)
+    assert steepness.max() == pytest.approx(1.5, abs=0.08)
+    angles, _ = np.histogram(np.arctan2(down, across)[inside], 12, (-np.pi, np.pi))
+    assert angles.min() > 3
+
+
+def test_a_share_of_crops_is_turned():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    source = [{"blurry": image, "sharp": image}]
+    chosen = Augmentation(turned=0.25, zoom=1.2)
+    found = batches(source, batch_size=200, crop=16, seed=0, augmentation=chosen)[0]["sharp"]
+    whole = [np.array_equal(np.sort(crop, None), np.sort(image, None)) for crop in found]
+    assert 0.65 < np.mean(whole) < 0.85
+
+
+def test_channels_change_places_in_both_crops_alike():
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[...] = 10, 20, 30
+    augment = Augment(Augmentation(colours=0.5))
+    found = [
+        augment.random_map({"blurry": image, "sharp": image + 1}, np.random.default_rng(seed))
+        for seed in range(100)
+    ]
+    orders = {tuple(pair["blurry"][0, 0].tolist()) for pair in found}
+    assert len(orders) == 6
+    assert all(np.array_equal(pair["blurry"] + 1, pair["sharp"]) for pair in found)
+    left = np.mean([np.array_equal(pair["blurry"], image) for pair in found])
+    # Half are drawn, and one order in six is the old one.
+    assert left == pytest.approx(0.5 + 0.5 / 6, abs=0.15)
+
+
 @pytest.mark.parametrize(
-    "bad", [{"exposure": -1}, {"noise": -0.1}, {"jpeg": 101}, {"sharp": 1.5}, {"windows": 0}]
+    "bad",
+    [
+        {"exposure": -1},
+        {"noise": -0.1},
+        {"jpeg": 101},
+        {"sharp": 1.5},
+        {"windows": 0},
+        {"turned": -0.1},
+        {"colours": 2},
+        {"zoom": 0.9},
+    ],
 )
 def test_impossible_ones_are_refused(bad):
     with pytest.raises(ValueError, match="augmentation"):
