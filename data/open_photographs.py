@@ -24,11 +24,20 @@ palapeli-data and from the source of its budgie-backgrounds 3.0 (pool/main/b/bud
     tar -xJf budgie-backgrounds_3.0.orig.tar.xz -C unpacked
     python -m data.open_photographs --source unpacked --target photographs_3 --part 3
 
+configs/box_diverse.py has forty-three more still (`--part 4`), which Debian's endless-sky-high-dpi,
+gnome-taquin and puzzle-jigsaw have between them:
+
+    apt-get download endless-sky-high-dpi gnome-taquin puzzle-jigsaw
+    for package in *.deb; do dpkg -x $package unpacked; done
+    python -m data.open_photographs --source unpacked --target photographs_4 --part 4
+
 Weights learnt from the training photographs can be given away under CC BY 4.0, since none of them
 asks for more. Those under CC BY-SA 4.0 serve for testing only.
 """
 
 import argparse
+import itertools
+import operator
 import sys
 from pathlib import Path
 
@@ -42,12 +51,15 @@ LONGEST_SIDE = 1600
 _BY, _BY_SA, _ZERO, _PUBLIC = "CC BY 4.0", "CC BY-SA 4.0", "CC0", "public domain"
 _LOMIRI = "usr/share/backgrounds"
 _THEMES = "package/public/wp-nightly/wp-content/themes"
+_SKY = "usr/share/games/endless-sky/plugins/endless-sky-high-dpi/images"
+_JIGSAW = "usr/share/puzzle-jigsaw/samples"
 _BUDGIE, _PALAPELI = "budgie-backgrounds-3.0/backgrounds", "usr/share/palapeli/collection"
 _STOCKSNAP, _RAWPIXEL = "a photographer of stocksnap.io", "a photographer of rawpixel.com"
+_PIXABAY, _PEXELS = "a photographer of pixabay.com", "a photographer of pexels.com"
 _UNNAMED = "a photographer of Budgie Backgrounds"
 # Where each one lies, author and licence. The packages' other pictures are rendered, without
-# colour, almost without detail or under another licence, as each theme's readme.txt and each
-# puzzle's .desktop file says.
+# colour, almost without detail or under another licence, as each theme's readme.txt, each puzzle's
+# .desktop file and Endless Sky's own copyright file, in the folder of its plugin, say.
 _FIRST = {
     f"{_LOMIRI}/aitzgorri_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
     f"{_LOMIRI}/friends_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
@@ -89,8 +101,53 @@ _THIRD = {
     f"{_PALAPELI}/citrus-fruits.jpg": ("US Department of Agriculture", _PUBLIC),
     f"{_PALAPELI}/european-honey-bee.jpg": ("John Severns", _PUBLIC),
 }
+_FOURTH = {
+    f"{_SKY}/land/badlands1@2x.jpg": ("Jason Thompson", _PUBLIC),
+    f"{_SKY}/land/badlands10@2x.jpg": ("Bernard Spragg", _ZERO),
+    f"{_SKY}/land/canyon1@2x.jpg": ("Ana Filipa Neves", _PUBLIC),
+    f"{_SKY}/land/canyon8@2x.jpg": ("Benjaimn Esteves", _PUBLIC),
+    f"{_SKY}/land/city2@2x.jpg": ("Bango Architecture & Design", _ZERO),
+    f"{_SKY}/land/city11@2x.jpg": ("a photographer of Burst", _ZERO),
+    f"{_SKY}/land/city19@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/city21@2x.jpg": ("Pedro Lastra", _ZERO),
+    f"{_SKY}/land/city25@2x.jpg": ("Julia Caesar", _ZERO),
+    f"{_SKY}/land/desert11@2x.jpg": ("Robert Murray", _PUBLIC),
+    f"{_SKY}/land/fields13@2x.jpg": ("Jeff King", _PUBLIC),
+    f"{_SKY}/land/fields14@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/fog10@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/forest7@2x.jpg": ("Eutah Mizushima", _PUBLIC),
+    f"{_SKY}/land/forest9@2x.jpg": ("JJ Skys the Limit", _ZERO),
+    f"{_SKY}/land/forest10@2x.jpg": ("Sarah Humer", _PUBLIC),
+    f"{_SKY}/land/garden1@2x.jpg": ("Bonnie Moreland", _ZERO),
+    f"{_SKY}/land/mountain28@2x.jpg": ("Matt Bango", _ZERO),
+    f"{_SKY}/land/nasa3@2x.jpg": ("NASA", _PUBLIC),
+    f"{_SKY}/land/nasa6@2x.jpg": ("NASA", _PUBLIC),
+    f"{_SKY}/land/sea23@2x.jpg": ("Dan Stark", _PUBLIC),
+    f"{_SKY}/land/snow24@2x.png": ("Kent Miller, US National Park Service", _PUBLIC),
+    f"{_SKY}/land/space1@2x.jpg": ("NASA", _PUBLIC),
+    f"{_SKY}/land/space5@2x.jpg": ("NASA", _PUBLIC),
+    f"{_SKY}/land/station1@2x.jpg": ("NASA", _PUBLIC),
+    f"{_SKY}/land/station9@2x.jpg": ("Dominik Martin", _ZERO),
+    f"{_SKY}/land/station11@2x.jpg": ("a photographer of Burst", _ZERO),
+    f"{_SKY}/land/station12@2x.jpg": ("US Office of War Information", _PUBLIC),
+    f"{_SKY}/land/station14@2x.jpg": ("Ferdinand Stohr", _PUBLIC),
+    f"{_SKY}/land/station21@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/station22@2x.jpg": ("Matthew Henry", _ZERO),
+    f"{_SKY}/land/station25@2x.jpg": ("Claudia Soraya", _PUBLIC),
+    f"{_SKY}/land/station29@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/station35@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/station38@2x.jpg": ("Txllxt TxllxT", _ZERO),
+    f"{_SKY}/land/station39@2x.jpg": ("Silvio Kundt", _PUBLIC),
+    f"{_SKY}/land/station43@2x.jpg": (_PIXABAY, _ZERO),
+    f"{_SKY}/land/water3@2x.jpg": ("Jacek Smoter", _PUBLIC),
+    f"{_SKY}/land/water12@2x.jpg": ("Tricia Gray", _ZERO),
+    f"{_SKY}/scene/loc7@2x.jpg": ("Library of Congress", _PUBLIC),
+    f"{_JIGSAW}/cat-animal-cat-portrait-mackerel.jpg": (_PEXELS, _ZERO),
+    f"{_JIGSAW}/pexels-photo-302304.jpeg": (_PEXELS, _ZERO),
+    "usr/share/gnome-taquin/themes/cats/1-Tortoiseshell.jpg": ("Toyah", _PUBLIC),
+}
 # Each part of the training has those of the parts before, too.
-_PARTS = _FIRST, _FIRST | _SECOND, _FIRST | _SECOND | _THIRD
+_PARTS = tuple(itertools.accumulate((_FIRST, _SECOND, _THIRD, _FOURTH), operator.or_))
 _TEST = {
     f"{_LOMIRI}/Bridge_by_Sander_Klootwijk.jpg": ("Sander Klootwijk", _BY_SA),
     f"{_LOMIRI}/Dragonfly_by_Bolly.jpg": ("Bolly", _BY_SA),
@@ -104,7 +161,7 @@ def find(folder: str | Path, part: int = 1) -> Split:
 
     Args:
         folder: that the packages were unpacked to.
-        part: of the training, 1 … 3: the first has 12 to train on, the others 13 more each.
+        part: of the training, 1 … 4: of 12, 25, 38 and 81 photographs to train on.
 
     Raises:
         ValueError: when some are missing.
