@@ -31,6 +31,9 @@ gnome-taquin and puzzle-jigsaw have between them:
     for package in *.deb; do dpkg -x $package unpacked; done
     python -m data.open_photographs --source unpacked --target photographs_4 --part 4
 
+Fifteen others of endless-sky-high-dpi take the place of the test photographs with `--validation`:
+among trained weights one chooses by these, and then tests.
+
 Weights learnt from the training photographs can be given away under CC BY 4.0, since none of them
 asks for more. Those under CC BY-SA 4.0 serve for testing only.
 """
@@ -56,6 +59,7 @@ _JIGSAW = "usr/share/puzzle-jigsaw/samples"
 _BUDGIE, _PALAPELI = "budgie-backgrounds-3.0/backgrounds", "usr/share/palapeli/collection"
 _STOCKSNAP, _RAWPIXEL = "a photographer of stocksnap.io", "a photographer of rawpixel.com"
 _PIXABAY, _PEXELS = "a photographer of pixabay.com", "a photographer of pexels.com"
+_UNSPLASH, _UNKNOWN = "a photographer of unsplash.com, before June 2017", "unknown"
 _UNNAMED = "a photographer of Budgie Backgrounds"
 # Where each one lies, author and licence. The packages' other pictures are rendered, without
 # colour, almost without detail or under another licence, as each theme's readme.txt, each puzzle's
@@ -146,6 +150,24 @@ _FOURTH = {
     f"{_JIGSAW}/pexels-photo-302304.jpeg": (_PEXELS, _ZERO),
     "usr/share/gnome-taquin/themes/cats/1-Tortoiseshell.jpg": ("Toyah", _PUBLIC),
 }
+# To choose among trained weights by, so that what is chosen can still be tested on the others.
+_VALIDATION = {
+    f"{_SKY}/land/beach0@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/beach13@2x.jpg": (_UNKNOWN, _ZERO),
+    f"{_SKY}/land/canyon7@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/city4@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/city10@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/city23@2x.jpg": (_UNKNOWN, _ZERO),
+    f"{_SKY}/land/desert14@2x.jpg": (_UNKNOWN, _ZERO),
+    f"{_SKY}/land/fields5@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/forest3@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/lava6@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/mountain7@2x.jpg": (_UNSPLASH, _PUBLIC),
+    f"{_SKY}/land/station7@2x.jpg": (_UNKNOWN, _ZERO),
+    f"{_SKY}/land/station15@2x.jpg": (_UNKNOWN, _ZERO),
+    f"{_SKY}/land/station16@2x.jpg": (_UNKNOWN, _ZERO),
+    f"{_SKY}/land/station44@2x.jpg": (_PIXABAY, _ZERO),
+}
 # Each part of the training has those of the parts before, too.
 _PARTS = tuple(itertools.accumulate((_FIRST, _SECOND, _THIRD, _FOURTH), operator.or_))
 _TEST = {
@@ -156,38 +178,41 @@ _TEST = {
 }
 
 
-def find(folder: str | Path, part: int = 1) -> Split:
+def find(folder: str | Path, part: int = 1, *, validation: bool = False) -> Split:
     """The photographs of the unpacked packages below `folder`, and those of scikit-image.
 
     Args:
         folder: that the packages were unpacked to.
         part: of the training, 1 … 4: of 12, 25, 38 and 81 photographs to train on.
+        validation: fifteen to choose by in place of the six to test on.
 
     Raises:
         ValueError: when some are missing.
     """
     folder = Path(folder)
-    trained_on = _PARTS[part - 1]
-    if missing := sorted(end for end in trained_on | _TEST if not (folder / end).is_file()):
+    trained_on, others = _PARTS[part - 1], _VALIDATION if validation else _TEST
+    if missing := sorted(end for end in trained_on | others if not (folder / end).is_file()):
         raise ValueError(
             f"{folder} lacks {', '.join(missing)}: unpack into it the packages that "
             "data/open_photographs.py names"
         )
     train, test = (
         tuple(Photograph(Path(end).stem, folder / end, *source) for end, source in group.items())
-        for group in (trained_on, _TEST)
+        for group in (trained_on, others)
     )
     embedded = photographs.embedded()
-    return Split(train + embedded.train, test + embedded.test)
+    return Split(train + embedded.train, test if validation else test + embedded.test)
 
 
-def gather(source: str | Path, target: str | Path, part: int = 1) -> Path:
-    """Writes the photographs to the folders `train` and `test` of `target`, with their licences.
+def gather(
+    source: str | Path, target: str | Path, part: int = 1, *, validation: bool = False
+) -> Path:
+    """Writes what `find` finds to the folders `train` and `test` of `target`, with the licences.
 
     Raises:
         ValueError: when some are missing, or `target` holds anything already.
     """
-    split, target = find(source, part), Path(target)
+    split, target = find(source, part, validation=validation), Path(target)
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{target} is not empty: choose another folder")
     lines = []
@@ -215,9 +240,10 @@ def main() -> None:
     parser.add_argument("--target", required=True, help="new folder")
     parts = range(1, len(_PARTS) + 1)
     parser.add_argument("--part", type=int, choices=parts, default=1, help="of the training")
-    arguments = parser.parse_args()
+    parser.add_argument("--validation", action="store_true", help="others instead of the test's")
+    options = parser.parse_args()
     try:
-        print(gather(arguments.source, arguments.target, arguments.part))
+        print(gather(options.source, options.target, options.part, validation=options.validation))
     except ValueError as error:
         sys.exit(f"error: {error}")
 

@@ -10,11 +10,17 @@ from data import open_photographs, photographs
 
 @pytest.fixture
 def unpacked(tmp_path):
-    ends = (*open_photographs._PARTS[-1], *open_photographs._TEST)
+    ends = (
+        *open_photographs._PARTS[-1],
+        *open_photographs._TEST,
+        *open_photographs._VALIDATION,
+    )
     for index, end in enumerate((*ends, "usr/share/backgrounds/umang.jpg")):
         path = tmp_path / "unpacked" / end
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (2000, 1000), (index, 0, 0)).save(path)
+        # Colours far enough apart to be told through JPEG.
+        colour = tuple(40 * (index // 6**place % 6) for place in range(3))
+        Image.new("RGB", (2000, 1000), colour).save(path)
     return tmp_path / "unpacked"
 
 
@@ -36,6 +42,20 @@ def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked, part,
         assert len(lines) == len(getattr(split, side))
         # What weights are learnt from asks for a name at most.
         assert licences is None or set(lines) == licences
+
+
+def test_weights_are_chosen_by_photographs_of_neither_side(tmp_path, unpacked):
+    def gathered(name, **options):
+        split = photographs.from_folder(
+            open_photographs.gather(unpacked, tmp_path / name, **options)
+        )
+        return [{photo.digest() for photo in side} for side in (split.train, split.test)]
+
+    train, test = gathered("open", part=4)
+    first, validation = gathered("validation", validation=True)
+    assert len(validation) == 15
+    assert not validation & (train | test)
+    assert first < train
 
 
 def test_missing_ones_are_named(tmp_path, unpacked):
