@@ -310,3 +310,18 @@ def test_names_that_are_paths_make_no_folders(tmp_path):
         made, deblurrer=halves, joint=None, samples=tmp_path / "samples", sample_count=1
     )
     assert (tmp_path / "samples" / "scene%2F0.png-blurry.png").exists()
+
+
+def test_a_joint_network_reblurs_in_tiles_too():
+    """What is restored from two images is one."""
+
+    def joint(blurry, sharp):
+        return SimpleNamespace(reblurred=(blurry + 3 * sharp) / 4)
+
+    halves = SimpleNamespace(deblur=lambda x: x / 2)
+    whole, grid = (
+        evaluation.evaluate(records(2), deblurrer=halves, joint=joint, restoration=restoration)
+        for restoration in ("whole", "grid")
+    )
+    assert grid["psnr_reblurred"] == pytest.approx(whole["psnr_reblurred"], abs=1e-4)
+    assert grid["psnr_reblurred"] != pytest.approx(grid["psnr_blurry"], abs=0.1)
