@@ -5,8 +5,8 @@
         --config.deblur.start_from=MODEL
 
 MODEL is a model directory, converted from published weights or trained here, or a run directory.
-Its own degradation encoder stays as it is. Say its width where that is not 64 (config.width, and
-config.version=1 for version 1; `python -m msdi_jax summary MODEL` tells both).
+Its own degradation encoder stays as it is. Where it is not version 2 of width 64, add the options
+that `python -m msdi_jax summary MODEL` ends with.
 
 Hardware: one GPU for width 64; two CPU cores do for width 8. Hours: not measured.
 Expected: no published figure. The steps and the rate are a beginning, not tuned on anything: watch
@@ -30,6 +30,8 @@ def get_config() -> ml_collections.ConfigDict:
             # Folder with blurry/ and sharp/, or a CSV file; None: the set was prepared before.
             "source": config_dict.placeholder(str),
             "tile": 512,
+            # Whether it was prepared with --raw.
+            "raw": False,
         }
     )
     config.deblur.update(

@@ -32,5 +32,7 @@ def dataset() -> ml_collections.ConfigDict:
             # Published figures are those of "blur", not of "blur_gamma".
             "blur": "blur",
             "accept_part": False,
+            # Whether it was prepared with --raw.
+            "raw": False,
         }
     )

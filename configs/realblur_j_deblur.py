@@ -35,5 +35,7 @@ def dataset(name: str) -> ml_collections.ConfigDict:
             # Folder of the unpacked download; None: the set was prepared before.
             "source": config_dict.placeholder(str),
             "accept_part": False,
+            # Whether it was prepared with --raw.
+            "raw": False,
         }
     )

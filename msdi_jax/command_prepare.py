@@ -78,6 +78,8 @@ def run(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         sys.exit("stopped: the same command goes on")
     print(summary(options.name, directory, time.monotonic() - started))
+    chosen = {k: v for k, v in arguments.items() if k in ("blur", "raw", "tile")}
+    print("launch.py:", *_fields({"name": options.name, "directory": directory} | chosen))
 
 
 def find_builder(name: str) -> ModuleType:
@@ -122,9 +124,12 @@ def summary(name: str, directory: Path, seconds: float) -> str:
         f"{split}: {blurriness(records.open_split(directory, split))}",
         f"ready after {seconds:.1f} s",
         f"evaluate:  --dataset {name} --data {directory}",
-        f"launch.py: --config.dataset.name={name} --config.dataset.directory={directory}",
     ]
     return "\n".join(lines)
+
+
+def _fields(dataset: dict) -> list[str]:
+    return [f"--config.dataset.{field}={value}" for field, value in dataset.items()]
 
 
 def blurriness(source) -> str:

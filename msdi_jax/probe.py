@@ -24,8 +24,6 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
-from data.shake import motion_field
 from msdi_jax.degradation import ENCODER_SIZE, DegradationEncoder
 from msdi_jax.model import Model
 
@@ -87,6 +85,10 @@ def gather(
             256×256 pixels of each, and otherwise all of it at that size.
         batch: images per call.
     """
+    # Of the repository, which the package is of use without.
+    from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
+    from data.shake import motion_field
+
     window = (ENCODER_SIZE, ENCODER_SIZE) if native else None
     parts = []
     for start in range(0, len(source), batch):

@@ -1,13 +1,18 @@
 """The prepare command: what it says, what it refuses, and that its sets train and evaluate."""
 
 import importlib
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import msdi_jax
 from data.records import open_split
+from msdi_jax import run
 from msdi_jax.__main__ import main
 from tests.data import miniatures
 
@@ -137,10 +142,43 @@ def test_an_interruption_is_told(tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("pairs/*/1.0.0"))) == 1
 
 
-def test_outside_the_repository(monkeypatch):
-    monkeypatch.setitem(sys.modules, "data", None)
-    with pytest.raises(SystemExit, match="there is no data/ here: run this in the repository"):
-        main(["prepare", "gopro", "--from=source"])
+def test_outside_the_repository(tmp_path):
+    """The package alone has all commands but this one."""
+    (tmp_path / "msdi_jax").symlink_to(Path(msdi_jax.__file__).parent)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-P", "-m", "msdi_jax", "prepare", "gopro", "--from=source"]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "there is no data/ here: run this in the repository" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "options"),
+    [
+        ("gopro", "gopro_deblur", ["--raw"]),
+        ("realblur_j", "realblur_j_deblur", ["--raw"]),
+        ("pairs", "finetune", ["--raw", "--tile=64"]),
+    ],
+)
+def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options, tmp_path, capsys):
+    prepare(name, SETS[name](tmp_path / "source"), tmp_path, *options)
+    printed = capsys.readouterr().out
+    (line,) = re.findall("^launch.py: (.+)$", printed, re.MULTILINE)
+    dataset = importlib.import_module(f"configs.{config}").get_config().dataset
+    for option in line.split():
+        field, value = option.removeprefix("--config.dataset.").split("=")
+        dataset[field] = type(dataset[field])(value)
+    train, test = run._open_data(dataset)
+    assert min(len(train), len(test)) > 0
+    assert train[0]["sharp"].dtype == np.uint8
+
+
+def test_a_configuration_of_another_data_set_is_refused():
+    dataset = importlib.import_module("configs.quickstart").get_config().dataset
+    dataset.name = "gopro"
+    with pytest.raises(ValueError, match=r"dataset\.photographs.*: gopro has no such fields"):
+        run._open_data(dataset)
 
 
 def test_a_long_list_of_bad_pairs_is_shortened(tmp_path):
