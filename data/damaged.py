@@ -36,7 +36,8 @@ class Readable:
         what = f"record {index} ({_name(self.source, index)}) cannot be read: {error}"
         if not self.skip:
             raise ValueError(
-                f"{what}; prepare the set again, or pass over such records by skip_damaged=True"
+                f"{what}; prepare the set again (or, of pairs to train on, pass over such ones by "
+                "skip_damaged=True)"
             ) from error
         if index not in self.told:
             self.told.add(index)

@@ -3,12 +3,14 @@
 Everything lands in the run directory; started again on it, a run goes on where it stopped.
 """
 
+import inspect
 import json
 import time
 from pathlib import Path
 
 import ml_collections
 
+from data.damaged import Readable
 from data.records import find_builder
 from msdi_jax import checks, convert, deblur, figures, hosts, model, reblur, report, summary
 from msdi_jax.evaluate import evaluate
@@ -82,8 +84,14 @@ def _open_data(dataset: ml_collections.ConfigDict):
     fields = dataset.to_dict()
     builder = find_builder(fields.pop("name"))
     directory = fields.pop("directory")
+    known = inspect.signature(builder.prepare).parameters
+    if foreign := [f"dataset.{field}" for field in fields if field not in known]:
+        raise ValueError(
+            f"{', '.join(foreign)}: {dataset.name} has no such fields, {', '.join(known)}: take a "
+            "configuration that is for this data set"
+        )
     path = builder.prepare(directory, **fields)
-    return builder.open_split(path, "train"), builder.open_split(path, "test")
+    return builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
@@ -146,6 +154,9 @@ def _describe(
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
     models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
+    window = config.evaluation.window or None
+    if "deblur" in models:
+        models["deblur"] = models["deblur"].with_window(window)
     found = evaluate(
         source,
         deblurrer=models.get("deblur"),
@@ -156,8 +167,10 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
         sample_count=config.evaluation.samples,
     )
     others = {
-        kind: _figures_of(path, config, source)
+        # Those it started from keep the window that they have.
+        kind: _figures_of(loaded if kind == "start" else loaded.with_window(window), config, source)
         for kind, path in _other_weights(config, workdir).items()
+        for loaded in [model.load(path)]
     }
     record = {
         "dataset": config.dataset.name,
@@ -166,6 +179,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
         "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
         "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
+        "window": window,
         **found,
     }
     temporary = workdir / "evaluation.json.new"
@@ -184,11 +198,11 @@ def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str
     return {kind: path for kind, path in paths.items() if path.exists()}
 
 
-def _figures_of(path: Path, config: ml_collections.ConfigDict, source) -> dict[str, float]:
-    """What the weights at `path` deblur like, on average."""
+def _figures_of(loaded: model.Model, config: ml_collections.ConfigDict, source) -> dict[str, float]:
+    """What it deblurs like, on average."""
     found = evaluate(
         source,
-        deblurrer=model.load(path),
+        deblurrer=loaded,
         joint=None,
         restoration=config.evaluation.restore,
         protocols=config.evaluation.protocols,

@@ -186,7 +186,8 @@ def _without_seed(evaluation: Evaluation) -> str | None:
 
 
 def _restored(record: dict) -> str:
-    return record.get("restore", "–")
+    restored = record.get("restore", "–")
+    return f"{restored}, window {window}" if (window := record.get("window")) else restored
 
 
 def _row(group: Sequence[Evaluation]) -> Row:

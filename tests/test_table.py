@@ -197,3 +197,14 @@ def test_told():
     assert table.told([], 2) == "–"
     assert table.told([1.005], 2) == "1.00"
     assert set(published_rows.MEANT["GoPro"]) <= set(FIGURES)
+
+
+def test_windows_are_no_seeds(tmp_path, capsys):
+    runs = [
+        evaluated(tmp_path / "a", 33.0, seed=0),
+        evaluated(tmp_path / "b", 33.2, seed=0, file="row.json", window=256),
+        evaluated(tmp_path / "c", 34.2, seed=1, file="row.json", window=256),
+    ]
+    out = printed(capsys, *runs)
+    assert "| a | grid | 33.00 |" in out
+    assert "| b, c (2 seeds) | grid, window 256 | 33.70 ± 0.71 |" in out
