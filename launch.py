@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> None:
         run.run(_CONFIG.value, Path(_WORKDIR.value))
     except train.Interrupted as stop:
         hosts.say(f"saved at step {stop.step}: resume with the same command")
+    except KeyboardInterrupt:
+        sys.exit("stopped: the same command goes on from the last checkpoint")
     except OSError as error:
         sys.exit(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
     except ValueError as error:

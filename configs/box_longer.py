@@ -2,7 +2,7 @@
 
     python launch.py --config configs/box_longer.py --workdir runs/box_longer
 
-Hardware: two CPU cores, 50 minutes, after those of configs/box_deblur.py.
+Hardware: two CPU cores, 85 minutes beside other work, after those of configs/box_deblur.py.
 """
 
 import ml_collections

@@ -116,7 +116,7 @@ def from_folder(folder: str | Path) -> Split:
         ValueError: when the folder is missing, holds fewer than two different photographs, holds
             images that cannot be decoded (all are listed), or the same one in `train` and `test`.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one that holds photographs")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)

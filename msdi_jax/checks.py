@@ -1,6 +1,7 @@
 """What is refused before a run begins: unusable configurations, foreign run directories."""
 
 import json
+import operator
 from pathlib import Path
 
 import ml_collections
@@ -160,15 +161,21 @@ def _check_start(stage: str, config: ml_collections.ConfigDict, network: str) ->
             f"{stage}.start_from={path} is a {found.network} model, not {network}: change version, "
             "or give another model"
         )
-    asked = (reblur if stage == "reblur" else deblur).form(config)
-    differing = [field for field, value in asked.items() if getattr(found, field) != value]
-    if differing:
-        lines = [f"{field} is {getattr(found, field)}, not {asked[field]}" for field in differing]
+    asked = (reblur if stage == "reblur" else deblur).form(config) | {
+        "native": config.native_encoder,
+        "contrast": config.local_contrast,
+    }
+    if any(getattr(found, field) != value for field, value in asked.items()):
+        wanted = {
+            field: value
+            for field, value in found.settings.items()
+            if operator.attrgetter(field)(config) != value
+        }
         raise ValueError(
-            f"{stage}.start_from={path} is another {network} model ({'; '.join(lines)}): change "
-            "the configuration, or give another model"
+            f"{stage}.start_from={path} is another {network} model: set "
+            + ", ".join(f"{field}={value}" for field, value in wanted.items())
+            + ", or give another model"
         )
-    _check_kind(f"{stage}.start_from={path}", found, config)
 
 
 def _check_kind(given: str, found: model.Description, config: ml_collections.ConfigDict) -> None:

@@ -47,8 +47,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "mean", help="average the weights of models that were trained on from one another"
     )
     mixed.set_defaults(command=_mean)
-    mixed.add_argument("sources", nargs="+", help="model directories")
-    mixed.add_argument("destination", help="model directory to write")
+    mixed.add_argument("sources", nargs="+", help="model directories, two at least")
+    mixed.add_argument("destination", help="new model directory to write")
 
     cost = commands.add_parser("summary", help="count parameters and multiply-accumulates")
     cost.set_defaults(command=lambda o: print(summary.text(model.describe(o.model), o.size)))
@@ -104,7 +104,11 @@ def _compact(options: argparse.Namespace) -> None:
 
 
 def _mean(options: argparse.Namespace) -> None:
-    model.check_replaceable(Path(options.destination))
+    # Of models alone, the last is no destination that was meant.
+    if Path(options.destination).exists():
+        raise ValueError(f"{options.destination} exists: name a new directory at the end")
+    if len(options.sources) < 2:
+        raise ValueError(f"the mean of {options.sources[0]} alone is itself: give two models")
     found = model.mean([model.load(source) for source in options.sources])
     model.save(options.destination, found.network, found.description)
     print(options.destination)

@@ -14,7 +14,7 @@ from flax import nnx
 from msdi_jax import losses, optimise
 from msdi_jax.calibrate import calibrate_network
 from msdi_jax.deblur_net import Deblurred, MSDINet
-from msdi_jax.degradation import CELL, Degradation, ShallowEncoder
+from msdi_jax.degradation import CELL, Degradation, ShallowEncoder, local_contrast
 from msdi_jax.mesh import gathered
 from msdi_jax.stage import (
     Batch,
@@ -176,6 +176,10 @@ class DeblurStage:
         terms = {"psnr_loss": sum(found) / len(found)}
         if weight := self.settings.feature_weight:
             encoder = merge(self.feature_graph, frozen["features"])
-            features = losses.feature_l1(encoder(sharp), encoder(output.deblurred))
+            pictures = sharp, output.deblurred
+            if self.config.local_contrast:
+                # What this encoder was taught to see.
+                pictures = map(local_contrast, pictures)
+            features = losses.feature_l1(*map(encoder, pictures))
             terms["feature_loss"] = weight * features
         return terms

@@ -86,7 +86,8 @@ def _maybe_16_bit(path: Path) -> bool:
         start = file.read(25)
     if start.startswith(b"\x89PNG"):
         return start[24:] == b"\x10"
-    return start[:4] in (b"II*\0", b"MM\0*")
+    # TIFF, and BigTIFF, of either byte order.
+    return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:

@@ -120,6 +120,25 @@ class Description:
         return {field: getattr(self, field) for field in own} | self.sight
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The fields of a configuration that make a network of this form, see configs/base.py."""
+        common = {
+            "width": self.degradation_width,
+            "hidden": 0 if self.hidden == 2 * self.width else self.hidden,
+            "native_encoder": self.native,
+            "local_contrast": self.contrast,
+        }
+        if self.network == "joint":
+            return common
+        return common | {
+            "version": self.version,
+            "deblur.width": 0 if self.width == self.degradation_width else self.width,
+            "deblur.depth": self.depth,
+            "deblur.patch": self.patch,
+            "deblur.injected": self.injected,
+        }
+
+    @property
     def encoding(self) -> dict[str, Any]:
         return {"version": self.version, **self.sight}
 

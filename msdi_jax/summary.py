@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from msdi_jax.layers import Conv, UpConv
-from msdi_jax.model import Description, Model
+from msdi_jax.model import DEBLURRING, Description, Model
 from msdi_jax.published import never_used
 
 # Parts that no stage trains.
@@ -126,6 +126,7 @@ def text(description: Description, size: int = 256) -> str:
     lines = [f"{description.network}{version}, width {description.width}, {size}×{size} pixels", ""]
     lines += [f"{a:30}{b:>12}{c:>10}" for a, b, c in rows]
     lines += ["", _parameters(summary), *_paper(description, size, summary)]
+    lines += _training(description)
     return "\n".join(lines)
 
 
@@ -158,6 +159,16 @@ def _paper(description: Description, size: int, summary: Summary) -> list[str]:
             "value, are 0.6 G and do not explain it."
         )
     return lines
+
+
+def _training(description: Description) -> list[str]:
+    """How a configuration says that it is this network that training goes on from."""
+    if description.network not in DEBLURRING:
+        return []
+    usual = Description(description.network, PAPER_WIDTH, 2 * PAPER_WIDTH, {}, "").settings
+    usual |= {"version": 2} if "version" in usual else {}
+    own = [f"--config.{k}={v}" for k, v in description.settings.items() if usual[k] != v]
+    return [f"To go on training it: {' '.join(own)}"] if own else []
 
 
 def forward_statistics(model: Model, size: int = 256) -> str:

@@ -1,5 +1,6 @@
 """The shipped configurations: complete, and fit for the builders and the checks of a run."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -9,7 +10,7 @@ import pytest
 
 from configs import ablation
 from data.records import find_builder
-from msdi_jax import checks, model
+from msdi_jax import checks, model, summary
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 NAMES = [file.stem for file in FILES if file.stem not in ("__init__", "base")]
@@ -113,7 +114,7 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     config.deblur.update({"depth": 3, "patch": 2, "width": 24, "start_from": "model"})
     other = model.Description("msdi2_net", 24, 48, {}, "", depth=3, degradation_width=8)
     monkeypatch.setattr(model, "describe", lambda path: other)
-    with pytest.raises(ValueError, match=r"another msdi2_net model \(patch is 1, not 2\): change"):
+    with pytest.raises(ValueError, match=r"another msdi2_net model: set deblur\.patch=1, or give"):
         checks.check(config)
     config.deblur.update({"patch": 1})
     checks.check(config)
@@ -161,3 +162,20 @@ def test_an_unknown_ablation_is_refused():
 
 def test_the_model_in_the_box_can_be_trained_on():
     checks.check(module("continued").get_config())
+
+
+def test_what_a_model_differs_in_can_be_set_as_told():
+    """`summary` and the refusal name the same fields, and with them training goes on."""
+    config = module("finetune").get_config()
+    config.deblur.start_from = str(model.BOX)
+    with pytest.raises(
+        ValueError, match="another msdi2_net model: set width=8, native_enc"
+    ) as told:
+        checks.check(config)
+    last = summary.text(model.describe(model.BOX)).splitlines()[-1]
+    assert last.startswith("To go on training it: ")
+    for option in last.removeprefix("To go on training it: ").split():
+        field, value = option.removeprefix("--config.").split("=")
+        assert f"{field}={value}" in str(told.value)
+        config.update_from_flattened_dict({field: ast.literal_eval(value)})
+    checks.check(config)

@@ -8,7 +8,7 @@ from flax import nnx
 
 from configs import base
 from msdi_jax import deblur
-from msdi_jax.state import State
+from msdi_jax.state import State, arrays_of
 
 
 @pytest.fixture
@@ -61,3 +61,18 @@ def test_psnr_has_a_floor_and_features_are_left_out_at_weight_0():
     terms = deblur.DeblurStage(config, {}, {})._loss_terms({}, output, sharp)
     found = 10 * np.log10(np.square(np.stack(output) - sharp).mean((2, 3, 4)) + 0.1).mean()
     assert terms == {"psnr_loss": pytest.approx(found, rel=1e-4)}
+
+
+def test_features_are_of_what_the_encoder_sees():
+    """Of local contrast, half of it is as good as all."""
+    config = base.get_config()
+    config.update({"width": 2, "native_encoder": True})
+    image = np.random.default_rng(0).uniform(size=(1, 32, 32, 3))
+    sharp, weak = (jnp.asarray(x, jnp.float32) for x in (image, image / 2 + 0.25))
+    losses = []
+    for config.local_contrast in (False, True):
+        degradation = arrays_of(deblur.make_network(config, nnx.Rngs(0)).degradation)
+        stage = deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+        terms = stage._loss_terms(stage.frozen, deblur.Deblurred(weak, weak), sharp)
+        losses.append(float(terms["feature_loss"]))
+    assert losses[1] < 0.05 * losses[0]

@@ -83,6 +83,17 @@ def test_mean_of_weights(tmp_path, saved, network):
     assert found.description.window is None
 
 
+def test_no_mean_takes_the_place_of_a_model(tmp_path, saved):
+    """Where the destination is forgotten, the last model is not it."""
+    shutil.copytree(saved, tmp_path / "copy")
+    with pytest.raises(SystemExit, match="copy exists: name a new directory at the end"):
+        main(["mean", str(saved), str(tmp_path / "copy")])
+    with pytest.raises(SystemExit, match="model alone is itself: give two models"):
+        main(["mean", str(saved), str(tmp_path / "mean")])
+    assert not (tmp_path / "mean").exists()
+    assert model.load(tmp_path / "copy").description == model.describe(saved)
+
+
 def test_other_forms_have_no_mean(loaded):
     wider = dataclasses.replace(DESCRIPTION, width=4, hidden=6, licence="another")
     other = model.Model(loaded.network, wider)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from msdi_jax import command_deblur, images, model
@@ -88,6 +89,13 @@ def test_16_bits_are_restored_without_passing_8(tmp_path):
     values = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
     photograph = images.Photograph(values)
     np.testing.assert_array_equal(photograph.restored(photograph.unit()).rgb, values)
+
+
+def test_16_bits_of_a_large_tiff_are_kept(tmp_path):
+    """BigTIFF, as writers of large files choose: another number in its head."""
+    values = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, bigtiff=True, photometric="rgb")
+    np.testing.assert_array_equal(images.read_photograph(tmp_path / "a.tif").rgb, values)
 
 
 def test_16_bit_png_is_turned_upright(tmp_path):
