@@ -73,10 +73,15 @@ class Checkpoints:
         """The latest state, or that of `step`, with the shapes, types and shardings of `like`."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         chosen = self.latest() if step is None else step
-        return self._manager.restore(chosen, args=ocp.args.StandardRestore(abstract))
+        path = self.directory.absolute() / str(chosen) / ocp.checkpoint_manager.DEFAULT_ITEM_NAME
+        # The manager's own would have all processes wait for one that cannot read.
+        alone = _alone(path)
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+            return checkpointer.restore(path, args=ocp.args.StandardRestore(abstract))
 
     def restore_latest_readable(self, like: State, say: Callable[[str], None]) -> State | None:
-        """The latest state that can be read; damaged ones after it are told of and set aside.
+        """The latest state that all processes can read; others are told of and set aside.
 
         None when nothing was saved yet. What could not be read stays beside `directory`, in
         NAME-damaged: a disk that failed for a moment must not cost what lies on it.
@@ -86,11 +91,14 @@ class Checkpoints:
         """
         damaged = []
         for step in reversed(self.steps()):
+            state, lack = None, "by another process"
             try:
                 state = self.restore(like, step)
             # Whatever orbax and its libraries raise for the many ways a file can be damaged.
             except Exception as error:
-                say(f"checkpoint {self.directory / str(step)} cannot be read: {first_line(error)}")
+                lack = first_line(error)
+            if not hosts.all_agree(f"checkpoint {step} read", state is not None):
+                say(f"checkpoint {self.directory / str(step)} cannot be read: {lack}")
                 damaged.append(step)
                 continue
             for lost in damaged:

@@ -100,6 +100,14 @@ def first_then_others(name: str, action) -> Any:
     return result if is_first() else action()
 
 
+def all_agree(name: str, flag: bool) -> bool:
+    """Whether `flag` is true of every process, once all have come to the point `name`."""
+    if alone():
+        return flag
+    wait_for_all(name)
+    return bool(multihost_utils.process_allgather(np.asarray(flag)).all())
+
+
 def flags(mesh: jax.sharding.Mesh, value: bool) -> Bool[Array, " devices"]:
     """One flag per device, this process's being `value`; a step can reduce them."""
     sharding = NamedSharding(mesh, jax.P(mesh.axis_names))

@@ -140,11 +140,16 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
     del state
     best = checkpoints.best()
     if best not in (None, last):
+        kept, lack = None, "another process cannot read it"
         try:
-            found["best"] = on_host(checkpoints.restore(like, best))
+            kept = checkpoints.restore(like, best)
         # As in `restore_latest_readable`; what is only extra must not keep a run from its end.
         except Exception as error:
-            hosts.say(f"the best checkpoint, of step {best}, is left out: {first_line(error)}")
+            lack = first_line(error)
+        if hosts.all_agree(f"best checkpoint {best} read", kept is not None):
+            found["best"] = on_host(kept)
+        else:
+            hosts.say(f"the best checkpoint, of step {best}, is left out: {lack}")
     return found
 
 

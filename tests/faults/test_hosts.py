@@ -1,6 +1,8 @@
 """Two processes of two devices each, on this machine."""
 
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -79,3 +81,26 @@ def test_killing_one_ends_the_other_and_the_restart_goes_on(tmp_path, prepared, 
     processes[1].terminate()
     assert "resume with the same command" in launching.finish(processes[0], 120)
     launching.finish(processes[1], 120)
+
+
+def test_all_go_back_where_one_cannot_read(tmp_path):
+    coordinator = f"localhost:{free_port()}"
+    module = "tests.faults.one_cannot_read"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, str(tmp_path), coordinator, str(process)],
+            cwd=launching.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    for process, lack in zip(processes, ("by another process", "failed for a moment"), strict=True):
+        printed = launching.finish(process, 120)
+        assert f"2 cannot be read: {lack}" in printed.replace("the disk ", "")
+        assert "going back to step 1" in printed
+        assert "step 1, w 1" in printed
+    assert sorted(path.name for path in (tmp_path / "checkpoints" / "deblur").iterdir()) == ["1"]
+    (aside,) = (tmp_path / "checkpoints" / "deblur-damaged").iterdir()
+    assert aside.name.startswith("2-")
