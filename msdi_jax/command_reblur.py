@@ -87,7 +87,7 @@ def _transfer(options: argparse.Namespace) -> None:
         [_read(path, options) for path in paths] for paths in (options.blurry, options.sharp)
     )
     grid = explore.transfer(joint, blurry, sharp)
-    side = min(image.shape[0] for image in blurry + sharp)
+    side = min(min(image.shape[:2]) for image in blurry + sharp)
     blank = np.ones((side, side, 3), np.float32)
     rows = [[blank, *sharp], *([source, *row] for source, row in zip(blurry, grid, strict=True))]
     cells = [[images.to_uint8(_square(cell, side)) for cell in row] for row in rows]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import inspect
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,6 @@ from msdi_jax import images
 
 # Where `launch.py` prepares data sets too.
 PREPARED = "prepared"
-ORIENTATION = 0x0112
 
 
 class Size(NamedTuple):
@@ -35,13 +33,10 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
         ValueError: for an unknown name, naming those there are, and for what is no such set.
     """
     try:
-        folder = Path(importlib.import_module("data").__file__).parent
-    except (ModuleNotFoundError, TypeError) as error:
+        from data.records import find_builder
+    except ImportError as error:
         raise ValueError("there is no data/ here: run this in the repository's folder") from error
-    known = sorted(p.parent.name for p in folder.glob("*/*_dataset_builder.py"))
-    if name not in known:
-        raise ValueError(f"--dataset {name!r}: data/ has {', '.join(known)}")
-    builder = importlib.import_module(f"data.{name}.{name}_dataset_builder")
+    builder = find_builder(name)
     path = Path(directory).expanduser() if directory else _prepare(name, builder)
     source = builder.open_split(path, split)
     if len(source) == 0:
@@ -159,7 +154,7 @@ def read_size(path: Path) -> Size:
             # Pillow turns TIFF itself, and reads a PNG through, in search of EXIF at its end.
             plain = image.format == "PNG" and "exif" not in image.info
             upright = plain or image.format == "TIFF"
-            orientation = 1 if upright else image.getexif().get(ORIENTATION, 1)
+            orientation = 1 if upright else image.getexif().get(images.ORIENTATION, 1)
             # From 5 on, images lie on their side.
             return Size(*(image.size[::-1] if orientation < 5 else image.size))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:

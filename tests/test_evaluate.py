@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib
 import json
 import time
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax import evaluate as evaluation
-from msdi_jax import measurements, metrics, model, pairs, published_rows
+from msdi_jax import measurements, metrics, model, published_rows
 from msdi_jax.__main__ import main
 
 
@@ -49,9 +50,9 @@ def called(monkeypatch, tmp_path):
         prepare=lambda root: tmp_path / "set" / "whole" / "1.0.0",
         open_split=lambda directory, split: records(),
     )
-    import_module = pairs.importlib.import_module
+    import_module = importlib.import_module
     monkeypatch.setattr(
-        pairs.importlib,
+        importlib,
         "import_module",
         lambda name: builder if name.endswith("_builder") else import_module(name),
     )
@@ -176,7 +177,7 @@ def test_figures_of_something_else_are_not_mixed_in(called, tmp_path, change):
 
 
 def test_unknown_set_is_refused_with_those_there_are(called, tmp_path):
-    with pytest.raises(SystemExit, match=r"'gopr': data/ has .*camera_shake"):
+    with pytest.raises(SystemExit, match=r"no data set 'gopr': choose one of .*gopro"):
         evaluate(tmp_path, dataset="gopr")
     assert not (tmp_path / "out").exists()
 
