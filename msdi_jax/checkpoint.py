@@ -97,7 +97,7 @@ class Checkpoints:
             # Whatever orbax and its libraries raise for the many ways a file can be damaged.
             except Exception as error:
                 lack = first_line(error)
-            if not hosts.all_agree(f"checkpoint {step} read", state is not None):
+            if not hosts.all_agree(f"{self.directory.name} {step} read", state is not None):
                 say(f"checkpoint {self.directory / str(step)} cannot be read: {lack}")
                 damaged.append(step)
                 continue
@@ -118,7 +118,7 @@ class Checkpoints:
         target = folder / f"{step}-{time.strftime('%Y%m%d-%H%M%S')}"
         if hosts.is_first():
             (self.directory / str(step)).rename(target)
-        hosts.wait_for_all(f"checkpoint {step} set aside")
+        hosts.wait_for_all(f"{self.directory.name} {step} set aside")
         self._manager.reload()
         return target
 

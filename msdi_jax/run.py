@@ -84,11 +84,12 @@ def _open_data(dataset: ml_collections.ConfigDict):
     fields = dataset.to_dict()
     builder = find_builder(fields.pop("name"))
     directory = fields.pop("directory")
-    known = inspect.signature(builder.prepare).parameters
+    # What prepare() takes, or passes on to the builder's own settings.
+    known = inspect.signature(getattr(builder, "Settings", builder.prepare)).parameters
     if foreign := [f"dataset.{field}" for field in fields if field not in known]:
         raise ValueError(
-            f"{', '.join(foreign)}: {dataset.name} has no such fields, {', '.join(known)}: take a "
-            "configuration that is for this data set"
+            f"{', '.join(foreign)}: {dataset.name} has no such fields: take a configuration "
+            "that is for this data set"
         )
     path = builder.prepare(directory, **fields)
     return builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))

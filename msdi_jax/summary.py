@@ -1,6 +1,7 @@
 """What a network costs: parameters, and multiply-accumulates of its convolutions."""
 
 import contextlib
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -167,7 +168,11 @@ def _training(description: Description) -> list[str]:
         return []
     usual = Description(description.network, PAPER_WIDTH, 2 * PAPER_WIDTH, {}, "").settings
     usual |= {"version": 2} if "version" in usual else {}
-    own = [f"--config.{k}={v}" for k, v in description.settings.items() if usual[k] != v]
+    own = [
+        shlex.quote(f"--config.{field}={value}")
+        for field, value in description.settings.items()
+        if usual[field] != value
+    ]
     return [f"To go on training it: {' '.join(own)}"] if own else []
 
 

@@ -146,7 +146,7 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
         # As in `restore_latest_readable`; what is only extra must not keep a run from its end.
         except Exception as error:
             lack = first_line(error)
-        if hosts.all_agree(f"best checkpoint {best} read", kept is not None):
+        if hosts.all_agree(f"best of {checkpoints.directory.name} read", kept is not None):
             found["best"] = on_host(kept)
         else:
             hosts.say(f"the best checkpoint, of step {best}, is left out: {lack}")

@@ -175,10 +175,14 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
 
 
 def test_a_configuration_of_another_data_set_is_refused():
-    dataset = importlib.import_module("configs.quickstart").get_config().dataset
-    dataset.name = "gopro"
-    with pytest.raises(ValueError, match=r"dataset\.photographs.*: gopro has no such fields"):
-        run._open_data(dataset)
+    for config, name, field in (
+        ("quickstart", "gopro", "photographs"),
+        ("gopro_reblur", "camera_shake", "accept_part"),
+    ):
+        dataset = importlib.import_module(f"configs.{config}").get_config().dataset
+        dataset.name = name
+        with pytest.raises(ValueError, match=rf"dataset\.{field}.*: {name} has no such fields"):
+            run._open_data(dataset)
 
 
 def test_a_long_list_of_bad_pairs_is_shortened(tmp_path):
