@@ -1,4 +1,4 @@
-"""Stage 2 of the model in the box, last part: crops about as large as the frames.
+"""Stage 2 of the model in the box, fourth part: crops about as large as the frames.
 
     python launch.py --config configs/box_whole.py --workdir runs/box_whole
 
