@@ -64,13 +64,15 @@ def get_config() -> ml_collections.ConfigDict:
             "seed": 0,
         }
     )
-    # Stops of exposure, softness in px, noise in 1/255, lowest quality of JPEG (0: none), share of
-    # pairs without blur, windows that each crop is chosen from, share of crops at any angle and
-    # their largest zoom, share whose channels change places; see data/augment.py.
+    # Stops of exposure, softness in px, share of crops partly out of focus, noise in 1/255, lowest
+    # quality of JPEG (0: none), share of pairs without blur, windows that each crop is chosen from,
+    # share of crops at any angle and their largest zoom, share whose channels change places; see
+    # data/augment.py.
     config.augmentation = ml_collections.ConfigDict(
         {
             "exposure": 0.0,
             "soft": 0.0,
+            "focus": 0.0,
             "noise": 0.0,
             "jpeg": 0,
             "sharp": 0.0,

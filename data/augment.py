@@ -6,7 +6,7 @@ have are neither well exposed nor PNG files.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import grain
@@ -14,6 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data.exposure import GAMMA
+
+# Of what is out of focus: standard deviation, px; how much of it there is at so many places along a
+# side, of which some are wholly in focus and some wholly out of it.
+_FOCUS_SPREAD = (0.5, 4.0)
+_FOCUS_RANGE = (-0.5, 1.5)
+_FOCUS_PLACES = 3
 
 Crop = UInt8[np.ndarray, "crop crop 3"]
 
@@ -26,6 +32,8 @@ class Augmentation:
         exposure: largest change of the light of both crops, in stops.
         soft: largest standard deviation of a Gaussian that both crops are smoothed by, px. Few
             photographs are sharp to the pixel, and what is merely soft is to be left as it is.
+        focus: share of crops of which parts are out of focus, smoothed by some px in both crops, as
+            most of what photographs show in front of and behind a subject.
         noise: largest standard deviation of the noise added to the blurry crop, in 1/255.
         jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: none is.
         sharp: share of pairs whose blurry crop is the sharp one: what is not blurred is to be left
@@ -40,6 +48,7 @@ class Augmentation:
 
     exposure: float = 0.0
     soft: float = 0.0
+    focus: float = 0.0
     noise: float = 0.0
     jpeg: int = 0
     sharp: float = 0.0
@@ -55,7 +64,7 @@ class Augmentation:
                 f"noise={self.noise:g} must be at least 0, jpeg={self.jpeg} a quality of 1 … 100, "
                 "or 0"
             )
-        for name in ("sharp", "turned", "colours"):
+        for name in ("focus", "sharp", "turned", "colours"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise ValueError(f"augmentation.{name}={share:g} is no share: give 0 … 1")
@@ -66,7 +75,8 @@ class Augmentation:
 
     @property
     def changes(self) -> bool:
-        return max(self.exposure, self.soft, self.noise, self.jpeg, self.sharp, self.colours) > 0
+        kinds = (self.exposure, self.soft, self.focus, self.noise, self.jpeg, self.sharp)
+        return max(*kinds, self.colours) > 0
 
 
 UNCHANGED = Augmentation()
@@ -90,6 +100,8 @@ class Augment(grain.transforms.RandomMap):
         if chosen.soft:
             spread = rng.uniform(0, chosen.soft)
             blurry, sharp = (cv2.GaussianBlur(crop, (0, 0), spread) for crop in (blurry, sharp))
+        if chosen.focus and rng.random() < chosen.focus:
+            blurry, sharp = out_of_focus((blurry, sharp), rng)
         if chosen.noise:
             spread = rng.uniform(0, chosen.noise)
             noise = spread * rng.standard_normal(blurry.shape, np.float32)
@@ -100,6 +112,24 @@ class Augment(grain.transforms.RandomMap):
             order = rng.permutation(3)
             blurry, sharp = (np.ascontiguousarray(crop[..., order]) for crop in (blurry, sharp))
         return {**element, "blurry": blurry, "sharp": sharp}
+
+
+def out_of_focus(crops: Sequence[Crop], rng: np.random.Generator) -> list[Crop]:
+    """Crops of one place, smoothed alike: wholly in some parts, not at all in others.
+
+    Motion blur comes before what smooths here and not after it, which is the same thing where the
+    amount changes slowly.
+    """
+    height, width = crops[0].shape[:2]
+    places = rng.uniform(*_FOCUS_RANGE, (_FOCUS_PLACES, _FOCUS_PLACES))
+    amount = cv2.resize(places, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    spread = np.exp(rng.uniform(*np.log(_FOCUS_SPREAD)))
+    found = []
+    for crop in crops:
+        smooth = cv2.GaussianBlur(crop, (0, 0), spread)
+        mixed = crop + amount[..., None] * (smooth.astype(np.float32) - crop)
+        found.append(np.rint(mixed).astype(np.uint8))
+    return found
 
 
 def exposure_curve(stops: float) -> UInt8[np.ndarray, "256"]:

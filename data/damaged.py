@@ -32,8 +32,13 @@ class Readable:
                 self._tell(found, error)
         raise ValueError(f"none of the {len(self)} records can be read: prepare the set again")
 
+    def undecoded(self) -> Sequence[Mapping]:
+        """The records with the bytes of the files for pictures."""
+        skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
+        return dataclasses.replace(self.source, decoders=skip)
+
     def _tell(self, index: int, error: Exception) -> None:
-        what = f"record {index} ({_name(self.source, index)}) cannot be read: {error}"
+        what = f"record {index} ({self._name(index)}) cannot be read: {error}"
         if not self.skip:
             raise ValueError(
                 f"{what}; prepare the set again (or, of pairs to train on, pass over such ones by "
@@ -43,11 +48,9 @@ class Readable:
             self.told.add(index)
             print(f"{what}; taking the next one instead", flush=True)
 
-
-def _name(source: Sequence[Mapping], index: int) -> str:
-    """The record's name, read without decoding its pictures."""
-    try:
-        undecoded = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
-        return dataclasses.replace(source, decoders=undecoded)[index]["name"].decode()
-    except Exception:
-        return "its name cannot be read either"
+    def _name(self, index: int) -> str:
+        """The record's name, read without decoding its pictures."""
+        try:
+            return self.undecoded()[index]["name"].decode()
+        except Exception:
+            return "its name cannot be read either"

@@ -84,6 +84,8 @@ def _export(options: argparse.Namespace) -> None:
     elif suffix in (".pth", ".pt"):
         count = convert.export(options.source, options.destination)
         print(f"{options.destination}: {count} arrays")
+        if window := model.describe(options.source).window:
+            print(f"such files hold no window: give --window {window} to what reads it")
     else:
         raise ValueError(
             f"{options.destination} cannot be written: name a file that ends in .pth or .pt "

@@ -1,6 +1,5 @@
 """Pairs to measure on: a prepared set of `data/`, or two plain folders."""
 
-import dataclasses
 import hashlib
 import inspect
 import io
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image, UnidentifiedImageError
 
 from msdi_jax import images
@@ -27,12 +25,13 @@ class Size(NamedTuple):
 
 
 def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, Sequence[Mapping]]:
-    """Where a set of data/NAME is, and its records.
+    """Where a set of data/NAME is, and its records; a damaged one raises ValueError with its name.
 
     Raises:
         ValueError: for an unknown name, naming those there are, and for what is no such set.
     """
     try:
+        from data.damaged import Readable
         from data.records import find_builder
     except ImportError as error:
         raise ValueError("there is no data/ here: run this in the repository's folder") from error
@@ -41,7 +40,7 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
     source = builder.open_split(path, split)
     if len(source) == 0:
         raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
-    return path, source
+    return path, Readable(source)
 
 
 def _prepare(name: str, builder) -> Path:
@@ -169,9 +168,8 @@ def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
     """
     if isinstance(source, FolderPairs):
         return source.names, [read_size(path) for path in source.files["sharp"].values()]
-    if dataclasses.is_dataclass(source):
-        skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
-        source = dataclasses.replace(source, decoders=skip)
+    if hasattr(source, "undecoded"):
+        source = source.undecoded()
     names: dict[str, Size] = {}
     for index in range(len(source)):
         record = source[index]

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -80,25 +82,43 @@ def test_folders_are_a_source(tmp_path):
 
 
 def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
+    from data.damaged import Readable
     from data.pairs.pairs_dataset_builder import open_split, prepare
 
     for i in range(6):
         write(tmp_path / "sharp" / f"scene{i}.png", (12, 16 + i))
         write(tmp_path / "blurry" / f"scene{i}.png", (12, 16 + i))
     folders = {kind: tmp_path / kind for kind in ("blurry", "sharp")}
-    source = open_split(prepare(tmp_path / "set", **folders, tile=0), "test")
+    source = Readable(open_split(prepare(tmp_path / "set", **folders, tile=0), "test"))
     records = [source[i] for i in range(len(source))]
 
     def refuse(*_):
         raise AssertionError("decoded")
 
     monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
-    with pytest.raises(AssertionError, match="decoded"):
+    with pytest.raises(ValueError, match="decoded"):
         source[0]
     names, sizes = pairs.describe(source)
     assert names == [record["name"].decode() for record in records]
     assert sizes == [record["sharp"].shape[:2] for record in records]
     assert len(names) > 0
+
+
+def test_a_damaged_record_of_a_prepared_set_is_named(tmp_path, monkeypatch):
+    from data.pairs.pairs_dataset_builder import prepare
+
+    folders = {kind: tmp_path / kind for kind in ("blurry", "sharp")}
+    for folder, number in itertools.product(folders.values(), range(4)):
+        write(folder / f"scene{number}.png")
+    directory = prepare(tmp_path / "set", **folders, tile=0)
+
+    def refuse(*_):
+        raise OSError("truncated")
+
+    _, source = pairs.open_prepared("pairs", str(directory), "test")
+    monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
+    with pytest.raises(ValueError, match=r"record 0 \(scene\d\.png\) cannot be read: .*truncated"):
+        source[0]
 
 
 def test_a_changed_file_changes_the_digest(tmp_path):

@@ -99,6 +99,14 @@ def test_compact_sets_the_window(saved, tmp_path):
     assert model.describe(tmp_path / "out").window is None
 
 
+def test_a_pytorch_file_is_told_to_lack_the_window(tmp_path, capsys):
+    for window, told in ((64, True), (None, False)):
+        description = model.Description("msdi_net", 2, 4, {}, "", version=1, window=window)
+        model.save(tmp_path / "model", description.build(nnx.Rngs(0)), description)
+        main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
+        assert ("give --window 64" in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize("window", [15, -16])
 def test_what_is_no_window_is_refused(saved, tmp_path, window):
     with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):

@@ -57,6 +57,27 @@ def test_both_crops_are_softened_alike():
     assert min(kept) == pytest.approx(0.28, abs=0.05)
 
 
+def test_parts_of_both_crops_are_out_of_focus():
+    image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    augment = Augment(Augmentation(focus=0.5))
+    element = {"blurry": image, "sharp": image}
+    found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(np.array_equal(pair["blurry"], pair["sharp"]) for pair in found)
+    changed = [pair["sharp"] for pair in found if not np.array_equal(pair["sharp"], image)]
+    assert 18 < len(changed) < 42
+    # How much of the noise is left in squares of 16 px: all of it in some, next to none in others.
+    left = np.stack([_in_squares(crop) for crop in changed]) / _in_squares(image)
+    assert np.mean(left > 0.99) > 0.1
+    assert np.mean(left < 0.3) > 0.1
+    assert np.mean(left.max((1, 2)) > 0.9) > 0.9
+
+
+def _in_squares(image):
+    """Standard deviations in squares of 16 px, (h / 16, w / 16)."""
+    height, width, _ = image.shape
+    return image.astype(float).reshape(height // 16, 16, width // 16, 16 * 3).std((1, 3))
+
+
 def test_every_other_blurry_crop_is_compressed():
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     augment = Augment(Augmentation(jpeg=50))
@@ -157,6 +178,7 @@ def test_channels_change_places_in_both_crops_alike():
         {"exposure": -1},
         {"noise": -0.1},
         {"jpeg": 101},
+        {"focus": -1},
         {"sharp": 1.5},
         {"windows": 0},
         {"turned": -0.1},
