@@ -33,6 +33,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, keep_last: int = 3, keep_best: int = 0):
         self.directory = directory
+        self._attempts = 0
         self._best = _Best(directory.parent / f"{directory.name}-psnr.json", keep_best)
         options = ocp.CheckpointManagerOptions(
             create=True,
@@ -80,6 +81,21 @@ class Checkpoints:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             return checkpointer.restore(path, args=ocp.args.StandardRestore(abstract))
 
+    def restore_if_readable(self, like: State, step: int) -> tuple[State | None, str]:
+        """The state of `step`, or None on all processes when one of them cannot read it, and why.
+
+        All processes call this, in the same order.
+        """
+        state, lack = None, "another process cannot read it"
+        try:
+            state = self.restore(like, step)
+        # Whatever orbax and its libraries raise for the many ways a file can be damaged.
+        except Exception as error:
+            lack = _first_line(error)
+        self._attempts += 1
+        agreed = hosts.all_agree(f"{self.directory.name} read {self._attempts}", state is not None)
+        return (state if agreed else None), lack
+
     def restore_latest_readable(self, like: State, say: Callable[[str], None]) -> State | None:
         """The latest state that all processes can read; others are told of and set aside.
 
@@ -91,13 +107,8 @@ class Checkpoints:
         """
         damaged = []
         for step in reversed(self.steps()):
-            state, lack = None, "by another process"
-            try:
-                state = self.restore(like, step)
-            # Whatever orbax and its libraries raise for the many ways a file can be damaged.
-            except Exception as error:
-                lack = first_line(error)
-            if not hosts.all_agree(f"{self.directory.name} {step} read", state is not None):
+            state, lack = self.restore_if_readable(like, step)
+            if state is None:
                 say(f"checkpoint {self.directory / str(step)} cannot be read: {lack}")
                 damaged.append(step)
                 continue
@@ -142,7 +153,7 @@ class Checkpoints:
             kept = f"step {latest} is intact" if latest is not None else "there is none before it"
             raise ValueError(
                 f"a checkpoint could not be written to {self.directory} "
-                f"({first_line(error)}); {kept}: make room there and repeat "
+                f"({_first_line(error)}); {kept}: make room there and repeat "
                 "the command"
             ) from error
 
@@ -176,7 +187,7 @@ class _Best(PreservationPolicy):
         return [found.step in kept for found in checkpoints]
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or repr(error)).splitlines()[0][:200]
 
 

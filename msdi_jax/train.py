@@ -23,7 +23,7 @@ from data.augment import Augmentation
 from data.photographs import find
 from data.twins import Twins, settings_of
 from msdi_jax import hosts
-from msdi_jax.checkpoint import Checkpoints, first_line
+from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
 from msdi_jax.mesh import batch_part, global_batch, in_pieces, over_batch, place, replicated
 from msdi_jax.stage import Batch, Scalars, Stage
@@ -140,14 +140,10 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
     del state
     best = checkpoints.best()
     if best not in (None, last):
-        kept, lack = None, "another process cannot read it"
-        try:
-            kept = checkpoints.restore(like, best)
-        # As in `restore_latest_readable`; what is only extra must not keep a run from its end.
-        except Exception as error:
-            lack = first_line(error)
-        if hosts.all_agree(f"best of {checkpoints.directory.name} read", kept is not None):
+        kept, lack = checkpoints.restore_if_readable(like, best)
+        if kept is not None:
             found["best"] = on_host(kept)
+        # What is only extra must not keep a run from its end.
         else:
             hosts.say(f"the best checkpoint, of step {best}, is left out: {lack}")
     return found

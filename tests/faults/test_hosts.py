@@ -96,7 +96,9 @@ def test_all_go_back_where_one_cannot_read(tmp_path):
         )
         for process in range(2)
     ]
-    for process, lack in zip(processes, ("by another process", "failed for a moment"), strict=True):
+    for process, lack in zip(
+        processes, ("another process cannot", "failed for a moment"), strict=True
+    ):
         printed = launching.finish(process, 120)
         assert f"2 cannot be read: {lack}" in printed.replace("the disk ", "")
         assert "going back to step 1" in printed
