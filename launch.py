@@ -55,11 +55,18 @@ def _first_line(error: Exception) -> str:
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """absl's parser; a field that the configuration lacks is an error like any other."""
+    """absl's parser; what a configuration lacks is an error like any other."""
     try:
-        return app.parse_flags_with_usage(arguments)
+        left = app.parse_flags_with_usage(arguments)
+        # Whether the file could be loaded is told no earlier.
+        _ = _CONFIG.value.stages
     except (AttributeError, KeyError) as error:
+        if "'get_config'" in str(error):
+            sys.exit("error: --config has no function get_config: give a file like configs/*.py")
         sys.exit(f"error: no such field in the configuration: {_sentence(error)}")
+    except OSError as error:
+        sys.exit(f"error: --config cannot be loaded: {str(error).splitlines()[-1].strip()}")
+    return left
 
 
 def _sentence(error: Exception) -> str:

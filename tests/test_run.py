@@ -148,6 +148,24 @@ def test_stage_2_keeps_the_encoder_of_stage_1(interrupted_run):
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "--config cannot be loaded: [Errno 2] No such file or directory"),
+        ("x = 1", "--config has no function get_config"),
+    ],
+)
+def test_files_that_are_no_configuration_are_refused(tmp_path, prepared, content, message):
+    file = tmp_path / "config.py"
+    if content:
+        file.write_text(content)
+    arguments = [sys.executable, "launch.py", f"--config={file}", f"--workdir={tmp_path}/run"]
+    refused = subprocess.run(arguments, capture_output=True, **options(prepared))
+    assert refused.returncode != 0
+    assert refused.stderr.startswith(f"error: {message}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_resumed_run_is_bitwise_the_uninterrupted_one(interrupted_run, tmp_path, prepared):
     workdir = tmp_path / "straight"
     straight = launch(workdir, prepared)
