@@ -10,6 +10,7 @@ them see, run on each:
 """
 
 import sys
+import traceback
 from pathlib import Path
 
 import jax
@@ -37,17 +38,21 @@ def main(arguments: list[str]) -> None:
     except train.Interrupted as stop:
         hosts.say(f"saved at step {stop.step}: resume with the same command")
     except KeyboardInterrupt:
-        sys.exit("stopped: the same command goes on from the last checkpoint")
+        hosts.end("stopped: the same command goes on from the last checkpoint")
     except OSError as error:
-        sys.exit(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
+        hosts.end(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
     except ValueError as error:
-        sys.exit(f"error: {error}")
+        hosts.end(f"error: {error}")
     except jax.errors.JaxRuntimeError as error:
         if hosts.alone():
             raise
         # What a process mostly sees of another one's end.
         told = f"process {jax.process_index()} of {jax.process_count()}: {_first_line(error)}"
-        sys.exit(f"error: {told}; if another process ended, start all of them again")
+        hosts.end(f"error: {told}; if another process ended, start all of them again")
+    except Exception:
+        if hosts.alone():
+            raise
+        hosts.end(traceback.format_exc())
 
 
 def _first_line(error: Exception) -> str:

@@ -33,7 +33,9 @@ class Readable:
         raise ValueError(f"none of the {len(self)} records can be read: prepare the set again")
 
     def undecoded(self) -> Sequence[Mapping]:
-        """The records with the bytes of the files for pictures."""
+        """The records, where they come from files with the bytes of these for pictures."""
+        if not dataclasses.is_dataclass(self.source):
+            return self.source
         skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
         return dataclasses.replace(self.source, decoders=skip)
 

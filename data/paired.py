@@ -200,7 +200,8 @@ def _mark(path: Path) -> list:
         return []
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - _TAIL))
+        # A PNG ends with a checksum of its pixels.
+        file.seek(max(0, length - _TAIL) if path.suffix.lower() == ".png" else 0)
         return [length, hashlib.sha256(file.read()).hexdigest()]
 
 

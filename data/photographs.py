@@ -119,7 +119,12 @@ def from_folder(folder: str | Path) -> Split:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one that holds photographs")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    # macOS leaves "._NAME.jpg" beside what it copies.
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
     _check_readable(paths)
     photographs = [Photograph(path.relative_to(folder).as_posix(), path) for path in paths]
     groups: dict[str, list[Photograph]] = {}

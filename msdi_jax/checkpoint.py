@@ -32,6 +32,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, keep_last: int = 3, keep_best: int = 0):
+        check_place(directory)
         self.directory = directory
         self._attempts = 0
         self._best = _Best(directory.parent / f"{directory.name}-psnr.json", keep_best)
@@ -199,8 +200,21 @@ def _alone(path: Path) -> ocp.options.MultiprocessingOptions:
     )
 
 
+def check_place(path: Path) -> None:
+    """Raises ValueError where orbax would write arrays that nobody can read.
+
+    It gathers what it has written by a pattern that has the path in it.
+    """
+    if odd := sorted(set("[\\") & set(str(path.absolute()))):
+        raise ValueError(
+            f"{path.absolute()} has {' and '.join(odd)} in its name, where arrays cannot be "
+            "written: choose a path without"
+        )
+
+
 def save_arrays(path: Path, arrays: Arrays) -> None:
-    """Writes host arrays."""
+    """Writes host arrays; raises ValueError as `check_place`."""
+    check_place(path)
     with ocp.StandardCheckpointer(multiprocessing_options=_alone(path)) as checkpointer:
         checkpointer.save(path.absolute(), arrays)
 

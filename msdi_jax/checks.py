@@ -6,10 +6,12 @@ from pathlib import Path
 
 import ml_collections
 
+from configs import base
 from data.augment import Augmentation
 from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
 from msdi_jax import deblur, evaluate, model, reblur, windows
+from msdi_jax.checkpoint import check_place
 from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
 from msdi_jax.mesh import make_mesh
@@ -28,6 +30,14 @@ AT_LEAST_ONE = (
     "held_out_images",
     "checkpoint_every",
 )
+LEAST = {
+    "width": 1,
+    "hidden": 0,
+    "deblur.width": 0,
+    "checkpoints.keep_last": 1,
+    "checkpoints.keep_best": 0,
+    "evaluation.samples": 0,
+}
 # Fields that a repeated run may change: where and how often, never what is computed.
 MAY_CHANGE = (
     "mesh",
@@ -62,6 +72,9 @@ def check(config: ml_collections.ConfigDict) -> None:
             "a run of both stages takes stage 1's own degradation encoder, which is version 2: "
             "leave deblur.degradation_from empty and version at 2"
         )
+    for field, least in LEAST.items():
+        if (value := operator.attrgetter(field)(config)) < least:
+            raise ValueError(f"{field}={value} must be at least {least}")
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
     windows.check(config.evaluation.window, "evaluation.window")
@@ -85,6 +98,9 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
     for field in AT_LEAST_ONE:
         if settings[field] < 1:
             raise ValueError(f"{name}.{field}={settings[field]} must be at least 1")
+    for field in ("learning_rate", "clip_norm"):
+        if settings[field] <= 0:
+            raise ValueError(f"{name}.{field}={settings[field]:g} must be above 0")
     if settings.crop % MULTIPLE:
         raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
     shape = make_mesh(config.mesh.data, config.mesh.rows).shape
@@ -258,12 +274,14 @@ def _check_vgg(path: str) -> None:
 
 def check_workdir(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """Raises ValueError when `workdir` is something else than a run of `config`, or new."""
+    check_place(workdir)
     file = workdir / "config.json"
     if not file.exists():
         if workdir.exists() and any(workdir.iterdir()):
             raise ValueError(f"{workdir} is not empty and no run directory: choose another")
         return
-    before, now = json.loads(file.read_text()), json.loads(config.to_json())
+    now, defaults = (json.loads(c.to_json()) for c in (config, base.get_config()))
+    before = _completed(json.loads(file.read_text()), now, defaults)
     differences = sorted(
         line for line in _differences(before, now) if not line.startswith(MAY_CHANGE)
     )
@@ -273,6 +291,16 @@ def check_workdir(config: ml_collections.ConfigDict, workdir: Path) -> None:
             + "\n  ".join(differences)
             + "\nchoose another --workdir, or delete this one to start anew"
         )
+
+
+def _completed(before: dict, now: dict, defaults: dict) -> dict:
+    """A run's fields, and those of today that are younger than it and off by default."""
+    younger = {key: defaults.get(key) for key in now.keys() - before.keys()}
+    found = before | {key: default for key, default in younger.items() if not default}
+    for key in found.keys() & defaults.keys() & now.keys():
+        if all(isinstance(part[key], dict) for part in (found, now, defaults)):
+            found[key] = _completed(found[key], now[key], defaults[key])
+    return found
 
 
 def _differences(before, now, path: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,9 @@ def add_to(commands) -> None:
         "evaluation; default: in one piece if --memory allows, else in large blended tiles",
     )
     parser.add_argument(
-        "--memory", help="about what all of it may take, like 1.5GB; default: 2GB and the weights"
+        "--memory",
+        help="about what all of it may take, like 1.5GB; default: 2GB and the weights, and what "
+        "a photograph takes that it would not at 12 megapixels",
     )
     parser.add_argument(
         "--ensemble",
@@ -108,7 +110,7 @@ def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Pat
 
 def check_work(work: list[tuple[Path, Path]]) -> None:
     """Raises ValueError when an output would destroy an input or another output."""
-    inputs = {source.resolve(): source for source, _ in work}
+    inputs = [source for source, _ in work]
     outputs: dict[str, Path] = {}
     for source, target in work:
         # By lower case: file systems that ignore it would mix them up.
@@ -118,8 +120,14 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
                 f"{earlier} and {source} would both become {target}: rename one, or leave out "
                 "--format"
             )
-        same = target.exists() and any(target.samefile(p) for p in inputs if p.exists())
-        if same or target.resolve() in inputs:
+        check_no_input(target, inputs)
+
+
+def check_no_input(target: Path, inputs: Iterable[Path]) -> None:
+    """Raises ValueError when `target` is one of `inputs`."""
+    for path in inputs:
+        same = target.exists() and path.exists() and target.samefile(path)
+        if same or target.resolve() == path.resolve():
             raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
@@ -168,6 +176,8 @@ def _tell_losses(photograph: images.Photograph, target: Path) -> None:
         lost.append("16-bit depth")
     if photograph.profile is not None and suffix not in images.HOLD_PROFILE:
         lost.append("the colour profile")
+    if photograph.exif is not None and suffix not in images.HOLD_EXIF:
+        lost.append("EXIF")
     if lost:
         message = f"{target}: {suffix} cannot hold {' and '.join(lost)}; .png can"
         tqdm.write(message, file=sys.stderr)

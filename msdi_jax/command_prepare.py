@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -123,13 +124,13 @@ def summary(name: str, directory: Path, seconds: float) -> str:
         *(_describe(split, part) for split, part in parts.items()),
         f"{split}: {blurriness(records.open_split(directory, split))}",
         f"ready after {seconds:.1f} s",
-        f"evaluate:  --dataset {name} --data {directory}",
+        f"evaluate:  --dataset {name} --data {shlex.quote(str(directory))}",
     ]
     return "\n".join(lines)
 
 
 def _fields(dataset: dict) -> list[str]:
-    return [f"--config.dataset.{field}={value}" for field, value in dataset.items()]
+    return [shlex.quote(f"--config.dataset.{field}={value}") for field, value in dataset.items()]
 
 
 def blurriness(source) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from msdi_jax import explore, images, model
+from msdi_jax import command_deblur, explore, images, model
 
 # Milliseconds of each picture of an animation.
 FRAME_MS = 120
@@ -82,7 +82,7 @@ def _interpolate(options: argparse.Namespace) -> None:
 
 def _transfer(options: argparse.Namespace) -> None:
     joint = _joint(options.model)
-    images.check_writable(Path(options.output))
+    _check_output(options.output, *options.blurry, *options.sharp)
     blurry, sharp = (
         [_read(path, options) for path in paths] for paths in (options.blurry, options.sharp)
     )
@@ -97,13 +97,18 @@ def _transfer(options: argparse.Namespace) -> None:
 
 def _maps(options: argparse.Namespace) -> None:
     found = model.load(options.model)
-    images.check_writable(Path(options.output))
+    _check_output(options.output, options.input)
     picture = _read(options.input, options)
     views = explore.views_of(found, picture)
     shown = [picture, *(explore.laid_over(view, picture) for view in views.values())]
     tiles = [images.to_uint8(tile) for tile in shown]
     images.write(options.output, _below([_beside(tiles[:3]), _beside(tiles[3:])]))
     print(f"{options.output}: photograph, {', '.join(views)}")
+
+
+def _check_output(output: str, *inputs: str) -> None:
+    images.check_writable(output)
+    command_deblur.check_no_input(Path(output), map(Path, inputs))
 
 
 def _joint(path: str | Path) -> model.Model:

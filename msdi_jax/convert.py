@@ -162,7 +162,8 @@ def read(path: Path | str) -> Weights:
         raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {_reason(error)}") from error
     except Exception as error:
         # A damaged file makes PyTorch raise nearly anything.
-        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {error}") from error
+        lack = "it does not exist" if not Path(path).exists() else _reason(error)
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {lack}") from error
     wrapped = isinstance(content, Mapping) and isinstance(content.get("params"), Mapping)
     content = content["params"] if wrapped else content
     if not isinstance(content, Mapping) or not content:

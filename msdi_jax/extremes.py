@@ -1,8 +1,9 @@
 """Pictures of the images that came out worst and best: known only when all are measured."""
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ ROLES = ("blurry", "deblurred", "sharp", "error")
 LONGEST_SIDE, QUALITY = 800, 85
 # The error that the map shows brightest, in levels of 255: a quarter of the range.
 BRIGHTEST = 64
+# What some file system forbids in names, and the % that stands for it; bytes, of mostly 255.
+_FORBIDDEN = re.compile(r'[/\\:*?"<>|%\x00-\x1f]')
+LONGEST_STEM = 160
 
 
 def choose(rows: Sequence[dict]) -> dict[str, list[str]]:
@@ -71,8 +75,12 @@ def path(folder: Path, name: str, role: str) -> Path:
 
 
 def stem(name: str) -> str:
-    """The name as a file's: names of records may be paths."""
-    return quote(name, safe=" ()[]+,=@")
+    """The name as a file's: names of records may be paths, and long."""
+    found = _FORBIDDEN.sub(lambda letter: f"%{ord(letter[0]):02X}", name).encode()
+    if len(found) > LONGEST_STEM:
+        mark = hashlib.sha256(found).hexdigest()[:12].encode()
+        found = found[: LONGEST_STEM - len(mark) - 1] + b"-" + mark
+    return found.decode(errors="ignore")
 
 
 def _shown(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

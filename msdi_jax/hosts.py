@@ -1,8 +1,9 @@
 """Several processes, each with devices of its own, as one run."""
 
 import os
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -58,6 +59,18 @@ def is_first() -> bool:
 
 def alone() -> bool:
     return jax.process_count() == 1
+
+
+def end(message: str) -> NoReturn:
+    """Ends this process with `message` and a code that is not zero, and by its end all others.
+
+    Of several, an orderly one would wait for the others to end, which wait for this one's next
+    step.
+    """
+    if alone():
+        sys.exit(message)
+    print(message, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def say(text: str) -> None:

@@ -11,9 +11,13 @@ import tifffile
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# Telephones take photographs of 200 megapixels, which Pillow would refuse; it does so from twice
+# this number on.
+Image.MAX_IMAGE_PIXELS = 250 * 10**6
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
 HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")
+HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
 ORIENTATION = 0x0112
 # What each EXIF orientation asks of a viewer.
@@ -38,12 +42,14 @@ class Photograph:
         grey: whether the file had one colour channel (in 16 bit: whether no pixel has a colour, nor
             the file a profile of colours).
         profile: ICC colour profile, or None.
+        exif: what the camera noted, but for the orientation and a small picture, or None.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     grey: bool = False
     profile: bytes | None = None
+    exif: bytes | None = None
 
     def unit(self) -> Float[np.ndarray, "h w 3"]:
         return to_unit(self.rgb)
@@ -91,7 +97,7 @@ def _maybe_16_bit(path: Path) -> bool:
 
 
 def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
-    orientation, profile = _tags(path)
+    orientation, profile, exif = _tags(path)
     # OpenCV turns TIFF upright itself.
     if path.suffix.lower() == ".png" and orientation in _UPRIGHT:
         channels = _UPRIGHT[orientation](channels)
@@ -103,31 +109,49 @@ def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
     coloured = profile is not None and profile[16:20] != b"GRAY"
     grey = not coloured and bool(np.ptp(colours, axis=2).max() == 0)
     rgb = colours.repeat(3, axis=2) if colours.shape[2] == 1 else colours[..., ::-1]
-    return Photograph(np.ascontiguousarray(rgb), alpha, grey, profile)
+    return Photograph(np.ascontiguousarray(rgb), alpha, grey, profile, exif)
 
 
-def _tags(path: Path) -> tuple[int, bytes | None]:
+def _tags(path: Path) -> tuple[int, bytes | None, bytes | None]:
+    """Orientation, colour profile, and EXIF without the orientation."""
     try:
         with Image.open(path) as image:
-            return image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile")
+            orientation = image.getexif().get(ORIENTATION, 1)
+            return orientation, image.info.get("icc_profile"), _exif(image)
     except UnidentifiedImageError:  # some of the 16-bit TIFF that OpenCV reads
-        return 1, None
+        return 1, None, None
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    """What `Photograph.exif` is; the image has no orientation any more."""
+    # The tags of a TIFF also tell where its pixels lie.
+    if image.format == "TIFF":
+        return None
+    tags = image.getexif()
+    tags.pop(ORIENTATION, None)
+    try:
+        return tags.tobytes() if tags else None
+    # Whatever Pillow raises for notes it cannot write back: they must not cost the photograph.
+    except Exception:
+        return None
 
 
 def _from_pillow(path: Path, image: Image.Image) -> Photograph:
     if image.mode in ("F", "I"):
         raise ValueError(f"{path} has more than 16 bits per value: save it as 8 or 16 bit")
     profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
-    image = ImageOps.exif_transpose(image)
+    upright = ImageOps.exif_transpose(image)
+    exif = _exif(image)
+    image = upright
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
-        return Photograph(np.stack([values] * 3, axis=-1), None, True, profile)
+        return Photograph(np.stack([values] * 3, axis=-1), None, True, profile, exif)
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
-        return Photograph(rgb, alpha, grey, profile)
-    return Photograph(np.asarray(image.convert("RGB")), None, grey, profile)
+        return Photograph(rgb, alpha, grey, profile, exif)
+    return Photograph(np.asarray(image.convert("RGB")), None, grey, profile, exif)
 
 
 def check_writable(path: Path | str) -> None:
@@ -156,9 +180,12 @@ def write_photograph(path: Path | str, photograph: Photograph) -> None:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         if channels.dtype == np.uint16:
-            temporary.write_bytes(_encode_16_bit(path.suffix, channels, photograph.profile))
+            temporary.write_bytes(_encode_16_bit(path.suffix, channels, photograph))
         else:
-            options = {"icc_profile": photograph.profile} if photograph.profile else {}
+            options = {"icc_profile": photograph.profile, "exif": photograph.exif}
+            if path.suffix.lower() not in HOLD_EXIF:
+                del options["exif"]
+            options = {key: value for key, value in options.items() if value}
             Image.fromarray(channels).save(temporary, quality=95, **options)
         temporary.replace(path)
     finally:
@@ -185,17 +212,17 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
     return values if values.dtype == np.uint8 else to_uint8(to_unit(values))
 
 
-def _encode_16_bit(suffix: str, channels: np.ndarray, profile: bytes | None) -> bytes:
+def _encode_16_bit(suffix: str, channels: np.ndarray, photograph: Photograph) -> bytes:
     """By OpenCV or tifffile, since Pillow knows no 16-bit colour."""
     if suffix.lower() != ".png":
-        return _encode_tiff(channels, profile)
+        return _encode_tiff(channels, photograph.profile)
     if channels.ndim == 3:
         order = [2, 1, 0, 3][: channels.shape[2]]
         channels = np.ascontiguousarray(channels[..., order])
-    if profile is not None:
-        tags = [cv2.IMAGE_METADATA_ICCP], [np.frombuffer(profile, np.uint8)]
-        return cv2.imencodeWithMetadata(suffix, channels, *tags)[1].tobytes()
-    return cv2.imencode(suffix, channels)[1].tobytes()
+    tags = {cv2.IMAGE_METADATA_ICCP: photograph.profile, cv2.IMAGE_METADATA_EXIF: photograph.exif}
+    tags = {kind: np.frombuffer(tag, np.uint8) for kind, tag in tags.items() if tag}
+    encoded = cv2.imencodeWithMetadata(suffix, channels, list(tags), list(tags.values()))[1]
+    return encoded.tobytes()
 
 
 def _encode_tiff(channels: np.ndarray, profile: bytes | None) -> bytes:

@@ -20,7 +20,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax import compact
-from msdi_jax.checkpoint import load_arrays, save_arrays
+from msdi_jax.checkpoint import check_place, load_arrays, save_arrays
 from msdi_jax.deblur_net import LEVELS, Deblurred, MSDINet
 from msdi_jax.degradation import (
     Degradation,
@@ -312,7 +312,8 @@ def save(
 
 
 def check_replaceable(path: Path) -> None:
-    """Raises ValueError when writing a model to `path` would destroy something else."""
+    """Raises ValueError when writing a model to `path` would fail or destroy something else."""
+    check_place(path)
     if path.exists() and not (path / "model.json").is_file() and not _empty(path):
         raise ValueError(f"{path} exists and is no model directory: choose another name")
 

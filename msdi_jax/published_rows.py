@@ -63,8 +63,10 @@ def of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]:
     Args:
         dataset: a folder of `data/`.
         configuration: of the prepared set; where one folder holds RealBlur-J and -R, theirs begin
-            with "j" and "r".
+            with "j" and "r". The published figures of GoPro are of its `blur`, not `blur_gamma`.
     """
+    if configuration.startswith("blur_gamma"):
+        return []
     names = {_plain(dataset), _plain(dataset + configuration.split("_")[0])}
     return [row for row in ROWS if _plain(row.dataset) in names]
 

@@ -119,7 +119,9 @@ def _observed() -> Iterator[list]:
 
 
 def text(description: Description, size: int = 256) -> str:
-    """A table for people."""
+    """A table for people; raises ValueError for a size that no image has."""
+    if size < 1:
+        raise ValueError(f"--size {size} must be at least 1 px")
     summary = summarise(description, size)
     rows = [("part", "parameters", "GMACs"), *map(_row, summary.parts)]
     rows.append(("total", f"{summary.parameters / 1e6:.2f} M", f"{summary.macs / 1e9:.2f}"))

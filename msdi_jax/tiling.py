@@ -27,7 +27,8 @@ from msdi_jax.model import DEBLURRING, Model
 from msdi_jax.restore import Images, pad_to_multiple
 from msdi_jax.unet import MULTIPLE
 
-MEMORY = 2 * 10**9
+# For photographs of up to so many pixels; larger ones may take more by what they are themselves.
+MEMORY, PIXELS = 2 * 10**9, 12 * 10**6
 # Of that, measured: 0.3 GB are Python and its libraries, 0.5 GB stay with a process that compiled.
 PROCESS = 800 * 10**6
 OVERLAP = 128
@@ -116,7 +117,8 @@ class BoundedRestorer:
     Args:
         model: a deblurring one.
         memory: bytes for all that a process holds that does nothing else: libraries, programs,
-            weights, copies of the photograph, a forward pass. `MEMORY` and the weights, if None.
+            weights, copies of the photograph, a forward pass. If None, `MEMORY`, the weights, and
+            what a photograph of more than `PIXELS` takes by itself.
         copies: of the photograph as numbers, that who calls holds besides.
 
     Raises:
@@ -140,7 +142,7 @@ class BoundedRestorer:
         self._fixed = sum(
             math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves((self._arrays, maps))
         )
-        self.memory = MEMORY + self._fixed if memory is None else memory
+        self.memory = memory
         self._per_pixel: dict[tuple[int, int], float] = {}
         # Two orientations of a self-ensemble, and a few sizes of photographs.
         self.program = functools.lru_cache(maxsize=4)(self._compile)
@@ -168,10 +170,16 @@ class BoundedRestorer:
             total[window] += restored * np.outer(row.weights, column.weights)[..., None]
         return total[: image.shape[0], : image.shape[1]]
 
+    def bound(self, height: int, width: int) -> int:
+        """Bytes allowed for an image of these sides."""
+        if self.memory is not None:
+            return self.memory
+        return MEMORY + self._fixed + self._copies * max(0, height * width - PIXELS)
+
     def tile(self, height: int, width: int) -> tuple[int, int]:
         """Sides of the tiles for an image whose sides are multiples of 16."""
         per_pixel = self._cost(min(height, PROBE), min(width, PROBE))
-        room = self.memory - self._besides(height, width)
+        room = self.bound(height, width) - self._besides(height, width)
         while True:
             tile = tile_shape(height, width, max(room, 0) / per_pixel)
             if tile is None:
@@ -190,8 +198,8 @@ class BoundedRestorer:
         pixels = min(height, SMALLEST) * min(width, SMALLEST)
         least = (self._besides(height, width) + 1.05 * per_pixel * pixels) / 1e6
         return (
-            f"memory of {self.memory / 1e6:.0f} MB is too little for any tile of a photograph of "
-            f"{height}×{width} pixels: allow at least {math.ceil(least)} MB"
+            f"memory of {self.bound(height, width) / 1e6:.0f} MB is too little for any tile of a "
+            f"photograph of {height}×{width} pixels: allow at least {math.ceil(least)} MB"
         )
 
     def _cost(self, height: int, width: int) -> float:

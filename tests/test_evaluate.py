@@ -215,6 +215,7 @@ def test_every_digit_survives(tmp_path):
         ("msdi2_net", "realblur", "j_0123", 32.35),
         ("msdi2_net", "realblur_j", "", 32.35),
         ("joint", "gopro", "", None),
+        ("msdi2_net", "gopro", "blur_gamma_0123", None),
         ("msdi2_net", "realblur", "r_0123", None),
         ("msdi2_net", "camera_shake", "", None),
     ],

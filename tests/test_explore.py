@@ -135,6 +135,17 @@ def test_maps_write_a_sheet(run, tmp_path):
     assert Image.open(out).size == (3 * 48 + 2 * 8, 2 * 64 + 8)
 
 
+def test_no_photograph_is_overwritten(run, tmp_path):
+    photograph = tmp_path / "mine.png"
+    photograph.write_bytes((run / "sharp.png").read_bytes())
+    before = photograph.read_bytes()
+    both = [f"--blurry={run / 'blurry.png'}", f"--sharp={photograph}"]
+    for what in (["maps", f"--input={photograph}"], ["transfer", *both]):
+        with pytest.raises(SystemExit, match=r"mine\.png would overwrite an input"):
+            main(["reblur", *what, f"--model={run}", f"--output={photograph}"])
+    assert photograph.read_bytes() == before
+
+
 def test_no_size_at_all_is_refused(run, tmp_path):
     out = tmp_path / "maps.png"
     arguments = [f"--model={run}", f"--input={run / 'blurry.png'}", f"--output={out}"]

@@ -53,6 +53,11 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
 
 def test_names_stay_apart():
     assert extremes.stem("a/b") != extremes.stem("a_b")
+    assert extremes.stem("a%2Fb") != extremes.stem("a/b")
+    assert extremes.stem("写真 1") == "写真 1"
+    long = ["写真" * 40 + letter for letter in "ab"]
+    assert len({extremes.stem(name) for name in long}) == 2
+    assert all(len(extremes.stem(name).encode()) <= extremes.LONGEST_STEM for name in long)
     assert extremes.stem("GOPR0384_11_00-000001") == "GOPR0384_11_00-000001"
 
 

@@ -83,6 +83,17 @@ def test_mean_of_weights(tmp_path, saved, network):
     assert found.description.window is None
 
 
+def test_where_orbax_cannot_write_a_model_stays(tmp_path, saved, network):
+    """A mend of the path, not a model that nobody can read."""
+    good = tmp_path / "[weights]" / "model"
+    shutil.copytree(saved, good)
+    for place in (good, tmp_path / "back\\slash"):
+        with pytest.raises(ValueError, match=r"in its name, where arrays cannot be written"):
+            model.save(place, network, DESCRIPTION)
+    assert sorted(path.name for path in good.iterdir()) == ["arrays", "model.json"]
+    assert not list(tmp_path.glob("back*"))
+
+
 def test_no_mean_takes_the_place_of_a_model(tmp_path, saved):
     """Where the destination is forgotten, the last model is not it."""
     shutil.copytree(saved, tmp_path / "copy")

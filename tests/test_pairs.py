@@ -1,5 +1,6 @@
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -119,6 +120,16 @@ def test_a_damaged_record_of_a_prepared_set_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
     with pytest.raises(ValueError, match=r"record 0 \(scene\d\.png\) cannot be read: .*truncated"):
         source[0]
+
+
+def test_changed_pixels_of_a_tiff_change_the_digest(tmp_path):
+    """Its end is the list of its tags."""
+    before = np.zeros((64, 64, 3), np.uint8)
+    found = set()
+    for picture in (before, before + 1):
+        cv2.imwrite(str(tmp_path / "a.tif"), picture, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+        found.add(pairs.digest([tmp_path / "a.tif"]))
+    assert len(found) == 2
 
 
 def test_a_changed_file_changes_the_digest(tmp_path):

@@ -1,5 +1,6 @@
 """What files hold beyond 8-bit RGB, and folders of them."""
 
+import dataclasses
 import struct
 import zlib
 from types import SimpleNamespace
@@ -134,6 +135,28 @@ def test_colour_profile_is_kept(tmp_path, dtype, suffix, alpha, profile):
         np.testing.assert_array_equal(found.alpha, opacity)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_what_the_camera_noted_is_kept_but_for_the_orientation(tmp_path, dtype, suffix):
+    with Image.fromarray(draw(HEIGHT, WIDTH, 3)) as picture:
+        tags = picture.getexif()
+        tags[images.ORIENTATION], tags[0x010F] = 6, "Maker"
+        tags.get_ifd(0x8769)[0x9003] = "2026:11:27 12:00:00"
+        picture.save(tmp_path / "a.jpg", exif=tags)
+    found = images.read_photograph(tmp_path / "a.jpg")
+    assert found.rgb.shape == (WIDTH, HEIGHT, 3)
+    deep = dataclasses.replace(found, rgb=found.rgb.astype(dtype))
+    images.write_photograph(tmp_path / f"b{suffix}", deep)
+    with Image.open(tmp_path / f"b{suffix}") as written:
+        assert written.size == (HEIGHT, WIDTH)
+        tags = written.getexif()
+        assert images.ORIENTATION not in tags
+        assert tags[0x010F] == "Maker"
+        assert tags.get_ifd(0x8769)[0x9003] == "2026:11:27 12:00:00"
+    again = images.read_photograph(tmp_path / f"b{suffix}")
+    assert again.exif
+
+
 def test_a_profile_of_colours_keeps_grey_in_colours(tmp_path, profile):
     grey = draw(HEIGHT, WIDTH, 1, dtype=np.uint16).repeat(3, axis=2)
     images.write_photograph(tmp_path / "a.png", images.Photograph(grey, profile=profile))
@@ -217,6 +240,14 @@ def test_losses_are_told(folder, tmp_path, invert, capsys):
         "deep.jpg: .jpg cannot hold the alpha channel and 16-bit depth" in capsys.readouterr().err
     )
     assert Image.open(tmp_path / "out" / "grey.jpg").mode == "L"
+
+
+def test_the_loss_of_exif_is_told(tmp_path, invert, capsys):
+    tags = Image.Exif()
+    tags[0x010F] = "Maker"
+    Image.fromarray(draw(8, 8, 3)).save(tmp_path / "a.jpg", exif=tags)
+    invert(tmp_path / "a.jpg", tmp_path / "a.tif")
+    assert "a.tif: .tif cannot hold EXIF; .png can" in capsys.readouterr().err
 
 
 def test_the_loss_of_a_profile_is_told(tmp_path, invert, profile, capsys):

@@ -428,6 +428,16 @@ def test_lost_pictures_are_named(full):
     assert "Worst images" in page.text
 
 
+def test_damaged_pictures_are_named(full):
+    folder = full / "samples" / "extremes"
+    (folder / "scene%2F29-error.jpg").write_bytes(b"")
+    half = folder / "scene%2F29-sharp.jpg"
+    half.write_bytes(half.read_bytes()[:300])
+    page = written(full)
+    for role in ("error", "sharp"):
+        assert f"extremes/scene%2F29-{role}.jpg cannot be read as a picture" in page.text
+
+
 def evaluation_folder(folder, made, blurry=True):
     header = {"outputs": "0123", "dataset": "gopro", "split": "test", "images": len(made)}
     measurements = Measurements(folder, header)

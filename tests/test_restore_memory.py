@@ -132,6 +132,13 @@ def test_too_little_memory_is_refused_with_what_it_takes(small, monkeypatch):
     assert small.tile(272, 512)[1] < 512
 
 
+def test_a_large_photograph_may_take_what_it_is_itself(large):
+    """48 megapixels: without their own 39 bytes per px, nothing would be left of the 2 GB."""
+    assert large.bound(3000, 4000) == pytest.approx(tiling.MEMORY, rel=0.01)
+    assert large.bound(6048, 8064) - large.bound(3000, 4000) == tiling.COPIES * 36_771_072
+    assert min(large.tile(6048, 8064)) >= tiling.SMALLEST
+
+
 def test_models_that_deblur_nothing_are_refused():
     other = nnx.eval_shape(lambda: MultiscaleDiscriminator(2, rngs=nnx.Rngs(0)))
     description = model.Description("discriminator", 2, None, {}, "")

@@ -14,7 +14,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from msdi_jax import load, restore
+from configs import quickstart
+from msdi_jax import checks, load, restore
 from msdi_jax.model import describe
 
 ROOT = Path(__file__).parents[1]
@@ -189,6 +190,8 @@ def test_resumed_run_is_bitwise_the_uninterrupted_one(interrupted_run, tmp_path,
         (["--config.reblur.crop=wide"], "--config.reblur.crop=wide: invalid literal for int()"),
         (["--config.version=3", "--config.stages=('deblur',)"], "version=3 must be 1 or 2"),
         (["--config.reblur.crop=40"], "reblur.crop=40 must be a multiple of 16"),
+        (["--config.width=0"], "width=0 must be at least 1"),
+        (["--config.deblur.learning_rate=-1"], "deblur.learning_rate=-1 must be above 0"),
         (["--config.deblur.log_every=0"], "deblur.log_every=0 must be at least 1"),
         (["--config.reblur.batch_norm_groups=3"], "batch_norm_groups=3 must divide the"),
         (["--config.stages=('deblur',)"], "deblur.degradation_from is empty"),
@@ -223,6 +226,19 @@ def test_a_workdir_of_another_configuration_is_refused(interrupted_run, prepared
     assert "seed: 0 there, 1 here" in refused.stderr
     assert "choose another --workdir" in refused.stderr
     assert sorted(p.name for p in workdir.iterdir()) == before
+
+
+def test_a_run_goes_on_when_fields_were_added_that_are_off(tmp_path):
+    config = quickstart.get_config()
+    checks.claim(config, tmp_path)
+    file = tmp_path / "config.json"
+    before = json.loads(file.read_text())
+    del before["augmentation"]["focus"]
+    file.write_text(json.dumps(before))
+    checks.check_workdir(config, tmp_path)
+    config.augmentation.focus = 0.5
+    with pytest.raises(ValueError, match=r"augmentation\.focus: 0\.0 there, 0\.5 here"):
+        checks.check_workdir(config, tmp_path)
 
 
 def test_a_foreign_folder_is_refused(tmp_path, prepared):

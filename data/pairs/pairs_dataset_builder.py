@@ -14,6 +14,7 @@ Licence: that of the images.
 """
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -122,16 +123,19 @@ def from_table(table: Path) -> dict[str, list[Pair]]:
 def _read_rows(table: Path) -> list[dict[str, str]]:
     if not table.is_file():
         raise ValueError(f"{table} is not a file: give a CSV file with the columns blurry, sharp")
-    # "-sig": spreadsheet programs begin their files with a byte order mark.
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        if not {"blurry", "sharp"} <= set(columns):
-            raise ValueError(
-                f"{table} has the columns {', '.join(columns)}: blurry and sharp are needed, "
-                "separated by commas"
-            )
-        rows = [(reader.line_num, row) for row in reader]
+    try:
+        # "-sig": spreadsheet programs begin their files with a byte order mark.
+        text = table.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{table} is not UTF-8 ({error}): save it as such") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = reader.fieldnames or []
+    if not {"blurry", "sharp"} <= set(columns):
+        raise ValueError(
+            f"{table} has the columns {', '.join(columns)}: blurry and sharp are needed, "
+            "separated by commas"
+        )
+    rows = [(reader.line_num, row) for row in reader]
     if not rows:
         raise ValueError(f"{table} has no rows below its heading")
     _check_rows(table, rows)

@@ -69,7 +69,9 @@ def read_evaluation(folder: Path, missing: list[str]) -> dict:
         missing.append("evaluation.json: the run has not been evaluated")
         return {}
     except ValueError:
-        missing.append(f"{path.name} is there but is not JSON")
+        found = None
+    if not isinstance(found, dict):
+        missing.append(f"{path.name} is there but is not JSON of an evaluation")
         return {}
     if is_evaluation(folder):
         found["per_image"] = _read_rows(folder / "per_image.csv", missing)
@@ -192,10 +194,16 @@ class Album:
         pictures, size = {}, (0, 0)
         for role in extremes.ROLES:
             path = extremes.path(folder, name, role)
-            if path.is_file():
+            if not path.is_file():
+                continue
+            try:
                 content = path.read_bytes()
                 with Image.open(io.BytesIO(content)) as image:
-                    size = image.size
+                    image.load()
+            except OSError:
+                self.missing.append(f"extremes/{path.name} cannot be read as a picture")
+            else:
+                size = image.size
                 pictures[role] = _data_uri(content)
         if not pictures:
             self.missing.append(f"extremes: no pictures of {name}")

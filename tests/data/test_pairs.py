@@ -222,6 +222,9 @@ def test_unusable_sources_are_refused(folders, table, tmp_path):
         prepare(tmp_path, blurry=tmp_path / "empty", sharp=tmp_path / "void")
     with pytest.raises(ValueError, match=r"missing.csv is not a file"):
         from_table(tmp_path / "missing.csv")
+    (tmp_path / "wide.csv").write_text("blurry,sharp\na,b\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"wide.csv is not UTF-8"):
+        from_table(tmp_path / "wide.csv")
     with pytest.raises(ValueError, match=r"pairs.csv has the columns input, target: blurry and"):
         from_table(table("input,target", "blurry/0.png,sharp/0.png"))
     with pytest.raises(ValueError, match=r"pairs.csv has no rows below its heading"):

@@ -92,6 +92,7 @@ def test_all_unreadable_files_are_listed(tmp_path):
     whole = write(tmp_path / "whole.png", size=(300, 300))
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:200])
     (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "._whole.jpg").write_text("what macOS leaves beside")
     with pytest.raises(ValueError, match="2 images cannot be read") as error:
         photographs.from_folder(tmp_path)
     assert "cut.png" in str(error.value)

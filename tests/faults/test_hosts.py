@@ -83,6 +83,17 @@ def test_killing_one_ends_the_other_and_the_restart_goes_on(tmp_path, prepared, 
     launching.finish(processes[1], 120)
 
 
+def test_what_one_refuses_ends_both(tmp_path, prepared):
+    """Only the first process opens the photographs while the other one waits for it."""
+    lacking = f"--config.dataset.photographs={tmp_path / 'nowhere'}"
+    first, second = start_two(tmp_path / "run", prepared, lacking)
+    told = first.communicate(timeout=120)[0]
+    second.communicate(timeout=120)
+    assert "nowhere is not a folder" in told
+    assert first.returncode != 0
+    assert second.returncode != 0
+
+
 def test_all_go_back_where_one_cannot_read(tmp_path):
     coordinator = f"localhost:{free_port()}"
     module = "tests.faults.one_cannot_read"
