@@ -33,7 +33,7 @@ class Readable:
         raise ValueError(f"none of the {len(self)} records can be read: prepare the set again")
 
     def undecoded(self) -> Sequence[Mapping]:
-        """The records, where they come from files with the bytes of these for pictures."""
+        """The records; of a prepared set with the bytes of the files for pictures."""
         if not dataclasses.is_dataclass(self.source):
             return self.source
         skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -205,7 +206,7 @@ def check_place(path: Path) -> None:
 
     It gathers what it has written by a pattern that has the path in it.
     """
-    if odd := sorted(set("[\\") & set(str(path.absolute()))):
+    if odd := sorted((set("[\\") - {os.sep}) & set(str(path.absolute()))):
         raise ValueError(
             f"{path.absolute()} has {' and '.join(odd)} in its name, where arrays cannot be "
             "written: choose a path without"

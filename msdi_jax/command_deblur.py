@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +110,7 @@ def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Pat
 
 def check_work(work: list[tuple[Path, Path]]) -> None:
     """Raises ValueError when an output would destroy an input or another output."""
-    inputs = [source for source, _ in work]
+    inputs = {source.resolve() for source, _ in work}
     outputs: dict[str, Path] = {}
     for source, target in work:
         # By lower case: file systems that ignore it would mix them up.
@@ -123,12 +123,11 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
         check_no_input(target, inputs)
 
 
-def check_no_input(target: Path, inputs: Iterable[Path]) -> None:
-    """Raises ValueError when `target` is one of `inputs`."""
-    for path in inputs:
-        same = target.exists() and path.exists() and target.samefile(path)
-        if same or target.resolve() == path.resolve():
-            raise ValueError(f"{target} would overwrite an input: choose another --output")
+def check_no_input(target: Path, inputs: Set[Path]) -> None:
+    """Raises ValueError when `target` is one of `inputs`, which are resolved."""
+    same = target.exists() and any(target.samefile(path) for path in inputs if path.exists())
+    if same or target.resolve() in inputs:
+        raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
 def _restorer(

@@ -108,7 +108,7 @@ def _maps(options: argparse.Namespace) -> None:
 
 def _check_output(output: str, *inputs: str) -> None:
     images.check_writable(output)
-    command_deblur.check_no_input(Path(output), map(Path, inputs))
+    command_deblur.check_no_input(Path(output), {Path(path).resolve() for path in inputs})
 
 
 def _joint(path: str | Path) -> model.Model:

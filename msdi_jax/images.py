@@ -18,6 +18,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
 HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")
 HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
+# Bytes of it that a JPEG has room for.
+MOST_EXIF = 65_000
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
 ORIENTATION = 0x0112
 # What each EXIF orientation asks of a viewer.
@@ -130,10 +132,11 @@ def _exif(image: Image.Image) -> bytes | None:
     tags = image.getexif()
     tags.pop(ORIENTATION, None)
     try:
-        return tags.tobytes() if tags else None
+        found = tags.tobytes() if tags else None
     # Whatever Pillow raises for notes it cannot write back: they must not cost the photograph.
     except Exception:
         return None
+    return found if found and len(found) <= MOST_EXIF else None
 
 
 def _from_pillow(path: Path, image: Image.Image) -> Photograph:
