@@ -1,8 +1,10 @@
-"""Stage 2 of the model in the box, sixth part: photographs of which parts are out of focus.
+"""Stage 2 of the model in the box, sixth part: crops partly out of focus, and cables.
 
+    python -m data.open_photographs --source unpacked --target photographs_5 --part 4
+    python -m data.cables --folder photographs_5/train
     python launch.py --config configs/box_focus.py --workdir runs/box_focus
 
-Hardware: two CPU cores, some hours, after those of configs/box_diverse.py.
+Hardware: two CPU cores, 100 minutes beside other work, after those of configs/box_diverse.py.
 """
 
 import ml_collections
@@ -12,6 +14,8 @@ from configs import box_diverse, box_longer
 
 def get_config() -> ml_collections.ConfigDict:
     config = box_diverse.get_config()
+    # With pairs of thin lines that are no motion, see data/cables.py.
+    config.dataset.photographs = "photographs_5"
     # Most of the photographs are of landscapes and buildings, in focus to the horizon. A network
     # that has seen few others takes the smooth parts of a portrait for blurred ones.
     config.augmentation.update({"focus": 0.5, "sharp": 0.1})

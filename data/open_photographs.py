@@ -31,6 +31,9 @@ gnome-taquin and puzzle-jigsaw have between them:
     for package in *.deb; do dpkg -x $package unpacked; done
     python -m data.open_photographs --source unpacked --target photographs_4 --part 4
 
+configs/box_focus.py has copies of every fourth of these besides, across which cables are drawn
+(data/cables.py).
+
 Fifteen others of endless-sky-high-dpi take the place of the test photographs with `--validation`:
 among trained weights one chooses by these, and then tests.
 
