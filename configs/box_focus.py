@@ -4,7 +4,7 @@
     python -m data.cables --folder photographs_5/train
     python launch.py --config configs/box_focus.py --workdir runs/box_focus
 
-Hardware: two CPU cores, 85 minutes beside other work, after those of configs/box_diverse.py.
+Hardware: two CPU cores, 80 minutes beside other work, after those of configs/box_diverse.py.
 """
 
 import ml_collections
