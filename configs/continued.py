@@ -8,23 +8,22 @@ is little to gain: this shows how training goes on from a model, and what a run 
 
 import ml_collections
 
-from configs import base, box_longer
+from configs import base, box_focus
 from msdi_jax.model import BOX
 
 
 def get_config() -> ml_collections.ConfigDict:
-    config = box_longer.get_config()
+    config = box_focus.get_config()
     config.dataset = base.get_config().dataset
     config.dataset.strength = 2.4
     config.evaluation.samples = 6
-    config.evaluation.window = 256
     config.deblur.update(
         {
             "start_from": str(BOX),
             "degradation_from": "",
             "steps": 200,
             "schedule_steps": 200,
-            "learning_rate": 2e-4,
+            "learning_rate": 1e-4,
             "log_every": 10,
             "held_out_every": 50,
             "held_out_images": 8,

@@ -54,7 +54,7 @@ def write(
     names = [*chosen["worst"], *chosen["best"]]
     # The error map is written last.
     missing = [name for name in names if not path(folder, name, "error").exists()]
-    for name in tqdm(missing, desc="pictures", unit="image", disable=not missing):
+    for name in tqdm(missing, desc="pictures", unit="image") if missing else ():
         for role, picture in _shown(pictures(index[name])).items():
             _write(path(folder, name, role), picture)
     return chosen
