@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
             "degradation_from": "",
             "steps": 200,
             "schedule_steps": 200,
-            "learning_rate": 1e-4,
+            "learning_rate": 2e-5,
             "log_every": 10,
             "held_out_every": 50,
             "held_out_images": 8,
