@@ -1,11 +1,16 @@
 """The notebook runs from top to bottom."""
 
+import re
 import shutil
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
+
+from data.camera_shake.camera_shake_dataset_builder import open_split, prepare
+from msdi_jax import metrics
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "notebooks" / "msdi_colab.ipynb"
@@ -30,3 +35,11 @@ def test_its_outputs_are_those_of_a_whole_run():
     kinds = [output.output_type for cell in cells for output in cell.outputs]
     assert "error" not in kinds
     assert kinds.count("display_data") >= 6
+
+
+def test_its_blurry_pictures_are_those_of_today(tmp_path):
+    """Its figures are not of a data set of before."""
+    (told,) = re.findall(r"PSNR, dB +blurry ([\d.]+)", FILE.read_text(encoding="utf-8"))
+    test = open_split(prepare(tmp_path, train_pairs=1, test_pairs=4), "test")
+    found = np.mean([metrics.psnr(record["blurry"], record["sharp"]) for record in test])
+    assert float(told) == round(found, 2)
