@@ -64,7 +64,7 @@ def add(folder: str | Path) -> list[Path]:
     """Writes NAME_cables.png beside every fourth of a folder's PNG files; the same ones each time.
 
     Raises:
-        ValueError: when there are no PNG files, or copies already.
+        ValueError: when there are no PNG files, copies already, or one that cannot be read.
     """
     files = sorted(Path(folder).glob("*.png"))
     if not files:
@@ -73,8 +73,11 @@ def add(folder: str | Path) -> list[Path]:
         raise ValueError(f"{copies[0]} is there already: delete the copies to draw them anew")
     made = []
     for file in tqdm(files[::EVERY], desc="cables", unit="photograph"):
-        with Image.open(file) as image:
-            picture = np.asarray(image.convert("RGB"))
+        try:
+            with Image.open(file) as image:
+                picture = np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read as an image: {error}") from error
         rng = np.random.default_rng(zlib.crc32(file.name.encode()))
         made.append(file.with_name(f"{file.stem}{SUFFIX}.png"))
         Image.fromarray(draw(picture, rng)).save(made[-1])

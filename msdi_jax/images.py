@@ -143,9 +143,8 @@ def _from_pillow(path: Path, image: Image.Image) -> Photograph:
     if image.mode in ("F", "I"):
         raise ValueError(f"{path} has more than 16 bits per value: save it as 8 or 16 bit")
     profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
-    upright = ImageOps.exif_transpose(image)
-    exif = _exif(image)
-    image = upright
+    # In this order: `_exif` takes the orientation away.
+    image, exif = ImageOps.exif_transpose(image), _exif(image)
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
         return Photograph(np.stack([values] * 3, axis=-1), None, True, profile, exif)
@@ -185,10 +184,9 @@ def write_photograph(path: Path | str, photograph: Photograph) -> None:
         if channels.dtype == np.uint16:
             temporary.write_bytes(_encode_16_bit(path.suffix, channels, photograph))
         else:
-            options = {"icc_profile": photograph.profile, "exif": photograph.exif}
-            if path.suffix.lower() not in HOLD_EXIF:
-                del options["exif"]
-            options = {key: value for key, value in options.items() if value}
+            options = {"icc_profile": photograph.profile} if photograph.profile else {}
+            if photograph.exif and path.suffix.lower() in HOLD_EXIF:
+                options["exif"] = photograph.exif
             Image.fromarray(channels).save(temporary, quality=95, **options)
         temporary.replace(path)
     finally:
