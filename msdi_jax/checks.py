@@ -222,6 +222,12 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
         )
     if config.deblur.psnr_floor <= 0:
         raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
+    weight = config.deblur.teacher_weight
+    if weight < 0 or (weight and not config.deblur.ema_decay):
+        raise ValueError(
+            f"deblur.teacher_weight={weight:g} must be at least 0, and above it asks for averaged "
+            "weights: set deblur.ema_decay=0.999, or leave it 0"
+        )
     _check_start("deblur", config, {1: "msdi_net", 2: "msdi2_net"}[config.version])
     fields = {
         "degradation_from": (config.version, model.ESTIMATING),

@@ -39,12 +39,21 @@ def add_to(commands) -> None:
         help="about what all of it may take, like 1.5GB; default: 2GB and the weights, and what "
         "a photograph takes that it would not at 12 megapixels",
     )
+    add_ensemble(parser)
+    add_window(parser)
+
+
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ensemble",
-        action="store_true",
-        help="mean over four rotations with and without a flip: eight times slower",
+        type=int,
+        nargs="?",
+        choices=restore.ENSEMBLES,
+        const=max(restore.ENSEMBLES),
+        default=1,
+        help="mean over the image and its quarter turn (2), four rotations (4), or these with a "
+        "flip too (8, if no number is given): as many times slower",
     )
-    add_window(parser)
 
 
 def add_window(parser: argparse.ArgumentParser) -> None:
@@ -131,15 +140,14 @@ def check_no_input(target: Path, inputs: Set[Path]) -> None:
 
 
 def _restorer(
-    network: model.Model, restoration: str | None, memory: int | None, ensemble: bool
+    network: model.Model, restoration: str | None, memory: int | None, ensemble: int
 ) -> Restore:
     """[0, 1] image → [0, 1] image."""
     deblur = network.deblur
     if not restoration:
         # A self-ensemble holds the sum and a turned copy.
-        deblur = tiling.BoundedRestorer(network, memory, copies=2 if ensemble else 0)
-    if ensemble:
-        deblur = restore.ensemble(deblur)
+        deblur = tiling.BoundedRestorer(network, memory, copies=2 if ensemble > 1 else 0)
+    deblur = restore.ensemble(deblur, ensemble)
     if restoration:
         return lambda image: restore.MODES[restoration](deblur, image)
     return lambda image: np.clip(deblur(image[None])[0], 0, 1)

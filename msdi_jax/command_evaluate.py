@@ -74,6 +74,7 @@ def add_to(commands) -> None:
         help="how a model restores: in tiles of the published evaluation, or in one piece; "
         f"default: {RESTORE}",
     )
+    command_deblur.add_ensemble(parser)
     command_deblur.add_window(parser)
     parser.add_argument(
         "--output", help="folder for per_image.csv and row.json; default: beside what is measured"
@@ -96,7 +97,8 @@ def run(options: argparse.Namespace) -> None:
         subject = _outputs(Path(options.outputs), source, names, files, scoring)
     else:
         network = command_deblur.with_window(model.load(options.model), options.window)
-        subject = _model(network, options.model, source, options.restore or RESTORE, scoring)
+        restoration = options.restore or RESTORE
+        subject = _model(network, options.model, source, restoration, options.ensemble, scoring)
     header = subject.header | compared | {"images": len(source), "protocols": scoring}
     target = _target(options, compared)
     measurements = Measurements(target, header)
@@ -119,9 +121,14 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--blurry goes with --sharp: a --dataset has its own blurry images")
     if options.model and options.sharp and not options.blurry:
         raise ValueError("--model needs images to restore: give --blurry beside --sharp")
-    if options.outputs and (options.restore or options.window is not None):
-        given = "--restore" if options.restore else "--window"
-        raise ValueError(f"{given} is for a --model: --outputs are restored already")
+    if options.outputs:
+        given = {
+            "--restore": options.restore,
+            "--window": options.window is not None,
+            "--ensemble": options.ensemble > 1,
+        }
+        for option in filter(given.get, given):
+            raise ValueError(f"{option} is for a --model: --outputs are restored already")
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1 is needed")
     # Before the data, whose preparation may take longer.
@@ -174,19 +181,21 @@ def _model(
     directory: str,
     source: Sequence[Mapping],
     restoration: str,
+    ensemble: int,
     scoring: Sequence[str],
 ) -> Subject:
     description = network.description
+    restored = restoration if ensemble == 1 else f"{restoration}, {ensemble} orientations"
     return Subject(
-        {"model": digest(network), "restore": restoration, "window": description.window},
+        {"model": digest(network), "restore": restored, "window": description.window},
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),
             # Which of a run's models it is, by the name of its directory.
             "weights": model.find(directory).resolve().name,
         },
-        lambda index: measure(source[index], network, None, restoration, scoring)[0],
-        lambda index: pictures_of(source[index], network, restoration),
+        lambda index: measure(source[index], network, None, restoration, scoring, ensemble)[0],
+        lambda index: pictures_of(source[index], network, restoration, ensemble),
         description.network,
     )
 
@@ -206,6 +215,8 @@ def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
     parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
     if options.model:
         parts.append(options.restore or RESTORE)
+        if options.ensemble > 1:
+            parts.append(f"ensemble{options.ensemble}")
         if options.window is not None:
             parts.append(f"window{options.window}")
     return measured.parent / "evaluation" / "-".join(filter(None, parts))

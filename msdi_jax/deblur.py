@@ -1,7 +1,9 @@
 """Stage 2: train MSDI-Net on a frozen degradation encoder and pyramid.
 
 Loss: half the negative PSNR of both outputs, plus the L1 distance of five shallow encoder
-features between the sharp and the deblurred image.
+features between the sharp and the deblurred image. The averaged weights can teach besides: to
+answer alike however an image is turned (Tarvainen & Valpola, "Mean teachers", 2017; Radosavovic et
+al., "Data distillation", 2018).
 """
 
 from typing import Any
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 from flax import nnx
 
-from msdi_jax import losses, optimise
+from msdi_jax import losses, optimise, orientation
 from msdi_jax.calibrate import calibrate_network
 from msdi_jax.deblur_net import Deblurred, MSDINet
 from msdi_jax.degradation import CELL, Degradation, ShallowEncoder, local_contrast
@@ -110,11 +112,18 @@ class DeblurStage:
         frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            blurry, sharp = pair_of(images)
+            pair = pair_of(images)
             params = in_type(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
-            blurry, sharp, output = self._deblur(network, blurry, sharp)
+            _, sharp, output = self._deblur(network, *pair)
             terms = self._loss_terms(frozen, output, sharp)
+            if weight := self.settings.teacher_weight:
+                answer = self._answer(state, frozen, pair)
+                found = [
+                    losses.taught(image, answer, sharp, self.settings.psnr_floor)
+                    for image in output
+                ]
+                terms["teacher_loss"] = weight * sum(found) / len(found)
             return sum(terms.values()), (terms, self._split(network)[-1])
 
         rate = optimise.cosine_rate(state.step, self.settings)
@@ -170,6 +179,15 @@ class DeblurStage:
         maps = network.degradation.maps(representation, (crop, crop))
         blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
         return blurry, sharp, network(blurry, Degradation(representation, maps))
+
+    def _answer(self, state: State, frozen: Arrays, pair: tuple[jax.Array, jax.Array]):
+        """What the averaged weights make of the crops, turned at random and back again."""
+        ema = in_type(gathered(state.ema), self.config.compute_dtype)
+        teacher = self._merge(frozen, ema, state.stats, training=False)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), state.step)
+        way = orientation.draw(key)
+        *_, output = self._deblur(teacher, *(orientation.turned(x, way) for x in pair))
+        return orientation.turned_back(output.deblurred, way)
 
     def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
         found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]

@@ -84,9 +84,13 @@ def measure(
     joint: Model | None = None,
     restoration: str = "whole",
     scoring: Sequence[str] = protocols.DEFAULT,
+    ensemble: int = 1,
 ) -> tuple[dict[str, str | float], dict[str, np.ndarray]]:
-    """The name and the figures of one pair, and the 8-bit pictures of it."""
-    restored = _restored(record, deblurrer, joint, restore.MODES[restoration])
+    """The name and the figures of one pair, and the 8-bit pictures of it.
+
+    `ensemble` is the number of orientations that images are deblurred in, see `restore.ensemble`.
+    """
+    restored = _restored(record, deblurrer, joint, restoration, ensemble)
     compared = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
     named = {key: text(record, key) for key in figures.TEXT}
     return named | score(compared, scoring), {
@@ -94,17 +98,22 @@ def measure(
     }
 
 
-def pictures_of(record, deblurrer: Model, restoration: str) -> dict[str, np.ndarray]:
+def pictures_of(
+    record, deblurrer: Model, restoration: str, ensemble: int = 1
+) -> dict[str, np.ndarray]:
     """8-bit blurry, deblurred and sharp."""
-    restored = _restored(record, deblurrer, None, restore.MODES[restoration])
+    restored = _restored(record, deblurrer, None, restoration, ensemble)
     pictures = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
     return {key: _eight_bit(picture) for key, picture in pictures.items()}
 
 
-def _restored(record, deblurrer: Model, joint: Model | None, mode) -> dict[str, np.ndarray]:
+def _restored(
+    record, deblurrer: Model, joint: Model | None, restoration: str, ensemble: int
+) -> dict[str, np.ndarray]:
     """In [0, 1], not rounded: a protocol decides about that."""
+    mode = restore.MODES[restoration]
     blurry, sharp = (images.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
-    found = {"deblurred": mode(deblurrer.deblur, blurry)}
+    found = {"deblurred": mode(restore.ensemble(deblurrer.deblur, ensemble), blurry)}
     if joint is not None:
 
         def reblur(pair: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 `msdi_jax.tiling` restores within a bound on memory.
 """
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -57,23 +58,30 @@ def grid(restorer: Restorer, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndar
 
 
 MODES = {"whole": whole, "grid": grid}
+ENSEMBLES = (2, 4, 8)
 
 
-def ensemble(restorer: Restorer) -> Restorer:
-    """×8 self-ensemble: the mean, un-clamped, over four rotations with and without a flip.
+def ensemble(restorer: Restorer, orientations: int = 8) -> Restorer:
+    """Self-ensemble: the mean, un-clamped, of what is restored in several orientations.
 
     Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", 2016.
+
+    Args:
+        orientations: 8 are four rotations with and without a flip, 4 those without, 2 the image and
+            its quarter turn, 1 the image alone.
     """
+    chosen = list(itertools.product((False, True), range(4)))[:orientations]
+    if len(chosen) == 1:
+        return restorer
 
     def restore(x: Images) -> Images:
         total = np.zeros(x.shape, np.float32)
-        for flip in (False, True):
-            for turns in range(4):
-                y = np.rot90(x[:, :, ::-1] if flip else x, turns, (1, 2))
-                y = np.asarray(restorer(np.ascontiguousarray(y)))
-                y = np.rot90(y, -turns, (1, 2))
-                total += y[:, :, ::-1] if flip else y
-        return total / np.float32(8)
+        for flip, turns in chosen:
+            y = np.rot90(x[:, :, ::-1] if flip else x, turns, (1, 2))
+            y = np.asarray(restorer(np.ascontiguousarray(y)))
+            y = np.rot90(y, -turns, (1, 2))
+            total += y[:, :, ::-1] if flip else y
+        return total / np.float32(len(chosen))
 
     return restore
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from configs import base
-from msdi_jax import deblur
+from msdi_jax import deblur, losses, orientation
 from msdi_jax.state import State, arrays_of
 
 
@@ -76,3 +76,30 @@ def test_features_are_of_what_the_encoder_sees():
         terms = stage._loss_terms(stage.frozen, deblur.Deblurred(weak, weak), sharp)
         losses.append(float(terms["feature_loss"]))
     assert losses[1] < 0.05 * losses[0]
+
+
+def test_the_averaged_weights_teach():
+    """What they answer to a turned crop, turned back."""
+    config = base.get_config()
+    config.update({"width": 2, "version": 1})
+    config.deblur.update({"feature_weight": 0.0, "ema_decay": 0.9, "crop": 32})
+    degradation = arrays_of(deblur.make_network(config, nnx.Rngs(0)).degradation)
+    rng = np.random.default_rng(0)
+    blurry, sharp = rng.uniform(size=(2, 1, 32, 32, 3)).astype(np.float32)
+    found = []
+    for weight in (0.0, 2.0):
+        config.deblur.teacher_weight = weight
+        stage = deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+        state = stage.init(jax.random.key(0))
+        found.append(jax.jit(stage.train_step)(state, {"blurry": blurry, "sharp": sharp}))
+    (_, none), (_, scalars) = found
+    assert "teacher_loss" not in none
+    assert float(scalars["psnr_loss"]) == float(none["psnr_loss"])
+    assert float(scalars["gradient_norm"]) != float(none["gradient_norm"])
+
+    network = stage.network(state)
+    way = orientation.draw(jax.random.fold_in(jax.random.key(config.seed), 0))
+    answer = orientation.turned_back(network(orientation.turned(blurry, way)).deblurred, way)
+    terms = [losses.taught(image, answer, sharp) for image in network(blurry)]
+    assert float(scalars["teacher_loss"]) == pytest.approx(float(sum(terms)), rel=1e-3)
+    assert float(terms[0]) > 0

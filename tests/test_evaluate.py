@@ -163,6 +163,19 @@ def test_a_second_run_reuses_all(called, tmp_path, capsys):
     assert "3 of 3 images were measured before" in capsys.readouterr().out
 
 
+def test_several_orientations(called, tmp_path):
+    alone = evaluate(tmp_path / "alone")
+    called.calls.clear()
+    row = evaluate(tmp_path, "--ensemble=2")
+    assert row["restore"] == "whole, 2 orientations"
+    # Three images and the pictures of two, each in both orientations.
+    assert len(called.calls) == (3 + 2) * 2
+    # What halves treats all alike.
+    assert row["psnr_deblurred"] == pytest.approx(alone["psnr_deblurred"])
+    with pytest.raises(SystemExit, match=r"restore 'whole, 2 orientations' \(now 'whole'\)"):
+        evaluate(tmp_path)
+
+
 @pytest.mark.parametrize("change", ["restore", "protocols", "model", "window"])
 def test_figures_of_something_else_are_not_mixed_in(called, tmp_path, change):
     evaluate(tmp_path)
