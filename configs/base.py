@@ -38,7 +38,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.remat = 0
 
     # data splits the batch, rows the rows of every image; data = -1 takes the devices that rows
-    # leaves. shard_state keeps weights and moments in one piece per device of data.
+    # leaves, and a process alone may take fewer. shard_state keeps weights and moments in one piece
+    # per device of data.
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
     # How many of the latest, and of those with the highest held-out PSNR, are kept.
     config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})

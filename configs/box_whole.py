@@ -17,5 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluation.window = 256
     # Nothing is beyond the borders of a photograph either.
     config.deblur.update(crop=192, context=0, batch_size=1)
+    # One crop is of no use to more devices.
+    config.mesh.data = 1
     box_longer.go_on(config, "runs/box_mean", steps=11_000, learning_rate=5e-4)
     return config

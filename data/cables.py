@@ -76,11 +76,14 @@ def add(folder: str | Path) -> list[Path]:
         try:
             with Image.open(file) as image:
                 picture = np.asarray(image.convert("RGB"))
-        except OSError as error:
+        except (OSError, SyntaxError) as error:
             raise ValueError(f"{file} cannot be read as an image: {error}") from error
         rng = np.random.default_rng(zlib.crc32(file.name.encode()))
         made.append(file.with_name(f"{file.stem}{SUFFIX}.png"))
-        Image.fromarray(draw(picture, rng)).save(made[-1])
+        # Half a copy would be a photograph that cannot be read.
+        temporary = made[-1].with_suffix(".new")
+        Image.fromarray(draw(picture, rng)).save(temporary, format="PNG")
+        temporary.replace(made[-1])
     return made
 
 

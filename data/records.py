@@ -107,6 +107,11 @@ def open_split(directory: str | Path, split: Literal["train", "test"]):
     return builder.as_data_source(split)
 
 
+def name_of(directory: str | Path) -> str:
+    """Which builder made the set, by its name."""
+    return _open(directory).name
+
+
 def _open(directory: str | Path) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder_from_directory(Path(directory).expanduser())

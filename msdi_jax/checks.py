@@ -107,7 +107,8 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
     if settings.accumulate < 1 or settings.batch_size % (shape["data"] * settings.accumulate):
         raise ValueError(
             f"{name}.batch_size={settings.batch_size} must be a multiple of the {shape['data']} "
-            f"devices of mesh axis data, times {name}.accumulate={settings.accumulate}"
+            f"devices of mesh axis data, times {name}.accumulate={settings.accumulate}: change it, "
+            "or take fewer devices by mesh.data"
         )
     if settings.crop % shape["rows"]:
         raise ValueError(

@@ -147,9 +147,8 @@ def _open(options: argparse.Namespace) -> tuple[dict[str, str], Sequence[Mapping
         named = {"dataset": f"{folder.parent.name}/{folder.name}", "split": ""}
         return named | {"pairs": source.digest()}, source
     directory, source = pairs.open_prepared(options.dataset, options.data, options.split)
-    # tfds's folders: set/configuration/version.
-    configuration = directory.parent.name
-    named = {"dataset": options.dataset, "configuration": configuration, "split": options.split}
+    named = {"dataset": options.dataset, "configuration": pairs.configuration(directory)}
+    named["split"] = options.split
     return named, source
 
 
@@ -242,7 +241,7 @@ def describe_row(record: dict, published: published_rows.PublishedRow | None) ->
     lines = [
         f"{record['method']}, on {' '.join(filter(None, (record['dataset'], record['split'])))}, "
         f"{record['images']} images"
-        + (f", restored: {record['restore']}" if "restore" in record else "")
+        + (f", restored: {restored}" if (restored := figures.restored(record)) else "")
         + f", scored: {', '.join(record['protocols'])}",
     ]
     kinds = [kind for kind in figures.KINDS if figures.psnr_key(record, kind)]

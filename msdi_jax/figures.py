@@ -55,6 +55,12 @@ def deciles(rows: Sequence[dict]) -> dict | None:
     }
 
 
+def restored(record: dict) -> str | None:
+    """How the images of a record of means were restored, where that is known."""
+    found, window = record.get("restore"), record.get("window")
+    return f"{found}, window {window}" if found and window else found
+
+
 def psnr_key(row: dict, kind: str) -> str | None:
     """The PSNR of the first protocol that measured one, which images are ranked by."""
     return next((k for f in PSNRS if (k := f"{f}_{kind}") in row), None)

@@ -9,11 +9,19 @@ import cv2
 import numpy as np
 import tifffile
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # Telephones take photographs of 200 megapixels, which Pillow would refuse; it does so from twice
 # this number on.
 Image.MAX_IMAGE_PIXELS = 250 * 10**6
+# What Pillow and OpenCV raise for files that are no whole images; SyntaxError is of broken PNG.
+UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    cv2.error,
+)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
 HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")
@@ -22,6 +30,15 @@ HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
 MOST_EXIF = 65_000
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
 ORIENTATION = 0x0112
+DESCRIPTIVE = (
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+)
 # What each EXIF orientation asks of a viewer.
 _UPRIGHT = {
     2: lambda x: x[:, ::-1],
@@ -78,7 +95,7 @@ def read_photograph(path: Path | str) -> Photograph:
             return _from_pillow(path, image)
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist: give the path of an image file") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, cv2.error) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -126,17 +143,24 @@ def _tags(path: Path) -> tuple[int, bytes | None, bytes | None]:
 
 def _exif(image: Image.Image) -> bytes | None:
     """What `Photograph.exif` is; the image has no orientation any more."""
-    # The tags of a TIFF also tell where its pixels lie.
-    if image.format == "TIFF":
-        return None
     tags = image.getexif()
     tags.pop(ORIENTATION, None)
     try:
+        if image.format == "TIFF":
+            tags = _descriptive(tags)
         found = tags.tobytes() if tags else None
     # Whatever Pillow raises for notes it cannot write back: they must not cost the photograph.
     except Exception:
         return None
     return found if found and len(found) <= MOST_EXIF else None
+
+
+def _descriptive(tags: Image.Exif) -> Image.Exif:
+    """Without those that tell where the pixels of a TIFF lie."""
+    found = Image.Exif()
+    found.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
+    found.update({tag: part for tag in ExifTags.IFD if (part := tags.get_ifd(tag))})
+    return found
 
 
 def _from_pillow(path: Path, image: Image.Image) -> Photograph:

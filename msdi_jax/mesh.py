@@ -21,16 +21,25 @@ def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
     """A mesh of data × rows devices; data = -1 takes what `rows` leaves.
 
     Raises:
-        ValueError: if the product is not the number of devices.
+        ValueError: if the product is not the number of devices; a process alone may be told to take
+            the first few of its own.
     """
     count = jax.device_count()
+    few = data > 0 and jax.process_count() == 1
     if data == -1 and rows > 0:
         data = count // rows
-    if min(data, rows) < 1 or data * rows != count:
+    size = data * rows
+    if min(data, rows) < 1 or size > count or (size < count and not few):
         raise ValueError(
             f"mesh.data × mesh.rows = {data} × {rows} must be the number of devices, {count}"
         )
-    return jax.make_mesh((data, rows), ("data", "rows"), axis_types=(AxisType.Auto,) * 2)
+    return jax.make_mesh(
+        (data, rows),
+        ("data", "rows"),
+        axis_types=(AxisType.Auto,) * 2,
+        # All of them are put in the order that suits their links.
+        devices=jax.devices()[:size] if size < count else None,
+    )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

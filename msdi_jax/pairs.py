@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from msdi_jax import images
 
@@ -32,15 +32,25 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
     """
     try:
         from data.damaged import Readable
-        from data.records import find_builder
+        from data.records import find_builder, name_of
     except ImportError as error:
         raise ValueError("there is no data/ here: run this in the repository's folder") from error
     builder = find_builder(name)
     path = Path(directory).expanduser() if directory else _prepare(name, builder)
     source = builder.open_split(path, split)
+    if directory and (found := name_of(path)) != name:
+        raise ValueError(
+            f"{directory} is a set {found}, not {name}: give another name or directory"
+        )
     if len(source) == 0:
         raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
     return path, Readable(source)
+
+
+def configuration(path: Path) -> str:
+    """What tells a prepared set from others of its name."""
+    # tfds's folders: set/configuration/version.
+    return path.resolve().parent.name
 
 
 def _prepare(name: str, builder) -> Path:
@@ -156,7 +166,7 @@ def read_size(path: Path) -> Size:
             orientation = 1 if upright else image.getexif().get(images.ORIENTATION, 1)
             # From 5 on, images lie on their side.
             return Size(*(image.size[::-1] if orientation < 5 else image.size))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+    except images.UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 

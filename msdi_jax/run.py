@@ -6,13 +6,15 @@ Everything lands in the run directory; started again on it, a run goes on where 
 import inspect
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import ml_collections
 
 from data.damaged import Readable
 from data.records import find_builder
-from msdi_jax import checks, convert, deblur, figures, hosts, model, reblur, report, summary
+from msdi_jax import checks, convert, deblur, figures, hosts, model, pairs, reblur, report, summary
 from msdi_jax.evaluate import evaluate
 from msdi_jax.log import held_out_ends
 from msdi_jax.mesh import make_mesh
@@ -20,7 +22,7 @@ from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.protocols import FIGURES
 from msdi_jax.stage import Stage
 from msdi_jax.state import Arrays, State, arrays_of
-from msdi_jax.train import train
+from msdi_jax.train import Interrupted, StopRequest, train
 
 # Kind of weights → what is appended to the names of their directories; see `train`.
 SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
@@ -36,29 +38,33 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """
     checks.check(config)
     checks.check_workdir(config, workdir)
-    train_source, test_source = hosts.first_then_others("data", lambda: _open_data(config.dataset))
+    data = hosts.first_then_others("data", lambda: _open_data(config.dataset))
     # The others see what the first has written: all of them at once would be in each other's way.
     if hosts.is_first():
         checks.claim(config, workdir)
     hosts.wait_for_all("workdir")
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
-    for name in config.stages:
-        if (workdir / DIRECTORIES[name]).exists():
-            hosts.say(f"{name}: finished before")
-            continue
-        stage = make_stage(name, config, workdir)
-        states = train(
-            name,
-            stage,
-            config,
-            workdir=workdir,
-            mesh=mesh,
-            train_source=train_source,
-            test_source=test_source,
-        )
-        _save(name, stage, states, config, workdir)
+    with StopRequest().listening() as stop:
+        for name in config.stages:
+            if (workdir / DIRECTORIES[name]).exists():
+                hosts.say(f"{name}: finished before")
+                continue
+            stage = make_stage(name, config, workdir)
+            states = train(
+                name,
+                stage,
+                config,
+                workdir=workdir,
+                mesh=mesh,
+                train_source=data.train,
+                test_source=data.test,
+                stop=stop,
+            )
+            _save(name, stage, states, config, workdir)
+            if not hosts.all_agree(f"{name} goes on", not stop.made):
+                raise Interrupted(config[name].steps)
     if hosts.is_first():
-        _evaluate(config, workdir, test_source)
+        _evaluate(config, workdir, data)
         print(f"report: {report.write_report(workdir)}", flush=True)
 
 
@@ -79,8 +85,16 @@ def _save(
     hosts.wait_for_all(f"{name} saved")
 
 
-def _open_data(dataset: ml_collections.ConfigDict):
-    """The train and the test split of `data/NAME`, prepared when they are not."""
+class _Data(NamedTuple):
+    """A prepared set: both splits, and what tells it from others of its name."""
+
+    train: Sequence[Mapping]
+    test: Sequence[Mapping]
+    configuration: str
+
+
+def _open_data(dataset: ml_collections.ConfigDict) -> _Data:
+    """`data/NAME`, prepared when it is not."""
     fields = dataset.to_dict()
     builder = find_builder(fields.pop("name"))
     directory = fields.pop("directory")
@@ -91,8 +105,9 @@ def _open_data(dataset: ml_collections.ConfigDict):
             f"{', '.join(foreign)}: {dataset.name} has no such fields: take a configuration "
             "that is for this data set"
         )
-    path = builder.prepare(directory, **fields)
-    return builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
+    path = Path(builder.prepare(directory, **fields))
+    splits = builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
+    return _Data(*splits, pairs.configuration(path))
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
@@ -153,13 +168,14 @@ def _describe(
     )
 
 
-def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
+def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
     models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
-    window = config.evaluation.window or None
+    window = None
     if "deblur" in models:
+        window = config.evaluation.window or None
         models["deblur"] = models["deblur"].with_window(window)
     found = evaluate(
-        source,
+        data.test,
         deblurrer=models.get("deblur"),
         joint=models.get("reblur"),
         restoration=config.evaluation.restore,
@@ -169,12 +185,15 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, source) -> None:
     )
     others = {
         # Those it started from keep the window that they have.
-        kind: _figures_of(loaded if kind == "start" else loaded.with_window(window), config, source)
+        kind: _figures_of(
+            loaded if kind == "start" else loaded.with_window(window), config, data.test
+        )
         for kind, path in _other_weights(config, workdir).items()
         for loaded in [model.load(path)]
     }
     record = {
         "dataset": config.dataset.name,
+        "configuration": data.configuration,
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
         "held_out": {name: held_out_ends(workdir, name) for name in config.stages},

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msdi_jax import published_rows
+from msdi_jax import figures, published_rows
 from msdi_jax.protocols import FIGURES
 
-# What must agree for figures to stand in one table, and so must the "configuration" of the prepared
-# set where it is recorded.
-COMPARED = ("dataset", "split", "images", "pairs")
+# What must agree for figures to stand in one table.
+COMPARED = ("dataset", "split", "images", "pairs", "configuration")
 DECILES = {"blurriest": "blurriest 10 %", "sharpest": "sharpest 10 %"}
 
 
@@ -110,24 +109,12 @@ def make(evaluations: Sequence[Evaluation], dataset: str | None = None) -> list[
     sets: dict[tuple, list[Evaluation]] = {}
     for evaluation in evaluations:
         if dataset in (None, evaluation.record["dataset"]):
-            sets.setdefault(_set_of(evaluation, evaluations), []).append(evaluation)
+            measured_on = tuple(evaluation.record.get(name, "") for name in COMPARED)
+            sets.setdefault(measured_on, []).append(evaluation)
     if not sets:
         known = ", ".join(sorted({e.record["dataset"] for e in evaluations})) or "none"
         raise ValueError(f"no evaluation on {dataset!r}: those given are on {known}")
     return [_table(key, group) for key, group in sets.items()]
-
-
-def _set_of(evaluation: Evaluation, others: Sequence[Evaluation]) -> tuple:
-    """What it was measured on; a run tells no configuration, so it joins the only one there is."""
-    compared = tuple(evaluation.record.get(name, "") for name in COMPARED)
-    known = {
-        other.record["configuration"]
-        for other in others
-        if other.record.get("configuration")
-        and compared == tuple(other.record.get(name, "") for name in COMPARED)
-    }
-    alone = known.pop() if len(known) == 1 else ""
-    return (*compared, evaluation.record.get("configuration") or alone)
 
 
 def _check_different(evaluations: Sequence[Evaluation]) -> None:
@@ -181,13 +168,8 @@ def _without_seed(evaluation: Evaluation) -> str | None:
     del config["seed"]
     record = evaluation.record
     # A run's own evaluation is of its last weights.
-    scored = record.get("protocols"), _restored(record), record.get("weights", "model")
+    scored = record.get("protocols"), figures.restored(record), record.get("weights", "model")
     return json.dumps([config, scored], sort_keys=True)
-
-
-def _restored(record: dict) -> str:
-    restored = record.get("restore", "–")
-    return f"{restored}, window {window}" if (window := record.get("window")) else restored
 
 
 def _row(group: Sequence[Evaluation]) -> Row:
@@ -200,7 +182,7 @@ def _row(group: Sequence[Evaluation]) -> Row:
     first = group[0]
     return Row(
         label,
-        _restored(first.record),
+        figures.restored(first.record) or "–",
         values,
         first.record.get("parameters"),
         published_rows.ABLATIONS.get(_ablation(first.config)),

@@ -38,7 +38,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to
         self.step = step
 
 
-class _StopRequest:
+class StopRequest:
     """Notes SIGINT and SIGTERM, so that the step under way is finished and saved.
 
     A second one stops at once.
@@ -54,7 +54,7 @@ class _StopRequest:
         print("stopping after this step; once more to stop at once", flush=True)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator["_StopRequest"]:
+    def listening(self) -> Iterator["StopRequest"]:
         before = {s: signal.signal(s, self) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
@@ -72,6 +72,7 @@ def train(
     mesh: Mesh,
     train_source,
     test_source,
+    stop: StopRequest,
 ) -> dict[str, State]:
     """Trains stage `name` (whose fields are `config[name]`) to its end.
 
@@ -80,13 +81,13 @@ def train(
         that is on; "best", by held-out PSNR, where it is another one than the last.
 
     Raises:
-        Interrupted: after SIGINT or SIGTERM, with everything saved.
+        Interrupted: when `stop` was made before the last step, with everything saved.
         ValueError: when losses or gradients are not finite, a checkpoint cannot be written, or
             data cannot be read.
     """
     settings = config[name]
     checkpoints = Checkpoints(workdir / "checkpoints" / name, **config.checkpoints)
-    with contextlib.closing(checkpoints), _StopRequest().listening() as stop:
+    with contextlib.closing(checkpoints):
         like = abstract_state(stage, config, mesh)
         state = _start(stage, config, checkpoints, like)
         start = int(state.step)
@@ -199,7 +200,7 @@ class _Loop:
     held_out: Batch
     log: StageLog | NoLog
     checkpoints: Checkpoints
-    stop: _StopRequest
+    stop: StopRequest
 
     def __post_init__(self):
         self.unread: list[tuple[int, Scalars]] = []

@@ -23,12 +23,20 @@ def test_wrong_products_are_refused(sizes):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "told"), [((3, 2), "3 × 2"), ((8, 2), "8 × 2"), ((-1, 3), "2 × 3")], ids=str
+    ("sizes", "told"), [((4, 3), "4 × 3"), ((8, 2), "8 × 2"), ((-1, 3), "2 × 3")], ids=str
 )
 def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, told):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
     with pytest.raises(ValueError, match=f"{told} must be the number of devices, 8"):
         mesh.make_mesh(*sizes)
+
+
+def test_processes_take_all_devices(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    assert mesh.make_mesh(1, 1).size == 1
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="1 × 1 must be the number of devices, 8"):
+        mesh.make_mesh(1, 1)
 
 
 def test_shardings():

@@ -157,6 +157,32 @@ def test_what_the_camera_noted_is_kept_but_for_the_orientation(tmp_path, dtype, 
     assert again.exif
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_noted_in_a_tiff_is_kept_but_for_where_its_pixels_lie(tmp_path, dtype):
+    tags = Image.Exif()
+    tags[images.ORIENTATION], tags[0x010F] = 6, "Maker"
+    tags[0x8769] = {0x9003: "2026:11:27 12:00:00"}
+    Image.fromarray(draw(HEIGHT, WIDTH, 3)).save(tmp_path / "a.jpg", exif=tags)
+    if dtype == np.uint8:
+        with Image.open(tmp_path / "a.jpg") as picture:
+            picture.save(tmp_path / "a.tif", exif=picture.getexif())
+    else:
+        noted = [(0x0112, "H", 1, 6, True), (0x010F, "s", 0, "Maker", True)]
+        deep = draw(HEIGHT, WIDTH, 3, dtype=dtype)
+        tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", extratags=noted)
+    found = images.read_photograph(tmp_path / "a.tif")
+    assert found.rgb.dtype == dtype
+    assert found.rgb.shape == (WIDTH, HEIGHT, 3)
+    images.write_photograph(tmp_path / "b.jpg", found)
+    with Image.open(tmp_path / "b.jpg") as written:
+        assert written.size == (HEIGHT, WIDTH)
+        tags = written.getexif()
+    assert tags[0x010F] == "Maker"
+    assert not {images.ORIENTATION, 0x0100, 0x0111} & set(tags)
+    if dtype == np.uint8:
+        assert tags.get_ifd(0x8769)[0x9003] == "2026:11:27 12:00:00"
+
+
 def test_a_profile_of_colours_keeps_grey_in_colours(tmp_path, profile):
     grey = draw(HEIGHT, WIDTH, 1, dtype=np.uint16).repeat(3, axis=2)
     images.write_photograph(tmp_path / "a.png", images.Photograph(grey, profile=profile))
@@ -224,10 +250,17 @@ def test_bad_files_are_told_and_the_good_ones_done(folder, tmp_path, invert, cap
         content = (folder / f"{name}.png").read_bytes()
         (folder / f"broken_{name}.png").write_bytes(content[: len(content) - 60])
     (folder / "text.jpg").write_text("no image")
+    # Large enough for a second chunk of pixels, whose name is then damaged.
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "chunk.png")
+    before, name, after = (folder / "chunk.png").read_bytes().rpartition(b"IDAT")
+    assert name in before
+    (folder / "chunk.png").write_bytes(before + b"\1\2\3\4" + after)
     with pytest.raises(SystemExit) as stop:
         invert(folder, tmp_path / "out")
     told = str(stop.value.code)
-    assert "3 of 6 images could not be restored" in told
+    assert "4 of 7 images could not be restored" in told
+    assert "chunk.png cannot be read" in told
     assert "broken_colour.png cannot be read" in told
     assert "broken_deep.png cannot be read" in told
     assert "text.jpg cannot be read" in told

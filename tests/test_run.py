@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ import skimage.data
 from PIL import Image
 
 from configs import quickstart
-from msdi_jax import checks, load, restore
-from msdi_jax.model import describe
+from msdi_jax import checks, load, restore, run
+from msdi_jax.model import BOX, DIRECTORIES, describe
+from msdi_jax.train import Interrupted
 
 ROOT = Path(__file__).parents[1]
 SHRUNK = [
@@ -247,3 +249,68 @@ def test_a_foreign_folder_is_refused(tmp_path, prepared):
     assert refused.returncode == 1
     assert "no run directory" in refused.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    """A configuration of both stages, and what becomes of them: nothing is trained or measured."""
+    config = quickstart.get_config()
+    done = []
+
+    def train(name, *arguments, stop, **options):
+        done.append(name)
+        stop.made = name == asked.get("during")
+        return {}
+
+    def save(name, *arguments):
+        (tmp_path / "run" / DIRECTORIES[name]).mkdir()
+
+    asked = {}
+    for name, value in {
+        "_open_data": lambda dataset: run._Data([], [], ""),
+        "make_stage": lambda *arguments: None,
+        "train": train,
+        "_save": save,
+        "_evaluate": lambda *arguments: done.append("evaluated"),
+    }.items():
+        monkeypatch.setattr(run, name, value)
+    monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")
+    return SimpleNamespace(
+        run=lambda: run.run(config, tmp_path / "run"), asked=asked, done=done, config=config
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "left"), [("reblur", ["deblur", "evaluated"]), ("deblur", ["evaluated"])]
+)
+def test_asked_to_stop_while_a_stage_ends(stub, stage, left):
+    """Its model is saved then, and what comes after it is left to the next start."""
+    stub.asked["during"] = stage
+    with pytest.raises(Interrupted) as stop:
+        stub.run()
+    assert stop.value.step == stub.config[stage].steps
+    assert stub.done == ["reblur", "deblur"][: 1 + (stage == "deblur")]
+    stub.done.clear()
+    stub.asked.clear()
+    stub.run()
+    assert stub.done == left
+
+
+def test_a_window_is_of_deblurring_networks(tmp_path, monkeypatch):
+    """What a run of stage 1 measures is the joint network as it is."""
+    config = quickstart.get_config()
+    config.update({"stages": ("reblur",), "evaluation": {"window": 64}})
+    joint = load(BOX / "model-reblur")
+    monkeypatch.setattr(run.model, "load", lambda path: joint)
+    (tmp_path / "model-reblur-ema").mkdir()
+    record = {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
+    asked = []
+    monkeypatch.setattr(run, "evaluate", lambda source, **how: asked.append(how) or record)
+    monkeypatch.setattr(run, "held_out_ends", lambda *arguments: {})
+    monkeypatch.setattr(run, "_print_figures", lambda record: None)
+    run._evaluate(config, tmp_path, run._Data([], [], "a_1"))
+    used = [how["joint"] or how["deblurrer"] for how in asked]
+    assert [network.description.window for network in used] == [None, None]
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["window"] is None
+    assert found["configuration"] == "a_1"

@@ -111,18 +111,20 @@ def test_each_set_has_its_table(tmp_path, capsys):
         main(["table", str(gopro), str(shake), "--dataset=hide"])
 
 
-def test_a_run_joins_what_was_evaluated_on_its_set(tmp_path, capsys):
-    """A run tells no configuration of the set, evaluate does."""
-    run = evaluated(tmp_path / "run", 33.0)
-    folders = [evaluated(tmp_path / name, 32.0, file="row.json") for name in ("one", "other")]
-    for folder in folders:
-        record = json.loads((folder / "row.json").read_text())
-        changed = record | {"configuration": f"blur_{folder.name}"}
-        (folder / "row.json").write_text(json.dumps(changed))
-    out = printed(capsys, run, folders[0])
+def test_sets_of_one_name_are_kept_apart(tmp_path, capsys):
+    """What a run wrote and what `evaluate` wrote of one set stand together."""
+    of = {"run": "blur_one", "same": "blur_one", "other": "blur_gamma_one"}
+    folders = []
+    for name, configuration in of.items():
+        file = "evaluation.json" if name == "run" else "row.json"
+        folders.append(evaluated(tmp_path / name, 32.0, file=file))
+        record = json.loads((folders[-1] / file).read_text())
+        (folders[-1] / file).write_text(json.dumps(record | {"configuration": configuration}))
+    out = printed(capsys, *folders[:2])
     assert out.count("### ") == 1
     assert "### gopro (blur_one) test, 1111 images" in out
-    assert printed(capsys, run, *folders).count("### ") == 3
+    tables = printed(capsys, *folders).split("### ")[1:]
+    assert ["MSDI-Net" in table for table in tables] == [True, False]
 
 
 def test_figures_of_evaluate_and_labels(tmp_path, capsys):

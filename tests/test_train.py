@@ -76,9 +76,10 @@ def run(tmp_path):
             mesh=make_mesh(),
             train_source=Source(),
             test_source=Source(),
+            stop=start.stop,
         )
 
-    start.workdir = tmp_path
+    start.workdir, start.stop = tmp_path, train.StopRequest()
     return start
 
 
@@ -169,8 +170,7 @@ def test_one_bad_step_too_many(run):
 
 def test_asked_to_stop(run, monkeypatch):
     """A request during step 5 is followed at the latest two steps later, and saved."""
-    request = train._StopRequest()
-    monkeypatch.setattr(train, "_StopRequest", lambda: request)
+    request = run.stop
     train_step = Sum.train_step
 
     def ask(stage, state, batch):

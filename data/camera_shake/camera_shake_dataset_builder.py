@@ -88,6 +88,8 @@ class Settings:
             raise ValueError(
                 f"train_pairs={self.train_pairs}, test_pairs={self.test_pairs}: at least 1 each"
             )
+        if self.strength <= 0:
+            raise ValueError(f"strength={self.strength:g} must be above 0, in px")
         if self.longest_side < SMALLEST_SIDE:
             raise ValueError(
                 f"longest_side={self.longest_side}: frames need at least {SMALLEST_SIDE} px, so "

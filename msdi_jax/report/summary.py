@@ -47,13 +47,13 @@ def facts(evaluation: dict, config: dict) -> dict[str, Any]:
     width = {"Width": config.get("width")}
     if not evaluation:
         return width
-    restored = evaluation.get("restore")
+    mode, *more = (figures.restored(evaluation) or "").split(", ")
     told = {
         "Method": evaluation.get("method"),
         "Data set": evaluation.get("dataset"),
         "Split": evaluation.get("split") or None,
         "Images": evaluation.get("images"),
-        "Restored": RESTORED.get(restored, restored),
+        "Restored": ", ".join([RESTORED.get(mode, mode), *more]) or None,
         "Scored": ", ".join(evaluation.get("protocols", [])) or None,
     }
     if "steps" not in evaluation:

@@ -50,6 +50,22 @@ def test_every_fourth_photograph_has_a_copy_and_always_the_same(tmp_path, monkey
     assert not np.array_equal(other - 4, pictures[0])
 
 
+def test_no_half_copy_is_left(tmp_path, monkeypatch):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+
+    def save(image, path, **options):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            cables.add(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.png")] == ["a.png"]
+    assert [path.name for path in cables.add(tmp_path)] == ["a_cables.png"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_copies_are_not_drawn_twice_and_other_folders_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="holds no PNG files"):
         cables.add(tmp_path)

@@ -14,6 +14,7 @@ from data.camera_shake.camera_shake_dataset_builder import (
     rebuild_shake,
 )
 from data.exposure import render
+from msdi_jax import pairs
 
 SMALL = {"train_pairs": 2, "test_pairs": 1, "longest_side": 256}
 
@@ -133,6 +134,9 @@ def test_unusable_settings_are_refused(tmp_path, folder):
         prepare(tmp_path, train_pairs=0)
     with pytest.raises(ValueError, match="longest_side=128"):
         prepare(tmp_path, longest_side=128)
+    with pytest.raises(ValueError, match="strength=-1 must be above 0"):
+        prepare(tmp_path, folder, strength=-1)
+    assert not list(tmp_path.glob("camera_shake*"))
     Image.new("RGB", (300, 200)).save(folder / "tiny.png")
     with pytest.raises(ValueError, match=r"1 photographs have no room(.|\n)*tiny.png: 200×300"):
         prepare(tmp_path, folder, **SMALL)
@@ -143,3 +147,5 @@ def test_missing_sets_are_refused(tmp_path, embedded):
         open_split(tmp_path, "train")
     with pytest.raises(ValueError, match="no split 'validation': choose one of"):
         open_split(embedded[1], "validation")
+    with pytest.raises(ValueError, match="is a set camera_shake, not gopro"):
+        pairs.open_prepared("gopro", str(embedded[1]), "test")
