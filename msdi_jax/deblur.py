@@ -1,9 +1,9 @@
 """Stage 2: train MSDI-Net on a frozen degradation encoder and pyramid.
 
 Loss: half the negative PSNR of both outputs, plus the L1 distance of five shallow encoder
-features between the sharp and the deblurred image. The averaged weights can teach besides: to
-answer alike however an image is turned (Tarvainen & Valpola, "Mean teachers", 2017; Radosavovic et
-al., "Data distillation", 2018).
+features between the sharp and the deblurred image. Another network can teach besides: what it
+makes of a crop in one orientation is to be answered in all (Hinton et al., "Distilling the
+knowledge in a neural network", 2015; Radosavovic et al., "Data distillation", 2018).
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ from msdi_jax.stage import (
     pair_of,
     spectral_scalars,
 )
-from msdi_jax.state import Arrays, Keys, State, abstract, merge, split
+from msdi_jax.state import Arrays, Keys, State, abstract, arrays_of, merge, split
 
 FROZEN = nnx.PathContains("degradation")
 
@@ -66,6 +66,7 @@ class DeblurStage:
         features: arrays of the `ShallowEncoder` whose features are compared. The published
             recipe takes version 1's, also to train version 2.
         start: a network whose weights training starts from, instead of random ones.
+        teacher: a deblurring network of any size, see `config.deblur.teacher_weight`.
     """
 
     def __init__(
@@ -74,12 +75,16 @@ class DeblurStage:
         degradation: Arrays,
         features: Arrays,
         start: MSDINet | None = None,
+        teacher: MSDINet | None = None,
     ):
         self.config, self.settings, self.start = config, config.deblur, start
         self.degradation = degradation
         self.frozen = {"features": features}
         if not self.settings.train_encoder:
             self.frozen["degradation"] = degradation
+        if teacher:
+            self.teacher_graph, *_ = split(teacher)
+            self.frozen["teacher"] = arrays_of(teacher)
         self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
         self.feature_graph, *_ = split(
             abstract(
@@ -118,7 +123,7 @@ class DeblurStage:
             _, sharp, output = self._deblur(network, *pair)
             terms = self._loss_terms(frozen, output, sharp)
             if weight := self.settings.teacher_weight:
-                answer = self._answer(state, frozen, pair)
+                answer = self._answer(frozen, pair[0], state.step)
                 found = [
                     losses.taught(image, answer, sharp, self.settings.psnr_floor)
                     for image in output
@@ -177,17 +182,20 @@ class DeblurStage:
         cells, crop = context // CELL, self.settings.crop
         representation = network.degradation.encoder(blurry)[:, cells:-cells, cells:-cells]
         maps = network.degradation.maps(representation, (crop, crop))
-        blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
+        blurry, sharp = self._within(blurry), self._within(sharp)
         return blurry, sharp, network(blurry, Degradation(representation, maps))
 
-    def _answer(self, state: State, frozen: Arrays, pair: tuple[jax.Array, jax.Array]):
-        """What the averaged weights make of the crops, turned at random and back again."""
-        ema = in_type(gathered(state.ema), self.config.compute_dtype)
-        teacher = self._merge(frozen, ema, state.stats, training=False)
-        key = jax.random.fold_in(jax.random.key(self.config.seed), state.step)
-        way = orientation.draw(key)
-        *_, output = self._deblur(teacher, *(orientation.turned(x, way) for x in pair))
-        return orientation.turned_back(output.deblurred, way)
+    def _answer(self, frozen: Arrays, blurry: jax.Array, step: jax.Array) -> jax.Array:
+        """What the teacher makes of the crops, turned at random and back again."""
+        teacher = merge(self.teacher_graph, frozen["teacher"])
+        way = orientation.draw(jax.random.fold_in(jax.random.key(self.config.seed), step))
+        answer = teacher(orientation.turned(blurry, way)).deblurred
+        return self._within(orientation.turned_back(answer, way))
+
+    def _within(self, images: jax.Array) -> jax.Array:
+        """Without the context around the crops."""
+        context = self.settings.context
+        return images[:, context:-context, context:-context] if context else images
 
     def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
         found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]

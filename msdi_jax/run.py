@@ -125,7 +125,9 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     encoder = degradation["encoder"]
     if config.deblur.features_from:
         encoder = _encoder(config.deblur.features_from)
-    return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
+    teacher = config.deblur.teacher_from
+    teacher = model.load(find(teacher, DIRECTORIES["deblur"])).network if teacher else None
+    return deblur.DeblurStage(config, degradation, encoder["shallow"], network, teacher)
 
 
 def _load(path: Path | str) -> model.Model:

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from configs import base
-from msdi_jax.deblur import DeblurStage
+from msdi_jax.deblur import DeblurStage, make_network
 from msdi_jax.degradation import DegradationEstimator
 from msdi_jax.mesh import make_mesh, over_batch, place
 from msdi_jax.reblur import ReblurStage
@@ -30,7 +30,7 @@ def config_of(name):
         config.reblur.update(twins)
         name = "reblur"
     if name == "taught":
-        config.deblur.update({"teacher_weight": 2.0, "ema_decay": 0.9})
+        config.deblur.teacher_weight = 2.0
         name = "deblur"
     # Adam divides a gradient by its own size, so a rounding error in one near 0 becomes a step of
     # full length the other way. A large epsilon leaves plain descent, as far in each step.
@@ -42,7 +42,9 @@ def stage_of(name, config):
     if name not in ("deblur", "taught"):
         return ReblurStage(config)
     degradation = arrays_of(DegradationEstimator(2, rngs=nnx.Rngs(1)))
-    return DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+    teacher = make_network(config, nnx.Rngs(2)) if name == "taught" else None
+    shallow = degradation["encoder"]["shallow"]
+    return DeblurStage(config, degradation, shallow, teacher=teacher)
 
 
 def losses(name, batches, shape):
