@@ -135,11 +135,6 @@ def get_config() -> ml_collections.ConfigDict:
         # Published: 1e-8. Added to the mean square error; with 1e-4 crops that are right to 40 dB
         # no longer outweigh the blurred ones.
         psnr_floor=1e-8,
-        # Published: none. Model or run directory of a deblurring network of any size that teaches:
-        # what it makes of a blurry crop, turned at random and back, counts so many times as much as
-        # the sharp crop.
-        teacher_from="",
-        teacher_weight=0.0,
         # Published: 0. Pixels around each crop that a native degradation encoder sees too: of whole
         # images it sees more than of crops.
         context=0,

@@ -38,7 +38,6 @@ LEAST = {
     "checkpoints.keep_best": 0,
     "evaluation.samples": 0,
 }
-TEACHERS = ("msdi_net", "msdi2_net")
 # Fields that a repeated run may change: where and how often, never what is computed.
 MAY_CHANGE = (
     "mesh",
@@ -224,7 +223,6 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
         )
     if config.deblur.psnr_floor <= 0:
         raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
-    _check_teacher(config.deblur.teacher_from, config.deblur.teacher_weight)
     _check_start("deblur", config, {1: "msdi_net", 2: "msdi2_net"}[config.version])
     fields = {
         "degradation_from": (config.version, model.ESTIMATING),
@@ -247,22 +245,6 @@ def _check_sources(config: ml_collections.ConfigDict) -> None:
                 f"set width={width}" + (f" and version={found.version}" if version else "")
             )
         _check_kind(f"deblur.{field}={path}", found, config)
-
-
-def _check_teacher(path: str, weight: float) -> None:
-    if weight < 0 or bool(weight) != bool(path):
-        raise ValueError(
-            f"deblur.teacher_weight={weight:g} and deblur.teacher_from={path!r} belong together: "
-            "give a deblurring model and a weight above 0, or neither"
-        )
-    if (
-        path
-        and (found := model.describe(find(path, DIRECTORIES["deblur"]))).network not in TEACHERS
-    ):
-        raise ValueError(
-            f"deblur.teacher_from={path} is a {found.network} model: give one of "
-            f"{', '.join(TEACHERS)}"
-        )
 
 
 def _check_context(config: ml_collections.ConfigDict) -> None:

@@ -1,9 +1,7 @@
 """Stage 2: train MSDI-Net on a frozen degradation encoder and pyramid.
 
 Loss: half the negative PSNR of both outputs, plus the L1 distance of five shallow encoder
-features between the sharp and the deblurred image. Another network can teach besides: what it
-makes of a crop in one orientation is to be answered in all (Hinton et al., "Distilling the
-knowledge in a neural network", 2015; Radosavovic et al., "Data distillation", 2018).
+features between the sharp and the deblurred image.
 """
 
 from typing import Any
@@ -13,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 from flax import nnx
 
-from msdi_jax import losses, optimise, orientation
+from msdi_jax import losses, optimise
 from msdi_jax.calibrate import calibrate_network
 from msdi_jax.deblur_net import Deblurred, MSDINet
 from msdi_jax.degradation import CELL, Degradation, ShallowEncoder, local_contrast
@@ -28,7 +26,7 @@ from msdi_jax.stage import (
     pair_of,
     spectral_scalars,
 )
-from msdi_jax.state import Arrays, Keys, State, abstract, arrays_of, merge, split
+from msdi_jax.state import Arrays, Keys, State, abstract, merge, split
 
 FROZEN = nnx.PathContains("degradation")
 
@@ -66,7 +64,6 @@ class DeblurStage:
         features: arrays of the `ShallowEncoder` whose features are compared. The published
             recipe takes version 1's, also to train version 2.
         start: a network whose weights training starts from, instead of random ones.
-        teacher: a deblurring network of any size, see `config.deblur.teacher_weight`.
     """
 
     def __init__(
@@ -75,16 +72,12 @@ class DeblurStage:
         degradation: Arrays,
         features: Arrays,
         start: MSDINet | None = None,
-        teacher: MSDINet | None = None,
     ):
         self.config, self.settings, self.start = config, config.deblur, start
         self.degradation = degradation
         self.frozen = {"features": features}
         if not self.settings.train_encoder:
             self.frozen["degradation"] = degradation
-        if teacher:
-            self.teacher_graph, *_ = split(teacher)
-            self.frozen["teacher"] = arrays_of(teacher)
         self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
         self.feature_graph, *_ = split(
             abstract(
@@ -117,18 +110,11 @@ class DeblurStage:
         frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            pair = pair_of(images)
+            blurry, sharp = pair_of(images)
             params = in_type(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
-            _, sharp, output = self._deblur(network, *pair)
+            blurry, sharp, output = self._deblur(network, blurry, sharp)
             terms = self._loss_terms(frozen, output, sharp)
-            if weight := self.settings.teacher_weight:
-                answer = self._answer(frozen, pair[0], state.step)
-                found = [
-                    losses.taught(image, answer, sharp, self.settings.psnr_floor)
-                    for image in output
-                ]
-                terms["teacher_loss"] = weight * sum(found) / len(found)
             return sum(terms.values()), (terms, self._split(network)[-1])
 
         rate = optimise.cosine_rate(state.step, self.settings)
@@ -182,20 +168,8 @@ class DeblurStage:
         cells, crop = context // CELL, self.settings.crop
         representation = network.degradation.encoder(blurry)[:, cells:-cells, cells:-cells]
         maps = network.degradation.maps(representation, (crop, crop))
-        blurry, sharp = self._within(blurry), self._within(sharp)
+        blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
         return blurry, sharp, network(blurry, Degradation(representation, maps))
-
-    def _answer(self, frozen: Arrays, blurry: jax.Array, step: jax.Array) -> jax.Array:
-        """What the teacher makes of the crops, turned at random and back again."""
-        teacher = merge(self.teacher_graph, frozen["teacher"])
-        way = orientation.draw(jax.random.fold_in(jax.random.key(self.config.seed), step))
-        answer = teacher(orientation.turned(blurry, way)).deblurred
-        return self._within(orientation.turned_back(answer, way))
-
-    def _within(self, images: jax.Array) -> jax.Array:
-        """Without the context around the crops."""
-        context = self.settings.context
-        return images[:, context:-context, context:-context] if context else images
 
     def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
         found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]

@@ -57,22 +57,6 @@ def psnr_loss(
     return 10 / jnp.log(10.0) * jnp.log(mse + floor).mean()
 
 
-def taught(
-    restored: Float[Array, "b h w c"],
-    answer: Float[Array, "b h w c"],
-    sharp: Float[Array, "b h w c"],
-    floor: float = 1e-8,
-) -> Array:
-    """Square error against a teacher's `answer`, weighed as `psnr_loss` weighs that against sharp.
-
-    So the gradient of `psnr_loss + w · taught` points to a mean of both, `answer` counting w times.
-    """
-    _check_shapes(restored, answer)
-    error = jnp.square(_wide(restored) - jax.lax.stop_gradient(_wide(answer))).mean((1, 2, 3))
-    weight = jnp.square(_wide(restored) - _wide(sharp)).mean((1, 2, 3)) + floor
-    return 10 / jnp.log(10.0) * (error / jax.lax.stop_gradient(weight)).mean()
-
-
 def feature_l1(a: Sequence[Array], b: Sequence[Array]) -> Array:
     """Sum of the mean absolute differences of feature lists."""
     return sum(l1(x, y) for x, y in zip(a, b, strict=True))

@@ -125,9 +125,7 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     encoder = degradation["encoder"]
     if config.deblur.features_from:
         encoder = _encoder(config.deblur.features_from)
-    teacher = config.deblur.teacher_from
-    teacher = model.load(find(teacher, DIRECTORIES["deblur"])).network if teacher else None
-    return deblur.DeblurStage(config, degradation, encoder["shallow"], network, teacher)
+    return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
 
 
 def _load(path: Path | str) -> model.Model:

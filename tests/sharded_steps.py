@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from configs import base
-from msdi_jax.deblur import DeblurStage, make_network
+from msdi_jax.deblur import DeblurStage
 from msdi_jax.degradation import DegradationEstimator
 from msdi_jax.mesh import make_mesh, over_batch, place
 from msdi_jax.reblur import ReblurStage
@@ -29,9 +29,6 @@ def config_of(name):
         twins = {"twins": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
         config.reblur.update(twins)
         name = "reblur"
-    if name == "taught":
-        config.deblur.teacher_weight = 2.0
-        name = "deblur"
     # Adam divides a gradient by its own size, so a rounding error in one near 0 becomes a step of
     # full length the other way. A large epsilon leaves plain descent, as far in each step.
     config[name].update({"adam_eps": 1e-2, "learning_rate": 1e-1})
@@ -39,12 +36,10 @@ def config_of(name):
 
 
 def stage_of(name, config):
-    if name not in ("deblur", "taught"):
+    if name != "deblur":
         return ReblurStage(config)
     degradation = arrays_of(DegradationEstimator(2, rngs=nnx.Rngs(1)))
-    teacher = make_network(config, nnx.Rngs(2)) if name == "taught" else None
-    shallow = degradation["encoder"]["shallow"]
-    return DeblurStage(config, degradation, shallow, teacher=teacher)
+    return DeblurStage(config, degradation, degradation["encoder"]["shallow"])
 
 
 def losses(name, batches, shape):

@@ -98,13 +98,6 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     with pytest.raises(ValueError, match="psnr_floor=0 must be above 0"):
         checks.check(config)
     config.deblur.psnr_floor = 1e-4
-    config.deblur.teacher_weight = 2.0
-    with pytest.raises(ValueError, match=r"teacher_weight=2 and .*teacher_from='' belong together"):
-        checks.check(config)
-    config.deblur.teacher_from = "m"
-    with pytest.raises(ValueError, match=r"teacher_from=m is a joint model: give one of msdi_net"):
-        checks.check(config)
-    config.deblur.update({"teacher_weight": 0.0, "teacher_from": ""})
     config.deblur.context = 48
     with pytest.raises(ValueError, match=r"context=48 and deblur.crop=\d+ must be multiples of 32"):
         checks.check(config)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from configs import base
-from msdi_jax import deblur, losses, orientation
+from msdi_jax import deblur
 from msdi_jax.state import State, arrays_of
 
 
@@ -76,41 +76,3 @@ def test_features_are_of_what_the_encoder_sees():
         terms = stage._loss_terms(stage.frozen, deblur.Deblurred(weak, weak), sharp)
         losses.append(float(terms["feature_loss"]))
     assert losses[1] < 0.05 * losses[0]
-
-
-@pytest.mark.parametrize("context", [0, 32])
-def test_a_teacher_of_another_size(context):
-    """It is asked for what it answers to a turned crop, turned back."""
-    config = base.get_config()
-    config.update({"width": 2, "native_encoder": True})
-    teacher = deblur.make_network(config, nnx.Rngs(1))
-    config.deblur.update({"feature_weight": 0.0, "crop": 32, "context": context, "depth": 3})
-    degradation = arrays_of(deblur.make_network(config, nnx.Rngs(0)).degradation)
-    side = 32 + 2 * context
-    blurry, sharp = np.random.default_rng(0).uniform(size=(2, 1, side, side, 3)).astype(np.float32)
-    found = []
-    for weight in (0.0, 2.0):
-        config.deblur.teacher_weight = weight
-        shallow = degradation["encoder"]["shallow"]
-        stage = deblur.DeblurStage(config, degradation, shallow, teacher=weight and teacher)
-        state = stage.init(jax.random.key(0))
-        found.append(jax.jit(stage.train_step)(state, {"blurry": blurry, "sharp": sharp}))
-    (_, none), (after, scalars) = found
-    assert "teacher_loss" not in none
-    assert float(scalars["psnr_loss"]) == pytest.approx(float(none["psnr_loss"]))
-    assert float(scalars["gradient_norm"]) != float(none["gradient_norm"])
-    before = jax.tree.leaves(arrays_of(teacher))
-    for old, new in zip(before, jax.tree.leaves(after.frozen["teacher"]), strict=True):
-        np.testing.assert_array_equal(old, new)
-
-    teacher.eval()
-    way = orientation.draw(jax.random.fold_in(jax.random.key(config.seed), 0))
-    answer = orientation.turned_back(teacher(orientation.turned(blurry, way)).deblurred, way)
-    within = slice(context, side - context)
-    *_, output = stage._deblur(stage.network(state), blurry, sharp)
-    terms = [
-        losses.taught(image, answer[:, within, within], sharp[:, within, within])
-        for image in output
-    ]
-    assert float(scalars["teacher_loss"]) == pytest.approx(float(sum(terms)), rel=1e-3)
-    assert float(terms[0]) > 0
