@@ -169,9 +169,10 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     for option in line.split():
         field, value = option.removeprefix("--config.dataset.").split("=")
         dataset[field] = type(dataset[field])(value)
-    train, test = run._open_data(dataset)
-    assert min(len(train), len(test)) > 0
-    assert train[0]["sharp"].dtype == np.uint8
+    data = run._open_data(dataset)
+    assert min(len(data.train), len(data.test)) > 0
+    assert data.train[0]["sharp"].dtype == np.uint8
+    assert data.configuration in printed
 
 
 def test_a_configuration_of_another_data_set_is_refused():
