@@ -147,8 +147,11 @@ def _open(options: argparse.Namespace) -> tuple[dict[str, str], Sequence[Mapping
         named = {"dataset": f"{folder.parent.name}/{folder.name}", "split": ""}
         return named | {"pairs": source.digest()}, source
     directory, source = pairs.open_prepared(options.dataset, options.data, options.split)
-    named = {"dataset": options.dataset, "configuration": pairs.configuration(directory)}
-    named["split"] = options.split
+    named = {
+        "dataset": options.dataset,
+        "configuration": pairs.configuration(directory),
+        "split": options.split,
+    }
     return named, source
 
 

@@ -238,7 +238,8 @@ def _parameters(loaded: model.Model) -> int:
 
 
 def _print_figures(record: dict) -> None:
-    print(f"{record['dataset']} {record['split']}, {record['images']} images, {record['restore']}")
+    restored = figures.restored(record)
+    print(f"{record['dataset']} {record['split']}, {record['images']} images, {restored}")
     for figure, values in figures.measured(record):
         label, digits = FIGURES[figure]
         told = [
