@@ -91,6 +91,9 @@ def get_config() -> ml_collections.ConfigDict:
             # Published: 0. Side of the windows, px, that the half instance norms of a deblurring
             # network take their statistics in when it is used, see msdi_jax/windows.py.
             "window": 0,
+            # Published: 1. In how many a deblurring network restores every image when it is used,
+            # see `restore.ensemble`.
+            "orientations": 1,
             "protocols": ("gopro", "per_channel"),
             "samples": 8,
         }

@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Most of the photographs are of landscapes and buildings, in focus to the horizon. A network
     # that has seen few others takes the smooth parts of a portrait for blurred ones.
     config.augmentation.update({"focus": 0.5, "sharp": 0.1})
+    config.evaluation.orientations = 2
     box_longer.go_on(config, "runs/box_diverse/model-ema", steps=19_000, learning_rate=6e-4)
     # As in configs/box_diverse.py.
     config.deblur.schedule_steps = 26_000

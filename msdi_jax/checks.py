@@ -10,7 +10,7 @@ from configs import base
 from data.augment import Augmentation
 from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
-from msdi_jax import deblur, evaluate, model, reblur, windows
+from msdi_jax import deblur, evaluate, model, reblur, restore, windows
 from msdi_jax.checkpoint import check_place
 from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
@@ -78,6 +78,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
     windows.check(config.evaluation.window, "evaluation.window")
+    if (orientations := config.evaluation.orientations) not in restore.ORIENTATIONS:
+        raise ValueError(
+            f"evaluation.orientations={orientations} must be one of {restore.ORIENTATIONS}"
+        )
     if config.compute_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"compute_dtype={config.compute_dtype!r} must be float32 or bfloat16")
     if not 0 <= config.remat <= DEPTH:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from msdi_jax import command_deblur, convert, model, serving, summary
+from msdi_jax import convert, model, serving, summary, usage
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -41,7 +41,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     small.add_argument("source", help="model directory")
     small.add_argument("destination", help="model directory to write")
     small.add_argument("--licence", help="of the weights; default: as the model says")
-    command_deblur.add_window(small)
+    usage.add_to(small)
 
     mixed = commands.add_parser(
         "mean", help="average the weights of models that were trained on from one another"
@@ -81,11 +81,13 @@ def _export(options: argparse.Namespace) -> None:
         height, width = _sides(options.size)
         size = serving.export_program(options.source, options.destination, height, width)
         print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
+        if (orientations := model.describe(options.source).orientations) > 1:
+            print(f"one pass, of whose {orientations} orientations the model takes the mean")
     elif suffix in (".pth", ".pt"):
         count = convert.export(options.source, options.destination)
         print(f"{options.destination}: {count} arrays")
-        if window := model.describe(options.source).window:
-            print(f"such files hold no window: give --window {window} to what reads it")
+        if lost := usage.text(model.describe(options.source)):
+            print(f"such files do not say how the model is used: give {lost} to what reads it")
     else:
         raise ValueError(
             f"{options.destination} cannot be written: name a file that ends in .pth or .pt "
@@ -95,7 +97,7 @@ def _export(options: argparse.Namespace) -> None:
 
 def _compact(options: argparse.Namespace) -> None:
     model.check_replaceable(Path(options.destination))
-    loaded = command_deblur.with_window(model.load(options.source), options.window)
+    loaded = usage.as_asked(model.load(options.source), options)
     unused = model.load_unused(options.source)
     description = loaded.description
     if options.licence:

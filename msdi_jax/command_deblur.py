@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax import images, model, restore, tiling, windows
+from msdi_jax import images, model, restore, tiling, usage
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 Restore = Callable[[np.ndarray], np.ndarray]
@@ -39,39 +39,7 @@ def add_to(commands) -> None:
         help="about what all of it may take, like 1.5GB; default: 2GB and the weights, and what "
         "a photograph takes that it would not at 12 megapixels",
     )
-    add_ensemble(parser)
-    add_window(parser)
-
-
-def add_ensemble(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--ensemble",
-        type=int,
-        nargs="?",
-        choices=restore.ENSEMBLES,
-        const=max(restore.ENSEMBLES),
-        default=1,
-        help="mean over the image and its quarter turn (2), four rotations (4), or these with a "
-        "flip too (8, if no number is given): as many times slower",
-    )
-
-
-def add_window(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--window",
-        type=int,
-        metavar="PX",
-        help="side of the windows that instance norms take their statistics in, somewhat more than "
-        "the training crops; 0: the whole image; default: as the model says",
-    )
-
-
-def with_window(network: model.Model, window: int | None) -> model.Model:
-    """The model as `--window` asks for it; raises ValueError for what is no window."""
-    if window is None:
-        return network
-    windows.check(window, "--window")
-    return network.with_window(window or None)
+    usage.add_to(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -89,8 +57,8 @@ def run(options: argparse.Namespace) -> None:
         images.check_writable(target)
         # Before the model, whose loading takes longer.
         images.read_photograph(source)
-    network = with_window(model.load(options.model), options.window)
-    restored = _restorer(network, options.restore, memory, options.ensemble)
+    network = usage.as_asked(model.load(options.model), options)
+    restored = _restorer(network, options.restore, memory)
     if source.is_dir():
         target.mkdir(exist_ok=True)
     restore_files(work, restored)
@@ -139,15 +107,13 @@ def check_no_input(target: Path, inputs: Set[Path]) -> None:
         raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
-def _restorer(
-    network: model.Model, restoration: str | None, memory: int | None, ensemble: int
-) -> Restore:
+def _restorer(network: model.Model, restoration: str | None, memory: int | None) -> Restore:
     """[0, 1] image → [0, 1] image."""
-    deblur = network.deblur
+    deblur, orientations = network.deblur, network.description.orientations
     if not restoration:
         # A self-ensemble holds the sum and a turned copy.
-        deblur = tiling.BoundedRestorer(network, memory, copies=2 if ensemble > 1 else 0)
-    deblur = restore.ensemble(deblur, ensemble)
+        deblur = tiling.BoundedRestorer(network, memory, copies=2 if orientations > 1 else 0)
+    deblur = restore.ensemble(deblur, orientations)
     if restoration:
         return lambda image: restore.MODES[restoration](deblur, image)
     return lambda image: np.clip(deblur(image[None])[0], 0, 1)

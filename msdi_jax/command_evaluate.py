@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from msdi_jax import (
-    command_deblur,
     extremes,
     figures,
     images,
@@ -22,8 +21,9 @@ from msdi_jax import (
     published_rows,
     report,
     restore,
+    usage,
 )
-from msdi_jax.evaluate import measure, pictures_of, score
+from msdi_jax.evaluate import manner, measure, pictures_of, score
 from msdi_jax.measurements import Measurements
 from msdi_jax.state import arrays_of
 
@@ -74,8 +74,7 @@ def add_to(commands) -> None:
         help="how a model restores: in tiles of the published evaluation, or in one piece; "
         f"default: {RESTORE}",
     )
-    command_deblur.add_ensemble(parser)
-    command_deblur.add_window(parser)
+    usage.add_to(parser)
     parser.add_argument(
         "--output", help="folder for per_image.csv and row.json; default: beside what is measured"
     )
@@ -96,9 +95,9 @@ def run(options: argparse.Namespace) -> None:
         files = pairs.match(Path(options.outputs), names, sizes)
         subject = _outputs(Path(options.outputs), source, names, files, scoring)
     else:
-        network = command_deblur.with_window(model.load(options.model), options.window)
+        network = usage.as_asked(model.load(options.model), options)
         restoration = options.restore or RESTORE
-        subject = _model(network, options.model, source, restoration, options.ensemble, scoring)
+        subject = _model(network, options.model, source, restoration, scoring)
     header = subject.header | compared | {"images": len(source), "protocols": scoring}
     target = _target(options, compared)
     measurements = Measurements(target, header)
@@ -122,13 +121,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.model and options.sharp and not options.blurry:
         raise ValueError("--model needs images to restore: give --blurry beside --sharp")
     if options.outputs:
-        given = {
-            "--restore": options.restore,
-            "--window": options.window is not None,
-            "--ensemble": options.ensemble > 1,
-        }
-        for option in filter(given.get, given):
-            raise ValueError(f"{option} is for a --model: --outputs are restored already")
+        for name in ["restore"] * bool(options.restore) + [*usage.asked(options)]:
+            raise ValueError(f"--{name} is for a --model: --outputs are restored already")
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1 is needed")
     # Before the data, whose preparation may take longer.
@@ -183,21 +177,19 @@ def _model(
     directory: str,
     source: Sequence[Mapping],
     restoration: str,
-    ensemble: int,
     scoring: Sequence[str],
 ) -> Subject:
     description = network.description
-    restored = restoration if ensemble == 1 else f"{restoration}, {ensemble} orientations"
     return Subject(
-        {"model": digest(network), "restore": restored, "window": description.window},
+        {"model": digest(network)} | manner(restoration, network),
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),
             # Which of a run's models it is, by the name of its directory.
             "weights": model.find(directory).resolve().name,
         },
-        lambda index: measure(source[index], network, None, restoration, scoring, ensemble)[0],
-        lambda index: pictures_of(source[index], network, restoration, ensemble),
+        lambda index: measure(source[index], network, None, restoration, scoring)[0],
+        lambda index: pictures_of(source[index], network, restoration),
         description.network,
     )
 
@@ -217,10 +209,7 @@ def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
     parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
     if options.model:
         parts.append(options.restore or RESTORE)
-        if options.ensemble > 1:
-            parts.append(f"ensemble{options.ensemble}")
-        if options.window is not None:
-            parts.append(f"window{options.window}")
+        parts += [f"{name}{value}" for name, value in usage.asked(options).items()]
     return measured.parent / "evaluation" / "-".join(filter(None, parts))
 
 

@@ -39,8 +39,8 @@ def evaluate(
             below `extremes`, of the ten worst and the ten best.
 
     Returns:
-        "images", the mean of every figure, "deciles", "per_image", the names of the "samples" and
-        of the "extremes".
+        What `manner` tells, "images", the mean of every figure, "deciles", "per_image", the names
+        of the "samples" and of the "extremes".
     """
     check(restoration, protocols)
     shown = set(np.linspace(0, len(source) - 1, sample_count).astype(int).tolist())
@@ -60,7 +60,7 @@ def evaluate(
             samples / "extremes", rows, lambda i: pictures_of(source[i], network, restoration)
         )
     return {
-        "restore": restoration,
+        **manner(restoration, network),
         "protocols": list(protocols),
         "images": len(rows),
         **figures.means(rows),
@@ -78,19 +78,22 @@ def check(restoration: str, scoring: Sequence[str]) -> None:
     protocols.check(scoring)
 
 
+def manner(restoration: str, network: Model) -> dict[str, str | int | None]:
+    """How images are restored, as it is recorded beside the figures."""
+    orientations = network.description.orientations
+    told = restoration if orientations == 1 else f"{restoration}, {orientations} orientations"
+    return {"restore": told, "window": network.description.window}
+
+
 def measure(
     record,
     deblurrer: Model,
     joint: Model | None = None,
     restoration: str = "whole",
     scoring: Sequence[str] = protocols.DEFAULT,
-    ensemble: int = 1,
 ) -> tuple[dict[str, str | float], dict[str, np.ndarray]]:
-    """The name and the figures of one pair, and the 8-bit pictures of it.
-
-    `ensemble` is the number of orientations that images are deblurred in, see `restore.ensemble`.
-    """
-    restored = _restored(record, deblurrer, joint, restoration, ensemble)
+    """The name and the figures of one pair, and the 8-bit pictures of it."""
+    restored = _restored(record, deblurrer, joint, restoration)
     compared = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
     named = {key: text(record, key) for key in figures.TEXT}
     return named | score(compared, scoring), {
@@ -98,22 +101,21 @@ def measure(
     }
 
 
-def pictures_of(
-    record, deblurrer: Model, restoration: str, ensemble: int = 1
-) -> dict[str, np.ndarray]:
+def pictures_of(record, deblurrer: Model, restoration: str) -> dict[str, np.ndarray]:
     """8-bit blurry, deblurred and sharp."""
-    restored = _restored(record, deblurrer, None, restoration, ensemble)
+    restored = _restored(record, deblurrer, None, restoration)
     pictures = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
     return {key: _eight_bit(picture) for key, picture in pictures.items()}
 
 
 def _restored(
-    record, deblurrer: Model, joint: Model | None, restoration: str, ensemble: int
+    record, deblurrer: Model, joint: Model | None, restoration: str
 ) -> dict[str, np.ndarray]:
     """In [0, 1], not rounded: a protocol decides about that."""
     mode = restore.MODES[restoration]
     blurry, sharp = (images.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
-    found = {"deblurred": mode(restore.ensemble(deblurrer.deblur, ensemble), blurry)}
+    deblur = restore.ensemble(deblurrer.deblur, deblurrer.description.orientations)
+    found = {"deblurred": mode(deblur, blurry)}
     if joint is not None:
 
         def reblur(pair: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import zlib
 from pathlib import Path
 
 import cv2
@@ -205,6 +206,9 @@ def write_photograph(path: Path | str, photograph: Photograph) -> None:
             options = {"icc_profile": photograph.profile} if photograph.profile else {}
             if photograph.exif and path.suffix.lower() in HOLD_EXIF:
                 options["exif"] = photograph.exif
+            if path.suffix.lower() == ".png":
+                # Runs as the only matches: a fifth of the time, and of photographs the same size.
+                options |= {"compress_level": 1, "compress_type": zlib.Z_RLE}
             Image.fromarray(channels).save(temporary, quality=95, **options)
         temporary.replace(path)
     finally:

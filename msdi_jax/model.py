@@ -81,6 +81,7 @@ class Description:
         native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
         window: side of the windows, px of the image, that half instance norms take their statistics
             in when the model is used, see windows.py; None: the whole image.
+        orientations: that images are restored in when the model is used, see `restore.ensemble`.
     """
 
     network: str
@@ -96,6 +97,7 @@ class Description:
     native: bool = False
     contrast: bool = False
     window: int | None = None
+    orientations: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "version", VERSIONS.get(self.network, self.version))
@@ -247,10 +249,10 @@ class Model:
         self._require(("joint",), "cannot reblur")
         return self._reblur(self._arrays, jnp.asarray(sharp), degradation.maps)
 
-    def with_window(self, window: int | None) -> "Model":
-        """The same network with statistics of windows of another size, see `Description`."""
+    def using(self, **changes: int | None) -> "Model":
+        """The same network with another `window` or other `orientations`, see `Description`."""
         graph, state = nnx.split(self.network)
-        description = dataclasses.replace(self.description, window=window)
+        description = dataclasses.replace(self.description, **changes)
         return Model(nnx.merge(graph, state), description)
 
     def _require(self, networks: tuple[str, ...], lack: str) -> None:
@@ -396,13 +398,13 @@ def mean(models: Sequence[Model]) -> Model:
 
     For networks that were trained on from one another: their mean often does better on images
     unlike the training's than any of them (Wortsman et al., "Model soups", ICML 2022; "Robust
-    fine-tuning of zero-shot models", CVPR 2022). The window is that of the first.
+    fine-tuning of zero-shot models", CVPR 2022). Window and orientations are those of the first.
 
     Raises:
         ValueError: when they are not networks of one form.
     """
     first = models[0]
-    rest = {"provenance": None, "licence": "", "window": None}
+    rest = {"provenance": None, "licence": "", "window": None, "orientations": 1}
     forms = [vars(m.description) | rest for m in models]
     if different := {key for form in forms for key in form if form[key] != forms[0][key]}:
         raise ValueError(f"models that differ in {', '.join(sorted(different))} have no mean")

@@ -58,29 +58,30 @@ def grid(restorer: Restorer, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndar
 
 
 MODES = {"whole": whole, "grid": grid}
-ENSEMBLES = (2, 4, 8)
+ORIENTATIONS = (1, 2, 4, 8)
 
 
-def ensemble(restorer: Restorer, orientations: int = 8) -> Restorer:
+def ensemble(restorer: Restorer, orientations: int) -> Restorer:
     """Self-ensemble: the mean, un-clamped, of what is restored in several orientations.
 
     Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", 2016.
 
     Args:
-        orientations: 8 are four rotations with and without a flip, 4 those without, 2 the image and
-            its quarter turn, 1 the image alone.
+        orientations: 1 is the image alone, 2 with itself upside down, 4 these and their quarter
+            turns, 8 four turns of both.
     """
-    chosen = list(itertools.product((False, True), range(4)))[:orientations]
+    # The flip first: it leaves the sides as they are, and so the program.
+    chosen = list(itertools.product(range(4), (False, True)))[:orientations]
     if len(chosen) == 1:
         return restorer
 
     def restore(x: Images) -> Images:
         total = np.zeros(x.shape, np.float32)
-        for flip, turns in chosen:
-            y = np.rot90(x[:, :, ::-1] if flip else x, turns, (1, 2))
+        for turns, flip in chosen:
+            y = np.rot90(x[:, ::-1] if flip else x, turns, (1, 2))
             y = np.asarray(restorer(np.ascontiguousarray(y)))
             y = np.rot90(y, -turns, (1, 2))
-            total += y[:, :, ::-1] if flip else y
+            total += y[:, ::-1] if flip else y
         return total / np.float32(len(chosen))
 
     return restore

@@ -164,16 +164,22 @@ def _describe(
         licence="as the photographs it was trained on allow",
         native=config.native_encoder,
         contrast=config.local_contrast,
-        window=config.evaluation.window or None if name == "deblur" else None,
+        **(_usage(config) if name == "deblur" else {}),
     )
+
+
+def _usage(config: ml_collections.ConfigDict) -> dict[str, int | None]:
+    """How its deblurring network is used, see `model.Description`."""
+    settings = config.evaluation
+    return {"window": settings.window or None, "orientations": settings.orientations}
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
     models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
-    window = None
+    usage = {}
     if "deblur" in models:
-        window = config.evaluation.window or None
-        models["deblur"] = models["deblur"].with_window(window)
+        usage = _usage(config)
+        models["deblur"] = models["deblur"].using(**usage)
     found = evaluate(
         data.test,
         deblurrer=models.get("deblur"),
@@ -184,10 +190,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         sample_count=config.evaluation.samples,
     )
     others = {
-        # Those it started from keep the window that they have.
-        kind: _figures_of(
-            loaded if kind == "start" else loaded.with_window(window), config, data.test
-        )
+        # Those it started from are used as they say.
+        kind: _figures_of(loaded if kind == "start" else loaded.using(**usage), config, data.test)
         for kind, path in _other_weights(config, workdir).items()
         for loaded in [model.load(path)]
     }
@@ -199,7 +203,6 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
         "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
-        "window": window,
         **found,
     }
     temporary = workdir / "evaluation.json.new"

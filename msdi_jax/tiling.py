@@ -144,7 +144,7 @@ class BoundedRestorer:
         )
         self.memory = memory
         self._per_pixel: dict[tuple[int, int], float] = {}
-        # Two orientations of a self-ensemble, and a few sizes of photographs.
+        # A photograph upright and turned, and a few sizes of photographs.
         self.program = functools.lru_cache(maxsize=4)(self._compile)
 
     def __call__(self, images: Images) -> Images:

@@ -38,24 +38,25 @@ def moments(x: Float[Array, "b h w c"], window: int) -> tuple[Array, Array]:
     centre = wide.mean((1, 2), keepdims=True)
     deviation = wide - centre
     rows, columns = (_window_matrices(side, window) for side in x.shape[1:3])
-    averaged = functools.partial(_along_both, rows[0], columns[0])
-    mean, square = averaged(deviation), averaged(jnp.square(deviation))
+    # Both at once: the pixels are read from memory once.
+    averaged = _along_rows(rows[0], jnp.concatenate([deviation, jnp.square(deviation)], axis=-1))
+    mean, square = jnp.split(_along_columns(columns[0], averaged), 2, axis=-1)
     factor = jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + 1e-5)
     # Columns first: of few rows.
-    spread = functools.partial(_along_both, rows[1], columns[1], columns_first=True)
-    return spread(mean) + centre, spread(factor)
+    mean, factor = (_along_rows(rows[1], _along_columns(columns[1], y)) for y in (mean, factor))
+    return mean + centre, factor
 
 
-def _along_both(
-    rows: np.ndarray, columns: np.ndarray, x: Array, *, columns_first: bool = False
-) -> Array:
-    along_rows = functools.partial(_product, "ih,bhwc->biwc", rows)
-    along_columns = functools.partial(_product, "jw,bhwc->bhjc", columns)
-    return along_rows(along_columns(x)) if columns_first else along_columns(along_rows(x))
+def _along_rows(matrix: np.ndarray, x: Array) -> Array:
+    """Every row of pixels is one long vector: the product takes them as they lie in memory."""
+    batch, height, width, channels = x.shape
+    y = _along_columns(matrix, x.reshape(batch, 1, height, width * channels))
+    return y.reshape(batch, -1, width, channels)
 
 
-def _product(what: str, matrix: np.ndarray, x: Array) -> Array:
-    return jnp.einsum(what, matrix.astype(x.dtype), x, precision="highest")
+def _along_columns(matrix: np.ndarray, x: Array) -> Array:
+    matrix = jnp.broadcast_to(matrix.astype(x.dtype), (*x.shape[:2], *matrix.shape))
+    return jnp.matmul(matrix, x, precision="highest")
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,6 +15,8 @@ from msdi_jax import evaluate as evaluation
 from msdi_jax import measurements, metrics, model, published_rows
 from msdi_jax.__main__ import main
 
+DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
+
 
 def records(count=3):
     rng = np.random.default_rng(0)
@@ -31,7 +33,6 @@ def called(monkeypatch, tmp_path):
     """A model that halves, a set of three pairs, and how often the model was asked."""
     calls = []
     network = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
-    description = model.Description("msdi2_net", 64, 128, {}, "")
 
     def deblur(x):
         calls.append(x.shape)
@@ -40,11 +41,11 @@ def called(monkeypatch, tmp_path):
         return x / 2
 
     interruptions = []
-    loaded = SimpleNamespace(deblur=deblur, network=network, description=description)
-    loaded.with_window = lambda window: SimpleNamespace(
-        deblur=deblur, network=network, description=dataclasses.replace(description, window=window)
+    loaded = SimpleNamespace(deblur=deblur, network=network, description=DESCRIPTION)
+    loaded.using = lambda **changes: SimpleNamespace(
+        deblur=deblur, network=network, description=dataclasses.replace(DESCRIPTION, **changes)
     )
-    monkeypatch.setattr(model, "describe", lambda path: description)
+    monkeypatch.setattr(model, "describe", lambda path: DESCRIPTION)
     monkeypatch.setattr(model, "load", lambda path: loaded)
     builder = SimpleNamespace(
         prepare=lambda root: tmp_path / "set" / "whole" / "1.0.0",
@@ -163,17 +164,21 @@ def test_a_second_run_reuses_all(called, tmp_path, capsys):
     assert "3 of 3 images were measured before" in capsys.readouterr().out
 
 
-def test_several_orientations(called, tmp_path):
+@pytest.mark.parametrize("said", [True, False])
+def test_several_orientations(called, tmp_path, said):
+    """Asked for, or as the model says."""
     alone = evaluate(tmp_path / "alone")
     called.calls.clear()
-    row = evaluate(tmp_path, "--ensemble=2")
+    if said:
+        called.loaded.description = dataclasses.replace(called.loaded.description, orientations=2)
+    row = evaluate(tmp_path, *([] if said else ["--ensemble=2"]))
     assert row["restore"] == "whole, 2 orientations"
     # Three images and the pictures of two, each in both orientations.
     assert len(called.calls) == (3 + 2) * 2
     # What halves treats all alike.
     assert row["psnr_deblurred"] == pytest.approx(alone["psnr_deblurred"])
     with pytest.raises(SystemExit, match=r"restore 'whole, 2 orientations' \(now 'whole'\)"):
-        evaluate(tmp_path)
+        evaluate(tmp_path, "--ensemble=1")
 
 
 @pytest.mark.parametrize("change", ["restore", "protocols", "model", "window"])
@@ -294,7 +299,7 @@ def test_a_failure_in_a_thread_ends_the_work_and_keeps_what_is_done(tmp_path):
 
 
 def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
-    halves = SimpleNamespace(deblur=lambda x: x / 2)
+    halves = SimpleNamespace(deblur=lambda x: x / 2, description=DESCRIPTION)
     stale = tmp_path / "samples" / "extremes" / "other-error.jpg"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of a former model")
@@ -320,7 +325,7 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
 def test_names_that_are_paths_make_no_folders(tmp_path):
     """Records of `pairs` are named like their files."""
     made = [record | {"name": f"scene/{i}.png"} for i, record in enumerate(records(2))]
-    halves = SimpleNamespace(deblur=lambda x: x / 2)
+    halves = SimpleNamespace(deblur=lambda x: x / 2, description=DESCRIPTION)
     evaluation.evaluate(
         made, deblurrer=halves, joint=None, samples=tmp_path / "samples", sample_count=1
     )
@@ -333,7 +338,7 @@ def test_a_joint_network_reblurs_in_tiles_too():
     def joint(blurry, sharp):
         return SimpleNamespace(reblurred=(blurry + 3 * sharp) / 4)
 
-    halves = SimpleNamespace(deblur=lambda x: x / 2)
+    halves = SimpleNamespace(deblur=lambda x: x / 2, description=DESCRIPTION)
     whole, grid = (
         evaluation.evaluate(records(2), deblurrer=halves, joint=joint, restoration=restoration)
         for restoration in ("whole", "grid")

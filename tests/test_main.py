@@ -53,7 +53,9 @@ def test_ways_to_restore(tmp_path, photograph, monkeypatch, restoration, size):
         shapes.append(x.shape)
         return 1 - x
 
-    monkeypatch.setattr(model, "load", lambda path: SimpleNamespace(deblur=invert))
+    description = model.Description("msdi2_net", 2, 4, {}, "")
+    loaded = SimpleNamespace(deblur=invert, description=description)
+    monkeypatch.setattr(model, "load", lambda path: loaded)
     output = tmp_path / "sharp.png"
     paths = [f"--input={photograph}", f"--output={output}"]
     main(["deblur", "--model=any", *paths, f"--restore={restoration}"])

@@ -204,7 +204,9 @@ def test_float_images_are_refused(tmp_path):
 @pytest.fixture
 def invert(monkeypatch):
     """A model that inverts, so that every file tells whether it was restored."""
-    monkeypatch.setattr(model, "load", lambda path: SimpleNamespace(deblur=lambda x: 1 - x))
+    description = model.Description("msdi2_net", 2, 4, {}, "")
+    loaded = SimpleNamespace(deblur=lambda x: 1 - x, description=description)
+    monkeypatch.setattr(model, "load", lambda path: loaded)
 
     def deblur(source, target, *more):
         main(

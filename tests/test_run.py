@@ -296,10 +296,10 @@ def test_asked_to_stop_while_a_stage_ends(stub, stage, left):
     assert stub.done == left
 
 
-def test_a_window_is_of_deblurring_networks(tmp_path, monkeypatch):
+def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):
     """What a run of stage 1 measures is the joint network as it is."""
     config = quickstart.get_config()
-    config.update({"stages": ("reblur",), "evaluation": {"window": 64}})
+    config.update({"stages": ("reblur",), "evaluation": {"window": 64, "orientations": 2}})
     joint = load(BOX / "model-reblur")
     monkeypatch.setattr(run.model, "load", lambda path: joint)
     (tmp_path / "model-reblur-ema").mkdir()
@@ -310,7 +310,8 @@ def test_a_window_is_of_deblurring_networks(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
     run._evaluate(config, tmp_path, run._Data([], [], "a_1"))
     used = [how["joint"] or how["deblurrer"] for how in asked]
-    assert [network.description.window for network in used] == [None, None]
+    for network in used:
+        assert network.description.window is None
+        assert network.description.orientations == 1
     found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert found["window"] is None
     assert found["configuration"] == "a_1"

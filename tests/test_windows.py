@@ -7,7 +7,6 @@ import pytest
 from flax import nnx
 
 from msdi_jax import layers, model, windows
-from msdi_jax.__main__ import main
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -70,13 +69,13 @@ def test_levels_have_windows_of_one_size_in_the_image(saved):
     found = model.load(saved)
     assert sides(found) == {(2, 16), (4, 8), (8, 4)}
     image = RNG.random((1, 64, 96, 3), np.float32)
-    whole = found.with_window(None)
+    whole = found.using(window=None)
     assert sides(whole) == {(2, None), (4, None), (8, None)}
     # Another network came out: the first keeps its own.
     assert sides(found) == {(2, 16), (4, 8), (8, 4)}
     difference = np.abs(found.deblur(image) - whole.deblur(image))
     assert difference.max() > 1e-3
-    np.testing.assert_allclose(found.with_window(96).deblur(image), whole.deblur(image), atol=1e-5)
+    np.testing.assert_allclose(found.using(window=96).deblur(image), whole.deblur(image), atol=1e-5)
 
 
 def test_a_norm_with_windows_is_differentiable():
@@ -90,25 +89,3 @@ def test_a_norm_with_windows_is_differentiable():
         found = jax.grad(total)(jnp.asarray(x))
         change = total(jnp.asarray(x + step)) - total(jnp.asarray(x - step))
         np.testing.assert_allclose(np.vdot(found, step), change / 2, rtol=1e-5)
-
-
-def test_compact_sets_the_window(saved, tmp_path):
-    main(["compact", str(saved), str(tmp_path / "out"), "--window=64"])
-    assert model.describe(tmp_path / "out").window == 64
-    main(["compact", str(saved), str(tmp_path / "out"), "--window=0"])
-    assert model.describe(tmp_path / "out").window is None
-
-
-def test_a_pytorch_file_is_told_to_lack_the_window(tmp_path, capsys):
-    for window, told in ((64, True), (None, False)):
-        description = model.Description("msdi_net", 2, 4, {}, "", version=1, window=window)
-        model.save(tmp_path / "model", description.build(nnx.Rngs(0)), description)
-        main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
-        assert ("give --window 64" in capsys.readouterr().out) == told
-
-
-@pytest.mark.parametrize("window", [15, -16])
-def test_what_is_no_window_is_refused(saved, tmp_path, window):
-    with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):
-        main(["compact", str(saved), str(tmp_path / "out"), f"--window={window}"])
-    assert not (tmp_path / "out").exists()

@@ -1,0 +1,86 @@
+"""How a network is used: as its description says, unless the options ask for something else."""
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax import images, model, restore
+from msdi_jax.__main__ import main
+from tests.networks import draw_arrays
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    form = {"depth": 3, "patch": 2, "window": 32, "orientations": 2}
+    description = model.Description("msdi2_net", 2, 4, {}, "", **form)
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    path = tmp_path_factory.mktemp("usage") / "model"
+    model.save(path, network, description)
+    return path
+
+
+def test_compact_sets_it(saved, tmp_path):
+    def compacted(*options):
+        main(["compact", str(saved), str(tmp_path / "out"), *options])
+        found = model.describe(tmp_path / "out")
+        return found.window, found.orientations
+
+    assert compacted() == (32, 2)
+    assert compacted("--window=64") == (64, 2)
+    assert compacted("--window=0", "--ensemble=1") == (None, 1)
+    assert compacted("--ensemble") == (32, 8)
+
+
+@pytest.mark.parametrize(("options", "orientations"), [([], 2), (["--ensemble=1"], 1)])
+@pytest.mark.parametrize("restoration", [[], ["--restore=whole"]])
+def test_photographs_are_restored_in_so_many_orientations(
+    saved, tmp_path, options, orientations, restoration
+):
+    photograph = RNG.integers(0, 256, (32, 48, 3), np.uint8)
+    images.write(tmp_path / "in.png", photograph)
+    files = [f"--input={tmp_path / 'in.png'}", f"--output={tmp_path / 'out.png'}"]
+    main(["deblur", f"--model={saved}", *files, *options, *restoration])
+    deblur = restore.ensemble(model.load(saved).deblur, orientations)
+    expected = restore.whole(deblur, images.to_unit(photograph))
+    found = images.to_unit(images.read(tmp_path / "out.png"))
+    np.testing.assert_allclose(found, expected, atol=0.6 / 255)
+    other = restore.ensemble(model.load(saved).deblur, 3 - orientations)
+    assert np.abs(found - restore.whole(other, images.to_unit(photograph))).max() > 4 / 255
+
+
+def test_another_use_is_of_another_network(saved):
+    found = model.load(saved)
+    assert found.using(orientations=4).description.orientations == 4
+    assert found.description.orientations == 2
+    assert model.mean([found, found.using(orientations=1, window=None)]).description.window == 32
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"window": 64}, "give --window 64 to"),
+        ({"orientations": 2}, "give --ensemble 2 to"),
+        ({"window": 64, "orientations": 2}, "give --ensemble 2 --window 64 to"),
+        ({}, None),
+    ],
+)
+def test_a_pytorch_file_does_not_say_it(tmp_path, capsys, usage, told):
+    description = model.Description("msdi_net", 2, 4, {}, "", version=1, **usage)
+    model.save(tmp_path / "model", description.build(nnx.Rngs(0)), description)
+    main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
+    out = capsys.readouterr().out
+    assert told in out if told else "how the model is used" not in out
+
+
+def test_a_program_is_one_pass(saved, tmp_path, capsys):
+    main(["export", str(saved), str(tmp_path / "out.stablehlo"), "--size=32x32"])
+    assert "one pass, of whose 2 orientations the model takes the mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("window", [15, -16])
+def test_what_is_no_window_is_refused(saved, tmp_path, window):
+    with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):
+        main(["compact", str(saved), str(tmp_path / "out"), f"--window={window}"])
+    assert not (tmp_path / "out").exists()
