@@ -31,7 +31,8 @@ def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
     size = data * rows
     if min(data, rows) < 1 or size > count or (size < count and not few):
         raise ValueError(
-            f"mesh.data × mesh.rows = {data} × {rows} must be the number of devices, {count}"
+            f"mesh.data × mesh.rows = {data} × {rows} must be {'at most ' if few else ''}"
+            f"the number of devices, {count}"
         )
     return jax.make_mesh(
         (data, rows),

@@ -18,7 +18,7 @@ def test_one_device():
     "sizes", [(2, 1), (1, 2), (0, 1), (-1, 2), (-2, 1), (1, -1), (-1, 0), (-1, -1)], ids=str
 )
 def test_wrong_products_are_refused(sizes):
-    with pytest.raises(ValueError, match=r"must be the number of devices, 1$"):
+    with pytest.raises(ValueError, match=r"must be (at most )?the number of devices, 1$"):
         mesh.make_mesh(*sizes)
 
 
@@ -27,7 +27,7 @@ def test_wrong_products_are_refused(sizes):
 )
 def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, told):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
-    with pytest.raises(ValueError, match=f"{told} must be the number of devices, 8"):
+    with pytest.raises(ValueError, match=f"{told} must be (at most )?the number of devices, 8"):
         mesh.make_mesh(*sizes)
 
 
