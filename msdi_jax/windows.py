@@ -39,8 +39,9 @@ def moments(x: Float[Array, "b h w c"], window: int) -> tuple[Array, Array]:
     deviation = wide - centre
     rows, columns = (_window_matrices(side, window) for side in x.shape[1:3])
     # Both at once: the pixels are read from memory once.
-    averaged = _along_rows(rows[0], jnp.concatenate([deviation, jnp.square(deviation)], axis=-1))
-    mean, square = jnp.split(_along_columns(columns[0], averaged), 2, axis=-1)
+    both = jnp.concatenate([deviation, jnp.square(deviation)], axis=-1)
+    averaged = _along_columns(columns[0], _along_rows(rows[0], both))
+    mean, square = averaged[..., : x.shape[-1]], averaged[..., x.shape[-1] :]
     factor = jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + 1e-5)
     # Columns first: of few rows.
     mean, factor = (_along_rows(rows[1], _along_columns(columns[1], y)) for y in (mean, factor))
@@ -48,15 +49,15 @@ def moments(x: Float[Array, "b h w c"], window: int) -> tuple[Array, Array]:
 
 
 def _along_rows(matrix: np.ndarray, x: Array) -> Array:
-    """Every row of pixels is one long vector: the product takes them as they lie in memory."""
-    batch, height, width, channels = x.shape
-    y = _along_columns(matrix, x.reshape(batch, 1, height, width * channels))
-    return y.reshape(batch, -1, width, channels)
+    return _product("ih,bhwc->biwc", matrix, x)
 
 
 def _along_columns(matrix: np.ndarray, x: Array) -> Array:
-    matrix = jnp.broadcast_to(matrix.astype(x.dtype), (*x.shape[:2], *matrix.shape))
-    return jnp.matmul(matrix, x, precision="highest")
+    return _product("jw,bhwc->bhjc", matrix, x)
+
+
+def _product(what: str, matrix: np.ndarray, x: Array) -> Array:
+    return jnp.einsum(what, matrix.astype(x.dtype), x, precision="highest")
 
 
 @functools.lru_cache(maxsize=64)
