@@ -190,7 +190,9 @@ def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
     return list(names), list(names.values())
 
 
-def _size(picture: bytes | np.ndarray) -> Size:
+def _size(picture: bytes | Mapping | np.ndarray) -> Size:
+    if isinstance(picture, Mapping):  # raw, see data/paired.py
+        return Size(*map(int, picture["shape"][:2]))
     if not isinstance(picture, bytes):
         return Size(*picture.shape[:2])
     with Image.open(io.BytesIO(picture)) as image:

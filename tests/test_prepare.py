@@ -12,7 +12,7 @@ import pytest
 
 import msdi_jax
 from data.records import open_split
-from msdi_jax import run
+from msdi_jax import pairs, run
 from msdi_jax.__main__ import main
 from tests.data import miniatures
 
@@ -173,6 +173,9 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     assert min(len(data.train), len(data.test)) > 0
     assert data.train[0]["sharp"].dtype == np.uint8
     assert data.configuration in printed
+    # As `evaluate` reads sizes, without decoding.
+    shape = data.test[0]["sharp"].shape[:2]
+    assert pairs.describe(data.test)[1][0] == shape
 
 
 def test_a_configuration_of_another_data_set_is_refused():
