@@ -81,7 +81,8 @@ class Description:
         native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
         window: side of the windows, px of the image, that half instance norms take their statistics
             in when the model is used, see windows.py; None: the whole image.
-        orientations: that images are restored in when the model is used, see `restore.ensemble`.
+        orientations: that the commands restore images in, see `restore.ensemble`; a call of the
+            model is one of them.
     """
 
     network: str

@@ -18,16 +18,23 @@ def test_one_device():
     "sizes", [(2, 1), (1, 2), (0, 1), (-1, 2), (-2, 1), (1, -1), (-1, 0), (-1, -1)], ids=str
 )
 def test_wrong_products_are_refused(sizes):
-    with pytest.raises(ValueError, match=r"must be (at most )?the number of devices, 1$"):
+    told = "must be at most the" if sizes[0] > 0 else "must be the"
+    with pytest.raises(ValueError, match=rf"{told} number of devices, 1$"):
         mesh.make_mesh(*sizes)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "told"), [((4, 3), "4 × 3"), ((8, 2), "8 × 2"), ((-1, 3), "2 × 3")], ids=str
+    ("sizes", "told"),
+    [
+        ((4, 3), "4 × 3 must be at most"),
+        ((8, 2), "8 × 2 must be at most"),
+        ((-1, 3), "2 × 3 must be"),
+    ],
+    ids=str,
 )
 def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, told):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
-    with pytest.raises(ValueError, match=f"{told} must be (at most )?the number of devices, 8"):
+    with pytest.raises(ValueError, match=f"{told} the number of devices, 8"):
         mesh.make_mesh(*sizes)
 
 
