@@ -88,12 +88,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluation = ml_collections.ConfigDict(
         {
             "restore": "grid",
-            # Published: 0. Side of the windows, px, that the half instance norms of a deblurring
-            # network take their statistics in when it is used, see msdi_jax/windows.py.
-            "window": 0,
-            # Published: 1. In how many a deblurring network restores every image when it is used,
-            # see `restore.ensemble`.
-            "orientations": 1,
+            # How a deblurring network is used; None: as deblur.start_from is, if there is one.
+            # Published: 0. Side of the windows, px, that half instance norms take their statistics
+            # in, see msdi_jax/windows.py; None without a start: 0, the whole image.
+            "window": config_dict.placeholder(int),
+            # Published: 1. In how many every image is restored, see `restore.ensemble`; None
+            # without a start: 1.
+            "orientations": config_dict.placeholder(int),
             "protocols": ("gopro", "per_channel"),
             "samples": 8,
         }

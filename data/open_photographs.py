@@ -24,10 +24,11 @@ palapeli-data and from the source of its budgie-backgrounds 3.0 (pool/main/b/bud
     tar -xJf budgie-backgrounds_3.0.orig.tar.xz -C unpacked
     python -m data.open_photographs --source unpacked --target photographs_3 --part 3
 
-configs/box_diverse.py has forty-three more still (`--part 4`), which Debian's endless-sky-high-dpi,
-gnome-taquin and puzzle-jigsaw have between them:
+configs/box_diverse.py has forty-three more still (`--part 4`), which Debian's gnome-taquin,
+puzzle-jigsaw and endless-sky-high-dpi have between them; the last in its version 0.11.0, which
+Debian unstable has (pool/main/e/endless-sky-high-dpi), since 0.9.8 lacks twenty-eight of them:
 
-    apt-get download endless-sky-high-dpi gnome-taquin puzzle-jigsaw
+    apt-get download gnome-taquin puzzle-jigsaw
     for package in *.deb; do dpkg -x $package unpacked; done
     python -m data.open_photographs --source unpacked --target photographs_4 --part 4
 

@@ -77,8 +77,8 @@ def check(config: ml_collections.ConfigDict) -> None:
             raise ValueError(f"{field}={value} must be at least {least}")
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
-    windows.check(config.evaluation.window, "evaluation.window")
-    if (orientations := config.evaluation.orientations) not in restore.ORIENTATIONS:
+    windows.check(config.evaluation.window or 0, "evaluation.window")
+    if (orientations := config.evaluation.orientations) not in (None, *restore.ORIENTATIONS):
         raise ValueError(
             f"evaluation.orientations={orientations} must be one of {restore.ORIENTATIONS}"
         )

@@ -5,7 +5,6 @@ Everything lands in the run directory; started again on it, a run goes on where 
 
 import inspect
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,19 @@ import ml_collections
 
 from data.damaged import Readable
 from data.records import find_builder
-from msdi_jax import checks, convert, deblur, figures, hosts, model, pairs, reblur, report, summary
+from msdi_jax import (
+    checks,
+    convert,
+    deblur,
+    figures,
+    hosts,
+    model,
+    pairs,
+    reblur,
+    report,
+    summary,
+    trained,
+)
 from msdi_jax.evaluate import evaluate
 from msdi_jax.log import held_out_ends
 from msdi_jax.mesh import make_mesh
@@ -79,7 +90,8 @@ def _save(
     if hosts.is_first():
         for kind, suffix in SUFFIXES.items():
             if kind in states:
-                description = _describe(name, config, kind, int(states[kind].step))
+                step = int(states[kind].step)
+                description = trained.describe(name, config, workdir, kind=kind, step=step)
                 path = workdir / f"{DIRECTORIES[name]}{suffix}"
                 model.save(path, stage.network(states[kind]), description)
     hosts.wait_for_all(f"{name} saved")
@@ -112,28 +124,20 @@ def _open_data(dataset: ml_collections.ConfigDict) -> _Data:
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
-    path = config[name].start_from
-    start = model.load(find(path, DIRECTORIES[name])) if path else None
-    network = start and start.network
+    sources = trained.sources(name, config, workdir)
+    loaded = {key: model.load(path) for key, path in sources.items()}
+    network = loaded["start"].network if "start" in loaded else None
     if name == "reblur":
         return reblur.ReblurStage(config, _vgg(config.reblur), network)
-    source = config.deblur.degradation_from
-    if "reblur" in config.stages:
-        source = workdir / DIRECTORIES["reblur"]
-    estimator = _load(source).estimator if source else start.estimator
-    degradation = arrays_of(estimator)
+    degradation = arrays_of((loaded.get("degradation") or loaded["start"]).estimator)
     encoder = degradation["encoder"]
     if config.deblur.features_from:
         encoder = _encoder(config.deblur.features_from)
     return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
 
 
-def _load(path: Path | str) -> model.Model:
-    return model.load(find(path, *DIRECTORIES.values()))
-
-
 def _encoder(path: Path | str) -> Arrays:
-    loaded = _load(path)
+    loaded = model.load(find(path, *DIRECTORIES.values()))
     alone = loaded.description.network == "encoder"
     return arrays_of(loaded.network if alone else loaded.estimator.encoder)
 
@@ -147,38 +151,11 @@ def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
     return convert.read_vgg(settings.vgg_weights)
 
 
-def _describe(
-    name: str, config: ml_collections.ConfigDict, kind: str, step: int
-) -> model.Description:
-    network = "joint" if name == "reblur" else {1: "msdi_net", 2: "msdi2_net"}[config.version]
-    return model.Description(
-        network=network,
-        **(reblur if name == "reblur" else deblur).form(config),
-        provenance={
-            "trained": time.strftime("%Y-%m-%d"),
-            "steps": step,
-            "weights": kind,
-            "dataset": config.dataset.name,
-            "seed": config.seed,
-        },
-        licence="as the photographs it was trained on allow",
-        native=config.native_encoder,
-        contrast=config.local_contrast,
-        **(_usage(config) if name == "deblur" else {}),
-    )
-
-
-def _usage(config: ml_collections.ConfigDict) -> dict[str, int | None]:
-    """How its deblurring network is used, see `model.Description`."""
-    settings = config.evaluation
-    return {"window": settings.window or None, "orientations": settings.orientations}
-
-
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
     models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
     usage = {}
     if "deblur" in models:
-        usage = _usage(config)
+        usage = trained.usage(config)
         models["deblur"] = models["deblur"].using(**usage)
     found = evaluate(
         data.test,
@@ -190,10 +167,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         sample_count=config.evaluation.samples,
     )
     others = {
-        # Those it started from are used as they say.
-        kind: _figures_of(loaded if kind == "start" else loaded.using(**usage), config, data.test)
+        kind: _figures_of(model.load(path).using(**usage), config, data.test)
         for kind, path in _other_weights(config, workdir).items()
-        for loaded in [model.load(path)]
     }
     record = {
         "dataset": config.dataset.name,
@@ -216,8 +191,8 @@ def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str
     stage = config.stages[-1]
     name = DIRECTORIES[stage]
     paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
-    if start := config[stage].start_from:
-        paths["start"] = find(start, name)
+    if start := trained.sources(stage, config, workdir).get("start"):
+        paths["start"] = start
     return {kind: path for kind, path in paths.items() if path.exists()}
 
 
