@@ -109,14 +109,10 @@ def check_no_input(target: Path, inputs: Set[Path]) -> None:
 
 def _restorer(network: model.Model, restoration: str | None, memory: int | None) -> Restore:
     """[0, 1] image → [0, 1] image."""
-    deblur, orientations = network.deblur, network.description.orientations
-    if not restoration:
-        # A self-ensemble holds the sum and a turned copy.
-        deblur = tiling.BoundedRestorer(network, memory, copies=2 if orientations > 1 else 0)
-    deblur = restore.ensemble(deblur, orientations)
     if restoration:
-        return lambda image: restore.MODES[restoration](deblur, image)
-    return lambda image: np.clip(deblur(image[None])[0], 0, 1)
+        return lambda image: restore.MODES[restoration](network.deblur, image)
+    bounded = tiling.BoundedRestorer(network, memory)
+    return lambda image: np.clip(bounded(image[None])[0], 0, 1)
 
 
 def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:

@@ -114,8 +114,7 @@ def _restored(
     """In [0, 1], not rounded: a protocol decides about that."""
     mode = restore.MODES[restoration]
     blurry, sharp = (images.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
-    deblur = restore.ensemble(deblurrer.deblur, deblurrer.description.orientations)
-    found = {"deblurred": mode(deblur, blurry)}
+    found = {"deblurred": mode(deblurrer.deblur, blurry)}
     if joint is not None:
 
         def reblur(pair: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax import compact
+from msdi_jax import compact, restore
 from msdi_jax.checkpoint import check_place, load_arrays, save_arrays
 from msdi_jax.deblur_net import LEVELS, Deblurred, MSDINet
 from msdi_jax.degradation import (
@@ -81,8 +81,8 @@ class Description:
         native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
         window: side of the windows, px of the image, that half instance norms take their statistics
             in when the model is used, see windows.py; None: the whole image.
-        orientations: that the commands restore images in, see `restore.ensemble`; a call of the
-            model is one of them.
+        orientations: that images are restored in, see `restore.ensemble`; a call of the model is
+            one of them, `Model.deblur` is all.
     """
 
     network: str
@@ -222,8 +222,14 @@ class Model:
         return self._call(self._arrays, *map(jnp.asarray, images))
 
     def deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        """The deblurred images, whatever the deblurring network."""
+        """The images, deblurred in as many orientations as the deblurring network says.
+
+        Sides are multiples of 16; the result is not clipped.
+        """
         self._require(DEBLURRING, "deblurs nothing")
+        return restore.ensemble(self._deblur, self.description.orientations)(blurry)
+
+    def _deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         images = (blurry, blurry) if self.reblurs else (blurry,)
         return self(*images).deblurred
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from msdi_jax.degradation import ENCODER_SIZE, Degradation
 from msdi_jax.layers import resize_bilinear
 from msdi_jax.model import DEBLURRING, Model
-from msdi_jax.restore import Images, pad_to_multiple
+from msdi_jax.restore import Images, ensemble, pad_to_multiple
 from msdi_jax.unet import MULTIPLE
 
 # For photographs of up to so many pixels; larger ones may take more by what they are themselves.
@@ -115,24 +115,25 @@ class BoundedRestorer:
     """Restores images of any size, un-clamped, in passes that `memory` has room for.
 
     Args:
-        model: a deblurring one.
+        model: a deblurring one; in as many orientations as it says.
         memory: bytes for all that a process holds that does nothing else: libraries, programs,
             weights, copies of the photograph, a forward pass. If None, `MEMORY`, the weights, and
             what a photograph of more than `PIXELS` takes by itself.
-        copies: of the photograph as numbers, that who calls holds besides.
 
     Raises:
         ValueError: for a model without a deblurring branch; when called, if not even the smallest
             tile fits.
     """
 
-    def __init__(self, model: Model, memory: int | None = None, *, copies: int = 0):
+    def __init__(self, model: Model, memory: int | None = None):
         if model.description.network not in DEBLURRING:
             raise ValueError(
                 f"a {model.description.network} model deblurs nothing: give one of "
                 f"{', '.join(DEBLURRING)}"
             )
-        self._copies = COPIES + copies * BYTES_PER_PIXEL
+        self._orientations = model.description.orientations
+        # A self-ensemble holds the sum and a turned copy.
+        self._copies = COPIES + (2 if self._orientations > 1 else 0) * BYTES_PER_PIXEL
         # A native encoder estimates tile by tile.
         self._native = model.description.native
         self._degradation = model.degradation
@@ -148,6 +149,9 @@ class BoundedRestorer:
         self.program = functools.lru_cache(maxsize=4)(self._compile)
 
     def __call__(self, images: Images) -> Images:
+        return ensemble(self._all, self._orientations)(images)
+
+    def _all(self, images: Images) -> Images:
         if len(images) == 1:
             return self._restore(images[0])[None]
         return np.stack([self._restore(image) for image in images])

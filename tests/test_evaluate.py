@@ -34,17 +34,15 @@ def called(monkeypatch, tmp_path):
     calls = []
     network = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
 
-    def deblur(x):
+    def deblur(self, x):
         calls.append(x.shape)
         if len(calls) in interruptions:
             raise KeyboardInterrupt
         return x / 2
 
     interruptions = []
-    loaded = SimpleNamespace(deblur=deblur, network=network, description=DESCRIPTION)
-    loaded.using = lambda **changes: SimpleNamespace(
-        deblur=deblur, network=network, description=dataclasses.replace(DESCRIPTION, **changes)
-    )
+    monkeypatch.setattr(model.Model, "_deblur", deblur)
+    loaded = model.Model(network, DESCRIPTION)
     monkeypatch.setattr(model, "describe", lambda path: DESCRIPTION)
     monkeypatch.setattr(model, "load", lambda path: loaded)
     builder = SimpleNamespace(

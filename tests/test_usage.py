@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax import images, model, restore
+from msdi_jax import images, model, restore, tiling
 from msdi_jax.__main__ import main
 from tests.networks import draw_arrays
 
@@ -42,12 +42,24 @@ def test_photographs_are_restored_in_so_many_orientations(
     images.write(tmp_path / "in.png", photograph)
     files = [f"--input={tmp_path / 'in.png'}", f"--output={tmp_path / 'out.png'}"]
     main(["deblur", f"--model={saved}", *files, *options, *restoration])
-    deblur = restore.ensemble(model.load(saved).deblur, orientations)
-    expected = restore.whole(deblur, images.to_unit(photograph))
+    ours, other = (
+        model.load(saved).using(orientations=n) for n in (orientations, 3 - orientations)
+    )
     found = images.to_unit(images.read(tmp_path / "out.png"))
+    expected = restore.whole(ours.deblur, images.to_unit(photograph))
     np.testing.assert_allclose(found, expected, atol=0.6 / 255)
-    other = restore.ensemble(model.load(saved).deblur, 3 - orientations)
-    assert np.abs(found - restore.whole(other, images.to_unit(photograph))).max() > 4 / 255
+    assert np.abs(found - restore.whole(other.deblur, images.to_unit(photograph))).max() > 4 / 255
+
+
+def test_in_python_too(saved):
+    network = model.load(saved)
+    image = RNG.random((1, 32, 48, 3), np.float32)
+    one = network(image).deblurred
+    assert np.abs(network.deblur(image) - one).max() > 1e-3
+    expected = (one + network(image[:, ::-1]).deblurred[:, ::-1]) / 2
+    np.testing.assert_allclose(network.deblur(image), expected, atol=1e-6)
+    np.testing.assert_allclose(tiling.BoundedRestorer(network)(image), expected, atol=1e-5)
+    np.testing.assert_array_equal(network.using(orientations=1).deblur(image), one)
 
 
 def test_another_use_is_of_another_network(saved):
