@@ -23,6 +23,8 @@ class Readable:
 
     def __getitem__(self, index: int) -> Mapping:
         """Raises ValueError, naming the record, where it may not be passed over."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"there is no record {index} among {len(self)}")
         for shift in range(len(self)):
             found = (int(index) + shift) % len(self)
             try:

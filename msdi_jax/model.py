@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax import compact, restore
+from msdi_jax import compact, restore, windows
 from msdi_jax.checkpoint import check_place, load_arrays, save_arrays
 from msdi_jax.deblur_net import LEVELS, Deblurred, MSDINet
 from msdi_jax.degradation import (
@@ -373,6 +373,12 @@ def describe(path: Path | str) -> Description:
         description.version not in (1, 2)
     ):
         raise ValueError(f"{file}: version {description.version!r} must be 1 or 2")
+    windows.check(description.window or 0, f"{file}: window")
+    if description.orientations not in restore.ORIENTATIONS:
+        raise ValueError(
+            f"{file}: orientations {description.orientations!r} must be one of "
+            f"{restore.ORIENTATIONS}"
+        )
     return description
 
 

@@ -6,7 +6,7 @@ What is not asked for is as the model says, see `model.Description`.
 import argparse
 
 from msdi_jax import restore, windows
-from msdi_jax.model import Description, Model
+from msdi_jax.model import DEBLURRING, Description, Model
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,16 @@ def asked(options: argparse.Namespace) -> dict[str, int]:
 
 
 def as_asked(network: Model, options: argparse.Namespace) -> Model:
-    """The model used as the options say; raises ValueError for what is no window."""
+    """The model used as the options say.
+
+    Raises:
+        ValueError: for what is no window, and options for a network that deblurs nothing.
+    """
     given = asked(options)
+    name = network.description.network
+    if given and name not in DEBLURRING:
+        told = " and ".join(f"--{option}" for option in given)
+        raise ValueError(f"a {name} model deblurs nothing that {told} could be for: leave it out")
     changes = {}
     if "ensemble" in given:
         changes["orientations"] = given["ensemble"]

@@ -1,5 +1,7 @@
 """How a network is used: as its description says, unless the options ask for something else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from flax import nnx
@@ -96,3 +98,29 @@ def test_what_is_no_window_is_refused(saved, tmp_path, window):
     with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):
         main(["compact", str(saved), str(tmp_path / "out"), f"--window={window}"])
     assert not (tmp_path / "out").exists()
+
+
+def test_what_deblurs_nothing_is_used_in_no_way(tmp_path):
+    description = model.Description("discriminator", 2, None, {}, "")
+    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    model.save(tmp_path / "model", network, description)
+    main(["compact", str(tmp_path / "model"), str(tmp_path / "plain")])
+    with pytest.raises(SystemExit, match="nothing that --ensemble and --window could be for"):
+        main(
+            ["compact", str(tmp_path / "model"), str(tmp_path / "out"), "--ensemble", "--window=0"]
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("orientations", 3, r"orientations 3 must be one of \(1, 2, 4, 8\)"),
+        ("window", 7, "window=7 px is no window"),
+    ],
+)
+def test_a_description_that_says_it_wrongly_is_refused(saved, tmp_path, field, value, told):
+    description = dataclasses.replace(model.describe(saved), **{field: value})
+    model.save(tmp_path / "model", model.load(saved).network, description)
+    with pytest.raises(ValueError, match=rf"model\.json: {told}"):
+        model.describe(tmp_path / "model")

@@ -63,6 +63,15 @@ def test_the_next_one_is_taken_and_the_name_told_once(source, position, capsys):
     assert capsys.readouterr().out.count("(pair1) cannot be read") == 1
 
 
+def test_it_ends(source, position):
+    readable = Readable(source, skip=True)
+    names = [record["name"] for record in readable]
+    assert len(names) == 4
+    assert names[position] == names[(position + 1) % 4]
+    with pytest.raises(IndexError, match="no record 4 among 4"):
+        readable[4]
+
+
 def test_training_batches(source, capsys):
     with pytest.raises(ValueError, match=r"\(pair1\) cannot be read"):
         batches(source, batch_size=4, crop=16, seed=0)[0]
