@@ -1,21 +1,27 @@
 """Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 # At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns.
 FEW_CHANNELS = 16
+# At least this many, in and out, and it is Winograd's on a CPU. With fewer, writing and reading the
+# sums takes about as long as the products that they save, and much memory.
+MANY_CHANNELS = 256
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
     """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
 
-    Six shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    Seven shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
-    is otherwise an order of magnitude slower), few channels as pairs of columns, images of no more
-    pixels than the kernel has outputs as a matrix product too, and those without padding or with
-    so much that more pixels come out than go in, whose columns are padded otherwise.
+    is otherwise an order of magnitude slower), few channels as pairs of columns, many by Winograd's
+    algorithm (on CPUs alone: other backends choose for themselves), images of no more pixels than
+    the kernel has outputs as a matrix product too, and those without padding or with so much that
+    more pixels come out than go in, whose columns are padded otherwise.
 
     Raises:
         ValueError: for a stride other than 1 and 2.
@@ -31,11 +37,22 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
         return _convolve_as_product(x, kernel, padding)
     if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
         return _convolve_in_pairs(x, kernel)
+    if _suits_winograd(x, kernel, padding):
+        return jax.lax.platform_dependent(
+            x,
+            kernel,
+            cpu=functools.partial(_convolve_by_winograd, padding=padding),
+            default=functools.partial(_convolve_as_it_is, padding=padding),
+        )
+    return _convolve_as_it_is(x, kernel, padding)
+
+
+def _convolve_as_it_is(x: Array, kernel: Array, padding: int) -> Array:
     columns = (padding, padding)
     if padding == 0:
         # Without any padding XLA's CPU backend takes a path that is four times as slow.
         columns = (0, 1)
-    elif 2 * padding >= size:
+    elif 2 * padding >= kernel.shape[0]:
         # Where more pixels come out than go in, it takes one for the kernel's gradient that is
         # thirty times as slow.
         x, columns = jnp.pad(x, ((0, 0), (0, 0), columns, (0, 0))), (0, 0)
@@ -65,6 +82,53 @@ def _convolve_as_product(x: Array, kernel: Array, padding: int) -> Array:
     windows = [x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
     matrix = kernel.reshape(rows * columns * inputs, outputs)
     return jnp.concatenate(windows, axis=-1) @ matrix
+
+
+def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
+    even = all((side + 2 * padding) % 2 == 0 for side in x.shape[1:3])
+    many = min(kernel.shape[2:]) >= MANY_CHANNELS
+    # Sums of four pixels lose too much of the few digits of shorter types.
+    return kernel.shape[0] == 3 and even and many and x.dtype.itemsize >= 4
+
+
+def _convolve_by_winograd(x: Array, kernel: Array, padding: int) -> Array:
+    """Winograd's F(2×2, 3×3): four products where a 3×3 convolution has nine.
+
+    Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. Squares of 2×2
+    pixels of the output see 4×4 of the padded input, whose sums and differences along both axes
+    meet those of the kernel channel by channel: 16 matrix products, which are summed again.
+    """
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows = []
+    for row, taps in zip(_sums_of_pixels(x, 1), _sums_of_taps(kernel), strict=True):
+        sums = zip(_sums_of_pixels(row, 2), _sums_of_taps(taps), strict=True)
+        rows.append(_sums_of_products(*(a @ b for a, b in sums)))
+    # By the column's parity, then the row's.
+    squares = [_sums_of_products(*column) for column in zip(*rows, strict=True)]
+    y = jnp.stack([jnp.stack(lines, axis=3) for lines in zip(*squares, strict=True)], axis=2)
+    batch, height, _, width, _, channels = y.shape
+    return y.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def _sums_of_pixels(x: Array, axis: int) -> list[Array]:
+    """Of the four pixels that a pair of outputs along `axis` sees."""
+    pairs = x.shape[axis] // 2 - 1
+    first, second, third, fourth = (
+        jax.lax.slice_in_dim(x, i, i + 2 * pairs - 1, 2, axis) for i in range(4)
+    )
+    return [first - third, second + third, third - second, second - fourth]
+
+
+def _sums_of_taps(kernel: Array) -> list[Array]:
+    """Of the three taps along the first axis."""
+    first, second, third = kernel
+    outer = first + third
+    return [first, (outer + second) / 2, (outer - second) / 2, third]
+
+
+def _sums_of_products(first: Array, second: Array, third: Array, fourth: Array) -> list[Array]:
+    """Both outputs of a pair."""
+    return [first + second + third, second - third - fourth]
 
 
 def _convolve_in_pairs(x: Array, kernel: Array) -> Array:

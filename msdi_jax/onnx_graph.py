@@ -117,9 +117,9 @@ def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *inputs), strict=True))
     for equation in jaxpr.eqns:
         found = [x.val if isinstance(x, core.Literal) else known[x] for x in equation.invars]
-        inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+        inner = _called(equation)
         if inner is not None:
-            results = _run(graph, inner.jaxpr, inner.consts, found)
+            results = _run(graph, inner.jaxpr, inner.consts, found[-len(inner.jaxpr.invars) :])
         elif not any(isinstance(x, Value) for x in found) and _concrete(equation):
             results = equation.primitive.bind(*found, **equation.params)
             results = results if equation.primitive.multiple_results else [results]
@@ -127,6 +127,16 @@ def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
             results = [_translated(graph, equation, found)]
         known |= dict(zip(equation.outvars, results, strict=True))
     return [x.val if isinstance(x, core.Literal) else known[x] for x in jaxpr.outvars]
+
+
+def _called(equation):
+    """The function that an equation calls with its last inputs, if it does.
+
+    Of those for several platforms it is the one for any other.
+    """
+    if platforms := equation.params.get("branches_platforms"):
+        return equation.params["branches"][platforms.index(None)]
+    return equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
 
 
 def _concrete(equation) -> bool:

@@ -8,7 +8,7 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from msdi_jax import convolution, layers
+from msdi_jax import convolution, layers, onnx_graph
 from msdi_jax.state import arrays_of, merge, split
 
 
@@ -61,7 +61,10 @@ KERNELS_AND_PADDINGS = [(1, 0), *((k, p) for k in (3, 4, 7) for p in (0, 1, 2))]
     ],
 )
 def test_convolve_and_its_gradients(x64, size, stride, kernel_size, padding):
-    x, kernel = normal(2, *size, 3), normal(kernel_size, kernel_size, 3, 5)
+    check_convolve(normal(2, *size, 3), normal(kernel_size, kernel_size, 3, 5), stride, padding)
+
+
+def check_convolve(x, kernel, stride, padding):
     inputs, weights = nchw(x).requires_grad_(), oihw(kernel).requires_grad_()
     expected = functional.conv2d(inputs, weights, stride=stride, padding=padding)
     pull = normal(*nhwc(expected).shape)
@@ -78,6 +81,52 @@ def test_convolve_and_its_gradients(x64, size, stride, kernel_size, padding):
     close(found, nhwc(expected))
     close(x_gradient, nhwc(inputs.grad))
     close(kernel_gradient, hwio(weights.grad))
+
+
+class TestWinograd:
+    """Fewer products where XLA has no better way, which is on a CPU."""
+
+    MANY = convolution.FEW_CHANNELS + 1
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch):
+        """Fewer channels than it is for otherwise."""
+        monkeypatch.setattr(convolution, "MANY_CHANNELS", self.MANY)
+
+    @pytest.fixture
+    def arrays(self):
+        return normal(2, 12, 14, self.MANY), normal(3, 3, self.MANY, 18) / 3 / self.MANY**0.5
+
+    # The last is of an odd side, and not Winograd's.
+    @pytest.mark.parametrize(("size", "padding"), [((12, 14), 1), ((16, 12), 0), ((11, 12), 1)])
+    def test_exact_and_its_gradients(self, x64, size, padding):
+        check_convolve(normal(2, *size, self.MANY), normal(3, 3, self.MANY, 18), 1, padding)
+
+    def test_float32_loses_little(self, arrays):
+        x, kernel = arrays
+        expected = functional.conv2d(nchw(x), oihw(kernel), padding=1)
+        found = layers.convolve(x.astype(np.float32), kernel.astype(np.float32), padding=1)
+        close(found, nhwc(expected), 3e-6)
+
+    @pytest.mark.parametrize(
+        ("platform", "kind", "convolutions"),
+        # bfloat16 has too few digits for it.
+        [("cpu", "float32", 0), ("cpu", "bfloat16", 1), ("cuda", "float32", 1)],
+    )
+    def test_others_choose_for_themselves(self, arrays, platform, kind, convolutions):
+        convolve = jax.jit(partial(layers.convolve, padding=1))
+        traced = convolve.trace(*(jnp.asarray(a, kind) for a in arrays))
+        lowered = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert lowered.count("stablehlo.convolution") == convolutions
+        assert lowered.count("stablehlo.dot_general") == 16 * (1 - convolutions)
+
+    def test_onnx_programs_too(self, arrays):
+        x, kernel = (a.astype(np.float32) for a in arrays)
+        program = onnx_graph.translate(
+            partial(layers.convolve, kernel=kernel, padding=1), x.shape, ("x", "y"), ""
+        )
+        kinds = [node.op_type for node in program.graph.node]
+        assert (kinds.count("Conv"), kinds.count("MatMul")) == (1, 0)
 
 
 @pytest.mark.parametrize("bias", [True, False])
