@@ -427,8 +427,11 @@ def mean(models: Sequence[Model]) -> Model:
     # Read off shorter ones, singular values would be too small.
     nnx.update(network, jax.tree.map(lambda x: x / jnp.linalg.norm(x), vectors))
     provenance = {"mean of": [m.description.provenance for m in models]}
-    licences = dict.fromkeys(m.description.licence for m in models)
-    description = dataclasses.replace(
-        first.description, provenance=provenance, licence="; ".join(licences)
-    )
+    licence = joined_licences([m.description.licence for m in models])
+    description = dataclasses.replace(first.description, provenance=provenance, licence=licence)
     return Model(network, description)
+
+
+def joined_licences(licences: Sequence[str]) -> str:
+    """All of them, each once."""
+    return "; ".join(dict.fromkeys(part for licence in licences for part in licence.split("; ")))

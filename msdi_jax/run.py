@@ -61,6 +61,8 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
                 hosts.say(f"{name}: finished before")
                 continue
             stage = make_stage(name, config, workdir)
+            # Now, since what it starts from may be gone when it is done.
+            description = trained.describe(name, config, workdir)
             states = train(
                 name,
                 stage,
@@ -71,7 +73,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
                 test_source=data.test,
                 stop=stop,
             )
-            _save(name, stage, states, config, workdir)
+            _save(name, stage, states, description, workdir)
             if not hosts.all_agree(f"{name} goes on", not stop.made):
                 raise Interrupted(config[name].steps)
     if hosts.is_first():
@@ -83,17 +85,16 @@ def _save(
     name: str,
     stage: Stage,
     states: dict[str, State],
-    config: ml_collections.ConfigDict,
+    description: model.Description,
     workdir: Path,
 ) -> None:
     """Model directories of all kinds of weights; the last one's tells that the stage is done."""
     if hosts.is_first():
         for kind, suffix in SUFFIXES.items():
             if kind in states:
-                step = int(states[kind].step)
-                description = trained.describe(name, config, workdir, kind=kind, step=step)
+                found = trained.at_step(description, int(states[kind].step), kind)
                 path = workdir / f"{DIRECTORIES[name]}{suffix}"
-                model.save(path, stage.network(states[kind]), description)
+                model.save(path, stage.network(states[kind]), found)
     hosts.wait_for_all(f"{name} saved")
 
 
@@ -153,9 +154,10 @@ def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
     models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
-    usage = {}
+    # A run of stage 1 measures the joint network as it is.
+    usage = {"window": None, "orientations": 1}
     if "deblur" in models:
-        usage = trained.usage(config)
+        usage = trained.usage(config, models["deblur"].description)
         models["deblur"] = models["deblur"].using(**usage)
     found = evaluate(
         data.test,

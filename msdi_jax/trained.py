@@ -1,5 +1,6 @@
 """What a trained network says of itself: where it comes from, whose it is, how it is used."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -29,53 +30,51 @@ def sources(name: str, config: ml_collections.ConfigDict, workdir: Path) -> dict
     return found
 
 
-def describe(
-    name: str, config: ml_collections.ConfigDict, workdir: Path, *, kind: str, step: int
-) -> Description:
-    """Of the network that the stage `name` of a run made.
+def describe(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Description:
+    """Of the network that the stage `name` of a run is about to make.
 
     Args:
         name: of the stage.
         config: of the run.
         workdir: of the run.
-        kind: of the weights.
-        step: that they are of.
+
+    Raises:
+        ValueError: when a model that it takes weights from is not there.
     """
     network = "joint" if name == "reblur" else {1: "msdi_net", 2: "msdi2_net"}[config.version]
-    origins = _origins(name, config, workdir)
+    origins = {key: model.describe(path) for key, path in sources(name, config, workdir).items()}
+    used = usage(config, origins.get("start")) if name == "deblur" else {}
+    # Twice the same is told once.
+    if origins.get("degradation") == origins.get("start"):
+        origins.pop("degradation", None)
     return Description(
         network=network,
         **(reblur if name == "reblur" else deblur).form(config),
         provenance={
             "trained": time.strftime("%Y-%m-%d"),
-            "steps": step,
-            "weights": kind,
             "dataset": config.dataset.name,
             "seed": config.seed,
         }
-        | {key: origin.provenance for key, origin in origins.items()},
-        licence="; ".join(dict.fromkeys([LICENCE, *(o.licence for o in origins.values())])),
+        | {f"{key}_from": origin.provenance for key, origin in origins.items()},
+        licence=model.joined_licences([LICENCE, *(o.licence for o in origins.values())]),
         native=config.native_encoder,
         contrast=config.local_contrast,
-        **(usage(config) if name == "deblur" else {}),
+        **used,
     )
 
 
-def _origins(name: str, config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Description]:
-    found = sources(name, config, workdir)
-    if found.get("degradation") == found.get("start"):
-        found.pop("degradation", None)
-    return {f"{key}_from": model.describe(path) for key, path in found.items()}
+def at_step(description: Description, step: int, kind: str) -> Description:
+    """With what is known when it is made: of which step its weights are, and which kind."""
+    provenance = {"steps": step, "weights": kind} | description.provenance
+    return dataclasses.replace(description, provenance=provenance)
 
 
-def usage(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def usage(config: ml_collections.ConfigDict, otherwise: Description | None) -> dict[str, Any]:
     """How the deblurring network of a run is used, by the names of `Description`.
 
-    As `config.evaluation` says; what it leaves open is as with the network that it started from.
+    As `config.evaluation` says, and what it leaves open as `otherwise` does, or else as published.
     """
-    path, settings = config.deblur.start_from, config.evaluation
-    start = model.describe(find(path, DIRECTORIES["deblur"])) if path else None
-    found = {"window": settings.window, "orientations": settings.orientations}
-    if start:
-        found = {key: getattr(start, key) if x is None else x for key, x in found.items()}
-    return {"window": found["window"] or None, "orientations": found["orientations"] or 1}
+    asked = {key: config.evaluation[key] for key in ("window", "orientations")}
+    if otherwise:
+        asked = {key: getattr(otherwise, key) if x is None else x for key, x in asked.items()}
+    return {"window": asked["window"] or None, "orientations": asked["orientations"] or 1}

@@ -1,6 +1,8 @@
 """Lineage of trained networks: what they started from, its licence and its use, are not lost."""
 
 import dataclasses
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,14 +36,12 @@ def config(tmp_path):
 )
 def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_path, asked, found):
     config.evaluation.update(asked)
-    usage = trained.usage(config)
-    assert (usage["window"], usage["orientations"]) == found
-    description = trained.describe("deblur", config, tmp_path, kind="last", step=7)
+    description = trained.describe("deblur", config, tmp_path)
     assert (description.window, description.orientations) == found
 
 
 def test_without_a_start_it_is_used_as_published():
-    assert trained.usage(quickstart.get_config()) == {"window": None, "orientations": 1}
+    assert trained.usage(quickstart.get_config(), None) == {"window": None, "orientations": 1}
 
 
 def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
@@ -63,27 +63,57 @@ def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
 
 
 def test_provenance_and_licence_of_what_it_took_weights_from(config, tmp_path):
-    alone = trained.describe("deblur", config, tmp_path, kind="ema", step=7)
-    assert alone.provenance["steps"] == 7
+    alone = trained.describe("deblur", config, tmp_path)
     assert alone.provenance["start_from"] == {"file": "net.pth"}
     assert alone.licence == f"{trained.LICENCE}; unclear"
 
     other = dataclasses.replace(START, provenance={"file": "net_E.pth"}, licence="theirs")
     model.save(tmp_path / "other", small_network(), other)
     config.deblur.degradation_from = str(tmp_path / "other")
-    both = trained.describe("deblur", config, tmp_path, kind="ema", step=7)
+    both = trained.describe("deblur", config, tmp_path)
     assert both.provenance["degradation_from"] == {"file": "net_E.pth"}
     assert both.licence == f"{trained.LICENCE}; unclear; theirs"
 
     # Twice the same is told once.
     config.deblur.degradation_from = config.deblur.start_from
-    assert trained.describe("deblur", config, tmp_path, kind="ema", step=7) == alone
+    assert trained.describe("deblur", config, tmp_path) == alone
+
+    # And so is a licence, of whatever generation.
+    model.save(tmp_path / "start", small_network(), alone)
+    assert trained.describe("deblur", config, tmp_path).licence == alone.licence
+
+    made = trained.at_step(alone, 7, "ema")
+    assert made.provenance == {"steps": 7, "weights": "ema"} | alone.provenance
 
 
 def test_a_run_of_both_stages_has_its_own_encoder(tmp_path):
     config = quickstart.get_config()
     own = model.Description("joint", 2, 4, {"seed": 5}, trained.LICENCE)
     model.save(tmp_path / "model-reblur", small_network(), own)
-    found = trained.describe("deblur", config, tmp_path, kind="last", step=7)
+    found = trained.describe("deblur", config, tmp_path)
     assert found.provenance["degradation_from"] == {"seed": 5}
     assert found.licence == trained.LICENCE
+
+
+def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
+    """Of what it was, its description was made before."""
+    network = model.load(config.deblur.start_from).network
+
+    def train(*arguments, **options):
+        shutil.rmtree(config.deblur.start_from)
+        return {"last": SimpleNamespace(step=7)}
+
+    stage = SimpleNamespace(network=lambda state: network)
+    for name, value in {
+        "_open_data": lambda dataset: run._Data([], [], ""),
+        "make_stage": lambda *arguments: stage,
+        "train": train,
+        "_evaluate": lambda *arguments: None,
+    }.items():
+        monkeypatch.setattr(run, name, value)
+    monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")
+    run.run(config, tmp_path / "run")
+    found = model.describe(tmp_path / "run" / "model")
+    assert found.provenance["steps"] == 7
+    assert (found.window, found.orientations) == (64, 4)
+    assert found.provenance["start_from"] == {"file": "net.pth"}
