@@ -34,12 +34,9 @@ class Readable:
                 self._tell(found, error)
         raise ValueError(f"none of the {len(self)} records can be read: prepare the set again")
 
-    def undecoded(self) -> Sequence[Mapping]:
+    def undecoded(self) -> "Readable":
         """The records; of a prepared set with the bytes of the files for pictures."""
-        if not dataclasses.is_dataclass(self.source):
-            return self.source
-        skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
-        return dataclasses.replace(self.source, decoders=skip)
+        return Readable(_undecoded(self.source), self.skip)
 
     def _tell(self, index: int, error: Exception) -> None:
         what = f"record {index} ({self._name(index)}) cannot be read: {error}"
@@ -55,6 +52,13 @@ class Readable:
     def _name(self, index: int) -> str:
         """The record's name, read without decoding its pictures."""
         try:
-            return self.undecoded()[index]["name"].decode()
+            return _undecoded(self.source)[index]["name"].decode()
         except Exception:
             return "its name cannot be read either"
+
+
+def _undecoded(source: Sequence[Mapping]) -> Sequence[Mapping]:
+    if not dataclasses.is_dataclass(source):
+        return source
+    skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}
+    return dataclasses.replace(source, decoders=skip)

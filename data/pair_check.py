@@ -68,6 +68,6 @@ def _fault(path: Path) -> str | None:
                 kind = "16 bits per channel" if deep else f"mode {image.mode}"
                 return f"{path}: {kind}, but 8-bit RGB is needed"
             image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
         return f"{path}: {error}"
     return None

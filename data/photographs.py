@@ -178,7 +178,7 @@ def _check_readable(paths: Iterable[Path]) -> None:
                 # JPEG then decodes at an eighth of the size: fast, and still reads all its bytes.
                 image.draft("RGB", (image.width // 8, image.height // 8))
                 image.load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
             problems.append(f"{path}: {error}")
     if problems:
         raise ValueError(

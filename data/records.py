@@ -97,14 +97,19 @@ def open_split(directory: str | Path, split: Literal["train", "test"]):
     """Random access to the records of a prepared set: `len(source)`, `source[index]`.
 
     Raises:
-        ValueError: when there is no set at `directory` or it lacks the split.
+        ValueError: when there is no set at `directory`, it is damaged, or it lacks the split.
     """
     builder = _open(directory)
     if split not in builder.info.splits:
         raise ValueError(
             f"{directory} has no split {split!r}: choose one of {', '.join(builder.info.splits)}"
         )
-    return builder.as_data_source(split)
+    try:
+        source = builder.as_data_source(split)
+        len(source)
+    except Exception as error:
+        raise ValueError(_damaged(directory, error)) from error
+    return source
 
 
 def name_of(directory: str | Path) -> str:
@@ -119,3 +124,10 @@ def _open(directory: str | Path) -> tfds.core.DatasetBuilder:
         raise ValueError(
             f"{directory} holds no data set: give the path that prepare() returned"
         ) from error
+    # What its files are parsed by raises whatever it likes.
+    except Exception as error:
+        raise ValueError(_damaged(directory, error)) from error
+
+
+def _damaged(directory: str | Path, error: Exception) -> str:
+    return f"the data set {directory} is damaged ({error}): delete it, and prepare it again"

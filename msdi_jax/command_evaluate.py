@@ -22,6 +22,7 @@ from msdi_jax import (
     report,
     restore,
     usage,
+    windows,
 )
 from msdi_jax.evaluate import manner, measure, pictures_of, score
 from msdi_jax.measurements import Measurements
@@ -125,6 +126,7 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is for a --model: --outputs are restored already")
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1 is needed")
+    windows.check(options.window or 0, "--window")
     # Before the data, whose preparation may take longer.
     if options.model and (network := model.describe(options.model).network) not in model.DEBLURRING:
         raise ValueError(

@@ -96,7 +96,8 @@ def _transfer(options: argparse.Namespace) -> None:
 
 
 def _maps(options: argparse.Namespace) -> None:
-    found = model.load(options.model)
+    # The joint network first, as in the other commands here and in `probe`.
+    found = model.load(model.find(options.model, *model.DIRECTORIES.values()))
     _check_output(options.output, options.input)
     picture = _read(options.input, options)
     views = explore.views_of(found, picture)

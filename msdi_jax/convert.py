@@ -165,6 +165,11 @@ def read(path: Path | str) -> Weights:
         lack = "it does not exist" if not Path(path).exists() else _reason(error)
         raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {lack}") from error
     wrapped = isinstance(content, Mapping) and isinstance(content.get("params"), Mapping)
+    if wrapped and (others := _of_the_same_keys(content)):
+        raise ValueError(
+            f"{path} holds {', '.join(others)} beside params: save by themselves those that you "
+            f"want, as torch.save(torch.load({str(path)!r})[{others[0]!r}], 'alone.pth')"
+        )
     content = content["params"] if wrapped else content
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} is no PyTorch checkpoint of tensors: it has no named arrays")
@@ -173,6 +178,17 @@ def read(path: Path | str) -> Weights:
         return Weights(recognise.standard_keys(arrays), wrapped)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _of_the_same_keys(content: Mapping) -> list[str]:
+    """Names of other weights of the network whose weights "params" are, averaged ones perhaps."""
+    return [
+        str(name)
+        for name, found in content.items()
+        if name != "params"
+        and isinstance(found, Mapping)
+        and found.keys() == content["params"].keys()
+    ]
 
 
 def _torch(path: Path | str):

@@ -46,6 +46,8 @@ def evaluate(
     shown = set(np.linspace(0, len(source) - 1, sample_count).astype(int).tolist())
     network = deblurrer or joint
     rows, shown_names = [], []
+    if samples is not None:
+        _clear(samples)
     for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
         row, pictures = measure(source[index], network, joint, restoration, protocols)
         rows.append(row)
@@ -54,8 +56,6 @@ def evaluate(
             _write(samples, row["name"], pictures)
     chosen = {}
     if samples is not None:
-        # Of an earlier model, perhaps.
-        shutil.rmtree(samples / "extremes", ignore_errors=True)
         chosen = extremes.write(
             samples / "extremes", rows, lambda i: pictures_of(source[i], network, restoration)
         )
@@ -69,6 +69,13 @@ def evaluate(
         "samples": shown_names,
         "extremes": chosen,
     }
+
+
+def _clear(samples: Path) -> None:
+    """Pictures of an earlier evaluation, perhaps of another model or restored otherwise."""
+    shutil.rmtree(samples / "extremes", ignore_errors=True)
+    for picture in samples.glob("*.png"):
+        picture.unlink()
 
 
 def check(restoration: str, scoring: Sequence[str]) -> None:

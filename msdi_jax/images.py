@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 # this number on.
 Image.MAX_IMAGE_PIXELS = 250 * 10**6
 # What Pillow and OpenCV raise for files that are no whole images; SyntaxError is of broken PNG.
-UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, cv2.error)
+UNREADABLE = (OSError, SyntaxError, TypeError, Image.DecompressionBombError, cv2.error)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
 HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")

@@ -174,7 +174,7 @@ def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
     """The names of all records and the sizes of their sharp images, without decoding any.
 
     Raises:
-        ValueError: when two records have one name.
+        ValueError: when two records have one name, or one cannot be read.
     """
     if isinstance(source, FolderPairs):
         return source.names, [read_size(path) for path in source.files["sharp"].values()]
@@ -186,6 +186,8 @@ def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
         name = text(record, "name")
         if name in names:
             raise ValueError(f"record {index} is another one named {name!r}: make names unique")
+        if record["sharp"] is None:
+            raise ValueError(f"record {index} ({name}) lacks its picture: prepare the set again")
         names[name] = _size(record["sharp"])
     return list(names), list(names.values())
 
@@ -207,13 +209,13 @@ def text(record: Mapping, key: str) -> str:
 def digest(paths: Iterable[Path]) -> str:
     """What tells files apart: their names, lengths and contents.
 
-    Of a PNG the end is enough, which holds a checksum of its pixels.
+    Of a PNG the end is enough, which holds a checksum of its pixels, perhaps before some text.
     """
     found = hashlib.sha256()
     for path in paths:
         length = path.stat().st_size
         with path.open("rb") as file:
             if path.suffix.lower() == ".png":
-                file.seek(max(0, length - 64))
+                file.seek(max(0, length - 2**16))
             found.update(f"{path.name} {length} ".encode() + file.read())
     return found.hexdigest()[:16]

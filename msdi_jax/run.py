@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import ml_collections
 
+from data import pipeline
 from data.damaged import Readable
 from data.records import find_builder
 from msdi_jax import (
@@ -50,6 +51,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     checks.check(config)
     checks.check_workdir(config, workdir)
     data = hosts.first_then_others("data", lambda: _open_data(config.dataset))
+    _check_sizes(config, workdir, data)
     # The others see what the first has written: all of them at once would be in each other's way.
     if hosts.is_first():
         checks.claim(config, workdir)
@@ -121,6 +123,15 @@ def _open_data(dataset: ml_collections.ConfigDict) -> _Data:
     path = Path(builder.prepare(directory, **fields))
     splits = builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
     return _Data(*splits, pairs.configuration(path))
+
+
+def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
+    """Refuses, before the first stage is trained, frames that are too small for a later one."""
+    for name in config.stages:
+        settings = config[name]
+        if not (workdir / DIRECTORIES[name]).exists():
+            context = settings.get("context", 0)
+            pipeline.centre_crops(data.test, settings.crop, settings.held_out_images, context)
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:

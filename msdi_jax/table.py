@@ -127,7 +127,7 @@ def _check_different(evaluations: Sequence[Evaluation]) -> None:
 
 def _table(key: tuple, evaluations: Sequence[Evaluation]) -> Table:
     dataset, split, images, _, configuration = key
-    rows = [_row(group) for group in _by_seed(evaluations)]
+    rows = _told_apart(_by_seed(evaluations))
     found = {column for row in rows for column in row.values}
     published = published_rows.of_dataset(dataset, configuration) if split == "test" else []
     # Published figures get their column even where nothing was measured that way.
@@ -170,6 +170,18 @@ def _without_seed(evaluation: Evaluation) -> str | None:
     # A run's own evaluation is of its last weights.
     scored = record.get("protocols"), figures.restored(record), record.get("weights", "model")
     return json.dumps([config, scored], sort_keys=True)
+
+
+def _told_apart(groups: Sequence[Sequence[Evaluation]]) -> list[Row]:
+    """A row each; where labels of several are alike, with the paths that they were read from."""
+    rows = [_row(group) for group in groups]
+    labels = [row.label for row in rows]
+    return [
+        row._replace(label=f"{row.label}: {', '.join(str(e.path) for e in group)}")
+        if labels.count(row.label) > 1
+        else row
+        for row, group in zip(rows, groups, strict=True)
+    ]
 
 
 def _row(group: Sequence[Evaluation]) -> Row:

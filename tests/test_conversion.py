@@ -117,6 +117,14 @@ def test_wrappers_make_no_difference(published, file, tmp_path, wrap):
         np.testing.assert_array_equal(array, weights[key], err_msg=key)
 
 
+def test_of_two_sets_of_weights_none_is_chosen(published, file, tmp_path):
+    weights = published(JUDGE)
+    source = file({"params": weights, "params_ema": weights, "optimizer": {"lr": 1}})
+    with pytest.raises(ValueError, match=r"holds params_ema beside params: .*\['params_ema'\]"):
+        convert.convert(source, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "version", "prefixed"), [("msdi_net-w8", 1, False), ("msdi2_net-w8", 2, True)]
 )

@@ -212,6 +212,12 @@ def test_a_model_without_deblurring_branch_is_refused(called, tmp_path, monkeypa
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_no_window_is_refused_before_the_data(called, tmp_path):
+    called.builder.prepare = lambda root: pytest.fail("prepared")
+    with pytest.raises(SystemExit, match="--window=5 px is no window"):
+        evaluate(tmp_path, "--window=5")
+
+
 def test_equal_names_are_refused(called, tmp_path):
     called.builder.open_split = lambda directory, split: records(2) + records(1)
     with pytest.raises(SystemExit, match="record 2 is another one named 'r0'"):
@@ -300,7 +306,8 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
     halves = SimpleNamespace(deblur=lambda x: x / 2, description=DESCRIPTION)
     stale = tmp_path / "samples" / "extremes" / "other-error.jpg"
     stale.parent.mkdir(parents=True)
-    stale.write_bytes(b"of a former model")
+    for former in (stale, tmp_path / "samples" / "r1-deblurred.png"):
+        former.write_bytes(b"of a former model")
     found = evaluation.evaluate(
         records(4),
         deblurrer=halves,
@@ -314,6 +321,7 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
     pictures = {path.name for path in (tmp_path / "samples" / "extremes").iterdir()}
     assert len(pictures) == 4 * 4
     assert stale.name not in pictures
+    assert not (tmp_path / "samples" / "r1-deblurred.png").exists()
     blurry = [row["psnr_blurry"] for row in found["per_image"]]
     assert found["deciles"]["blurriest"]["psnr_blurry"] == min(blurry)
     assert found["deciles"]["sharpest"]["psnr_blurry"] == max(blurry)

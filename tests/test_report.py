@@ -196,6 +196,12 @@ def test_a_long_run_does_not_blame_its_length(run):
     assert "does not explain the small gain" in written(run).text
 
 
+def test_the_width_is_that_of_the_network_that_deblurs(run):
+    fields = {"width": 8, "deblur": {"steps": 900, "width": 32}}
+    (run / "config.json").write_text(json.dumps(fields))
+    assert "this run took 900 steps at width 32" in written(run).text
+
+
 def test_text_is_escaped(run):
     (run / "config.json").write_text(json.dumps({"note": "</pre><script>alert(1)</script>"}))
     page = written(run)

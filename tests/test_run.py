@@ -268,6 +268,7 @@ def stub(tmp_path, monkeypatch):
     asked = {}
     for name, value in {
         "_open_data": lambda dataset: run._Data([], [], ""),
+        "_check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: None,
         "train": train,
         "_save": save,

@@ -63,6 +63,19 @@ def test_other_weights_of_a_run_are_no_seeds(tmp_path, capsys):
     assert "| ema | grid | 34.00 |" in out
 
 
+def test_rows_of_one_name_tell_their_paths(tmp_path, capsys):
+    method = {"file": "row.json", "method": "msdi2_net, width 8"}
+    runs = [
+        evaluated(tmp_path / "a", 33.0, weights="model", **method),
+        evaluated(tmp_path / "b", 34.0, weights="model-ema", **method),
+        evaluated(tmp_path / "c", 35.0, file="row.json", method="theirs"),
+    ]
+    out = printed(capsys, *runs)
+    assert f"| msdi2_net, width 8: {runs[0]} | grid | 33.00" in out
+    assert f"| msdi2_net, width 8: {runs[1]} | grid | 34.00" in out
+    assert "| theirs | grid | 35.00" in out
+
+
 def test_other_differences_keep_rows_apart(tmp_path, capsys):
     runs = [
         evaluated(tmp_path / "full", 33.0, seed=0),

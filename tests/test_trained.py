@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from configs import finetune, quickstart
@@ -42,6 +43,20 @@ def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_pa
 
 def test_without_a_start_it_is_used_as_published():
     assert trained.usage(quickstart.get_config(), None) == {"window": None, "orientations": 1}
+
+
+def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_path):
+    config = quickstart.get_config()
+    frame = np.zeros((64, 80, 3), np.uint8)
+    data = run._Data([], [{"blurry": frame, "sharp": frame, "name": b"a"}], "")
+    config.reblur.crop = config.deblur.crop = 64
+    run._check_sizes(config, tmp_path, data)
+    config.deblur.crop = 80
+    with pytest.raises(ValueError, match="80"):
+        run._check_sizes(config, tmp_path, data)
+    # Nothing is left to train of a stage that is done.
+    (tmp_path / "model").mkdir()
+    run._check_sizes(config, tmp_path, data)
 
 
 def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
@@ -106,6 +121,7 @@ def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
     stage = SimpleNamespace(network=lambda state: network)
     for name, value in {
         "_open_data": lambda dataset: run._Data([], [], ""),
+        "_check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: stage,
         "train": train,
         "_evaluate": lambda *arguments: None,

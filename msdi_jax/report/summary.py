@@ -38,13 +38,13 @@ def remarks(evaluation: dict, curves: Curves, config: dict) -> list[str]:
         return _progress(curves)
     found = _spread(per_image(evaluation), figure)
     if gain < SMALL_GAIN and "steps" in evaluation:
-        found.append(_short_run(evaluation.get("steps", {}).get("deblur"), config.get("width")))
+        found.append(_short_run(evaluation["steps"].get("deblur"), _width(config)))
     return found
 
 
 def facts(evaluation: dict, config: dict) -> dict[str, Any]:
     """What was run, by label; None for what is not recorded."""
-    width = {"Width": config.get("width")}
+    width = {"Width": _width(config)}
     if not evaluation:
         return width
     mode, *more = (figures.restored(evaluation) or "").split(", ")
@@ -64,6 +64,12 @@ def facts(evaluation: dict, config: dict) -> dict[str, Any]:
         **{f"Steps, {stage}": evaluation["steps"].get(stage) for stage in STAGES},
         **width,
     }
+
+
+def _width(config: dict) -> Any:
+    """Of the network that deblurs: stage 2's may be another than the degradation encoder's."""
+    settings = config.get("deblur", {}) if "deblur" in config.get("stages", STAGES) else {}
+    return settings.get("width") or config.get("width")
 
 
 def _figure(evaluation: dict) -> str:

@@ -2,6 +2,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data.records import describe, find_builder
+from msdi_jax import pairs
 from tests.data import miniatures
 
 
@@ -40,6 +41,19 @@ def test_what_a_set_holds(tmp_path):
         assert found.records == len(builder.open_split(directory, part))
         files = directory.glob(f"pairs-{part}.array_record*")
         assert found.bytes == sum(file.stat().st_size for file in files)
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json", "pairs-test*"])
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_damaged_set_is_named(tmp_path, file, kept):
+    source = miniatures.pairs(tmp_path / "source")
+    directory = find_builder("pairs").prepare(tmp_path, source, tile=96)
+    (damaged,) = directory.glob(file)
+    damaged.write_bytes(damaged.read_bytes()[: int(kept * damaged.stat().st_size)])
+    # Of a shard its records, by number and name.
+    told = r"is damaged|record 0 \(.*\) (cannot be read|lacks its picture)"
+    with pytest.raises(ValueError, match=rf"({told}).*prepare"):
+        pairs.describe(pairs.open_prepared("pairs", str(directory), "test")[1])
 
 
 def test_unknown_sets_are_refused():
