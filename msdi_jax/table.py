@@ -167,6 +167,9 @@ def _without_seed(evaluation: Evaluation) -> str | None:
     config = copy.deepcopy(evaluation.config)
     del config["seed"]
     record = evaluation.record
+    if figures.restored(record):
+        # How it was measured, the record tells.
+        config.pop("evaluation", None)
     # A run's own evaluation is of its last weights.
     scored = record.get("protocols"), figures.restored(record), record.get("weights", "model")
     return json.dumps([config, scored], sort_keys=True)

@@ -63,6 +63,17 @@ def test_other_weights_of_a_run_are_no_seeds(tmp_path, capsys):
     assert "| ema | grid | 34.00 |" in out
 
 
+def test_configurations_tell_in_several_ways_how_it_was_measured(tmp_path, capsys):
+    runs = [
+        evaluated(tmp_path / "a", 33.0, seed=0, config={"evaluation": {"window": 0}}),
+        evaluated(tmp_path / "b", 34.0, seed=1, config={"evaluation": {"window": None}}),
+        evaluated(tmp_path / "c", 35.0, seed=2, window=64),
+    ]
+    out = printed(capsys, *runs)
+    assert "| a, b (2 seeds) | grid | 33.50 ± 0.71" in out
+    assert "| c | grid, window 64 | 35.00" in out
+
+
 def test_rows_of_one_name_tell_their_paths(tmp_path, capsys):
     method = {"file": "row.json", "method": "msdi2_net, width 8"}
     runs = [
