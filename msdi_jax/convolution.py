@@ -88,7 +88,7 @@ def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
     even = all((side + 2 * padding) % 2 == 0 for side in x.shape[1:3])
     many = min(kernel.shape[2:]) >= MANY_CHANNELS
     # Sums of four pixels lose too much of the few digits of shorter types.
-    return kernel.shape[0] == 3 and even and many and x.dtype.itemsize >= 4
+    return kernel.shape[:2] == (3, 3) and even and many and x.dtype.itemsize >= 4
 
 
 def _convolve_by_winograd(x: Array, kernel: Array, padding: int) -> Array:

@@ -119,7 +119,9 @@ def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
         found = [x.val if isinstance(x, core.Literal) else known[x] for x in equation.invars]
         inner = _called(equation)
         if inner is not None:
-            results = _run(graph, inner.jaxpr, inner.consts, found[-len(inner.jaxpr.invars) :])
+            results = _run(
+                graph, inner.jaxpr, inner.consts, found[len(found) - len(inner.jaxpr.invars) :]
+            )
         elif not any(isinstance(x, Value) for x in found) and _concrete(equation):
             results = equation.primitive.bind(*found, **equation.params)
             results = results if equation.primitive.multiple_results else [results]

@@ -50,11 +50,7 @@ def describe(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Des
     return Description(
         network=network,
         **(reblur if name == "reblur" else deblur).form(config),
-        provenance={
-            "trained": time.strftime("%Y-%m-%d"),
-            "dataset": config.dataset.name,
-            "seed": config.seed,
-        }
+        provenance={"dataset": config.dataset.name, "seed": config.seed}
         | {f"{key}_from": origin.provenance for key, origin in origins.items()},
         licence=model.joined_licences([LICENCE, *(o.licence for o in origins.values())]),
         native=config.native_encoder,
@@ -64,8 +60,9 @@ def describe(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Des
 
 
 def at_step(description: Description, step: int, kind: str) -> Description:
-    """With what is known when it is made: of which step its weights are, and which kind."""
-    provenance = {"steps": step, "weights": kind} | description.provenance
+    """With what is known when it is made: when, of which step its weights are, and which kind."""
+    made = {"trained": time.strftime("%Y-%m-%d"), "steps": step, "weights": kind}
+    provenance = made | description.provenance
     return dataclasses.replace(description, provenance=provenance)
 
 

@@ -276,6 +276,7 @@ def stub(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setattr(run, name, value)
     monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")
+    monkeypatch.setattr(run.trained, "describe", lambda *arguments: None)
     return SimpleNamespace(
         run=lambda: run.run(config, tmp_path / "run"), asked=asked, done=done, config=config
     )
