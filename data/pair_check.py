@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data.pair import Pair
 from data.photographs import Photograph
-from data.problems import listing
+from data.problems import UNREADABLE, listing
 from data.shards import workers
 
 
@@ -68,6 +68,6 @@ def _fault(path: Path) -> str | None:
                 kind = "16 bits per channel" if deep else f"mode {image.mode}"
                 return f"{path}: {kind}, but 8-bit RGB is needed"
             image.load()
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         return f"{path}: {error}"
     return None

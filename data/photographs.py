@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from data.problems import listing
+from data.problems import UNREADABLE, listing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 # Of a folder's photographs, the share that goes to the test split.
@@ -178,7 +178,7 @@ def _check_readable(paths: Iterable[Path]) -> None:
                 # JPEG then decodes at an eighth of the size: fast, and still reads all its bytes.
                 image.draft("RGB", (image.width // 8, image.height // 8))
                 image.load()
-        except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             problems.append(f"{path}: {error}")
     if problems:
         raise ValueError(

@@ -1,7 +1,11 @@
-"""All faults of a source in one message, so that they can be mended in one go."""
+"""What is unreadable, and all faults of a source in one message, to be mended in one go."""
 
 from collections.abc import Sequence
 
+from PIL import Image
+
+# What Pillow raises for damaged files.
+UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 _SHOWN = 20
 
 

@@ -49,5 +49,6 @@ def test_meshes_give_one_device_s_losses(stage, meshes):
             # A patch at the border is judged the other way, a leaky ReLU has another slope: these
             # feel rounding errors far more than the losses do.
             loose = "gradient_norm" in key or "accuracy" in key
-            # float32 rounds otherwise on every kind of CPU: 1.2e-5 was seen on a Zen 1.
-            assert deviation < (2e-2 if loose else 3e-5), (mesh, key)
+            # CPUs round otherwise: on a Zen 1 the features of two meshes are 1.2e-5 apart.
+            bound = 3e-5 if key == "feature_loss" else 1e-5
+            assert deviation < (2e-2 if loose else bound), (mesh, key)
