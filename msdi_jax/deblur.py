@@ -127,7 +127,7 @@ class DeblurStage:
             stats=new.stats,
             opt=new.opt,
             frozen=state.frozen,
-            ema=moving_average(state.ema, new.params, self.settings.ema_decay),
+            ema=moving_average(state.ema, new, self.settings.ema_decay),
             skipped=state.skipped + ~new.finite,
         )
         scalars = new.scalars | spectral_scalars(self.network(after))

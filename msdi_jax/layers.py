@@ -7,6 +7,8 @@ switch the ones that keep statistics (`SpectralConv`, `BatchNorm`).
 import functools
 import itertools
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,18 +25,13 @@ class PowerIteration(nnx.BatchStat):
 
 
 def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
-    """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in).
-
-    NumPy draws: a network has hundreds of arrays in a hundred shapes, which `jax.random` takes most
-    of a minute to compile. The callback keeps `nnx.eval_shape` and `jit` working.
-    """
+    """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in)."""
 
     def draw(key_data: np.ndarray) -> np.ndarray:
-        generator = np.random.default_rng(np.asarray(key_data).tolist())
+        generator = np.random.default_rng(key_data.tolist())
         return (generator.uniform(-1, 1, shape) / fan_in**0.5).astype(np.float32)
 
-    result = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return jax.pure_callback(draw, result, jax.random.key_data(key))
+    return _by_numpy(draw, jax.ShapeDtypeStruct(shape, jnp.float32), jax.random.key_data(key))
 
 
 def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Array]:
@@ -46,8 +43,8 @@ def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Arr
     inputs = kernel.size // outputs
 
     def iterate(key_data: np.ndarray, kernel: np.ndarray) -> list[np.ndarray]:
-        matrix = np.asarray(kernel).reshape(inputs, outputs)
-        u = np.random.default_rng(np.asarray(key_data).tolist()).standard_normal(outputs)
+        matrix = kernel.reshape(inputs, outputs)
+        u = np.random.default_rng(key_data.tolist()).standard_normal(outputs)
         for _ in range(iterations):
             v = matrix @ u
             v /= np.linalg.norm(v)
@@ -56,7 +53,19 @@ def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Arr
         return [u.astype(np.float32), v.astype(np.float32)]
 
     results = [jax.ShapeDtypeStruct((n,), jnp.float32) for n in (outputs, inputs)]
-    return jax.pure_callback(iterate, results, jax.random.key_data(key), kernel)
+    return _by_numpy(iterate, results, jax.random.key_data(key), kernel)
+
+
+def _by_numpy(function: Callable, results: Any, *arguments: Array) -> Any:
+    """`function` of NumPy arrays, also where its arguments are traced.
+
+    A network has hundreds of arrays in a hundred shapes, for which `jax.random` takes most of a
+    minute to compile, and callbacks half of one.
+    """
+    if any(isinstance(x, jax.core.Tracer) for x in arguments):
+        called = functools.partial(jax.tree.map, np.asarray)
+        return jax.pure_callback(lambda *x: function(*called(x)), results, *arguments)
+    return jax.tree.map(jnp.asarray, function(*map(np.asarray, arguments)))
 
 
 def leaky_relu(x: Array) -> Array:

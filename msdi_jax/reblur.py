@@ -126,10 +126,7 @@ class ReblurStage:
             scalars |= found
             after = dataclasses.replace(after, skipped=after.skipped + ~finite)
         skipped = jnp.minimum(after.skipped, state.skipped + 1)
-        ema = moving_average(
-            state.ema, {"generator": after.params["generator"]}, self.settings.ema_decay
-        )
-        after = dataclasses.replace(after, step=state.step + 1, ema=ema, skipped=skipped)
+        after = dataclasses.replace(after, step=state.step + 1, skipped=skipped)
         return after, scalars | {"skipped": skipped}
 
     def _move(self, state: State, name: str, loss: Loss, batch: Batch, rate):
@@ -147,11 +144,15 @@ class ReblurStage:
         common = {
             key: new.scalars.pop(key) for key in ("gradient_norm", "weight_norm", "learning_rate")
         } | spectral_scalars(merge(graph, new.params, new.stats[name]))
+        ema = state.ema
+        if name in ema:
+            ema = ema | {name: moving_average(ema[name], new, self.settings.ema_decay)}
         state = dataclasses.replace(
             state,
             params=state.params | {name: new.params},
             opt=state.opt | {name: new.opt},
             stats=new.stats,
+            ema=ema,
         )
         scalars = new.scalars | {f"{key}_{name}": value for key, value in common.items()}
         return state, scalars, new.finite

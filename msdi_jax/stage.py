@@ -102,11 +102,12 @@ def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
     return jax.tree.map(lambda x: x / parts, total)
 
 
-def moving_average(ema: Arrays, params: Arrays, decay: float) -> Arrays:
-    """`ema` moved towards `params`; empty stays empty."""
+def moving_average(ema: Arrays, new: Moved, decay: float) -> Arrays:
+    """`ema` moved towards the new weights; empty stays empty, and all stays where nothing moved."""
     if not ema:
         return ema
-    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params)
+    decay = jnp.where(new.finite, decay, 1)
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, new.params)
 
 
 def spectral_scalars(network: nnx.Module) -> Scalars:

@@ -3,10 +3,18 @@
 import functools
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 
 # Before jax is imported: the tests spend their time compiling, not computing.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false",
+        os.environ.get("XLA_FLAGS", ""),
+    ]
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +28,16 @@ HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("recipe", HERE / "reference" / "recipe.py")
 recipe = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(recipe)
+
+
+def pytest_configure(config):
+    """What a process of this run has compiled, none needs to again, be it pytest's or launched."""
+    if hasattr(config, "workerinput"):
+        return
+    programs = tempfile.TemporaryDirectory(prefix="msdi_jax-programs-")
+    config.add_cleanup(programs.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs.name
+    jax.config.update("jax_compilation_cache_dir", programs.name)
 
 
 @pytest.fixture(scope="session")

@@ -62,13 +62,12 @@ def command(workdir: Path, prepared: Path, *extra: str) -> list[str]:
 
 
 def start(workdir: Path, prepared: Path, *extra: str, devices: int = 1) -> subprocess.Popen:
-    """Output and errors come as one text; programs are compiled once for all runs, and well."""
+    """Output and errors come as one text; programs are compiled well."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         command(workdir, prepared, *extra),
         cwd=ROOT,
-        env=os.environ
-        | {"XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": str(prepared / "compiled")},
+        env=os.environ | {"XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,7 +1,6 @@
 """The shipped quickstart, shrunk, from end to end through launch.py."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -56,15 +55,9 @@ def command(workdir, prepared, *extra):
     ]
 
 
-def options(prepared):
-    # The runs of this file compile the same programs: the first one compiles them for all.
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(prepared / "compiled")}
-    return {"cwd": ROOT, "text": True, "env": os.environ | cache}
-
-
 def launch(workdir, prepared, *extra):
     arguments = command(workdir, prepared, *extra)
-    return subprocess.run(arguments, capture_output=True, timeout=900, **options(prepared))
+    return subprocess.run(arguments, capture_output=True, timeout=900, cwd=ROOT, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +76,7 @@ def interrupted_run(tmp_path_factory, prepared):
     """A run that was interrupted in stage 1 and then repeated; with what both printed."""
     workdir = tmp_path_factory.mktemp("runs") / "interrupted"
     process = subprocess.Popen(
-        command(workdir, prepared), stdout=subprocess.PIPE, **options(prepared)
+        command(workdir, prepared), stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     printed = ""
     for line in process.stdout:
@@ -163,7 +156,7 @@ def test_files_that_are_no_configuration_are_refused(tmp_path, prepared, content
     if content:
         file.write_text(content)
     arguments = [sys.executable, "launch.py", f"--config={file}", f"--workdir={tmp_path}/run"]
-    refused = subprocess.run(arguments, capture_output=True, **options(prepared))
+    refused = subprocess.run(arguments, capture_output=True, cwd=ROOT, text=True)
     assert refused.returncode != 0
     assert refused.stderr.startswith(f"error: {message}")
     assert not (tmp_path / "run").exists()

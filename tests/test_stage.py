@@ -71,6 +71,13 @@ def test_nothing_moves_when_something_is_not_finite(wrong):
 
 
 def test_moving_average():
-    found = stage.moving_average({"w": jnp.asarray(1.0)}, {"w": jnp.asarray(2.0)}, 0.75)
-    assert float(found["w"]) == 1.25
-    assert stage.moving_average({}, {"w": jnp.asarray(2.0)}, 0.75) == {}
+    new = move({"w": jnp.asarray(3.0)}, jnp.asarray([1.0, 2.0]))
+    found = stage.moving_average({"w": jnp.asarray(1.0)}, new, 0.75)
+    assert float(found["w"]) == pytest.approx(0.75 + 0.25 * float(new.params["w"]))
+    assert stage.moving_average({}, new, 0.75) == {}
+
+
+def test_the_moving_average_stays_where_nothing_moved():
+    new = move({"w": jnp.asarray(3.0)}, jnp.asarray([1.0, np.nan]))
+    found = stage.moving_average({"w": jnp.asarray(1.0)}, new, 0.75)
+    assert float(found["w"]) == 1
