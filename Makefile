@@ -13,7 +13,8 @@ run: .venv/.run
 	$(BIN)/python launch.py --config configs/continued.py --workdir runs/continued
 
 # The longest files first, each in one of two processes: the time goes into compiling.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_run.py tests/test_reblur.py tests/test_sharding.py tests
+LONGEST := $(patsubst %,tests/test_%.py,run reblur degradation deblur sharding serving)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) tests
 
 test: .venv/.dev
 	$(PYTEST) -m "not slow"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import SummaryWriter
 
 from msdi_jax.images import write
 
@@ -35,6 +34,9 @@ class StageLog:
     """
 
     def __init__(self, workdir: Path, stage: str, *, start: int, steps: int):
+        # Here, since it loads PyTorch where there is one: a refusal should not take that long.
+        from tensorboardX import SummaryWriter
+
         self._path = workdir / "metrics.jsonl"
         self._samples = workdir / "samples" / "training"
         self._samples.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Networks drawn by NumPy: one that draws its own weights takes several times longer."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
@@ -14,14 +15,14 @@ def draw_arrays(abstract, seed=0):
     arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
     for path, x in arrays.items():
         fan_in = np.prod(x.shape[:-1])
-        arrays[path] = jnp.asarray(rng.uniform(-1, 1, x.shape) / fan_in**0.5, jnp.float32)
+        arrays[path] = np.float32(rng.uniform(-1, 1, x.shape) / fan_in**0.5)
         if path[-1] == "var":
             arrays[path] = 0.5 + abs(arrays[path])
     for path in [path for path in arrays if path[-1] == "u"]:
         kernel = arrays[(*path[:-1], "kernel")]
         left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
-        arrays[path], arrays[(*path[:-1], "v")] = jnp.asarray(right[0]), jnp.asarray(left[:, 0])
-    return nnx.merge(graph, traverse_util.unflatten_dict(arrays))
+        arrays[path], arrays[(*path[:-1], "v")] = right[0], left[:, 0]
+    return nnx.merge(graph, jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(arrays)))
 
 
 def small_network():

@@ -12,6 +12,27 @@ ROOT = Path(__file__).parents[1]
 ALL = ("8x1", "1x8", "2x4", "8x1-sharded")
 
 
+def with_eight_devices(module, *arguments):
+    """The lines that `module` prints."""
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        timeout=3000,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_convolutions_of_many_channels_may_be_shared():
+    deviations = [float(line) for line in with_eight_devices("tests.sharded_convolution")]
+    assert len(deviations) == 3
+    assert max(deviations) < 1e-5
+
+
 # Every mesh takes half a minute or more to compile.
 @pytest.mark.parametrize(
     ("stage", "meshes"),
@@ -24,17 +45,7 @@ ALL = ("8x1", "1x8", "2x4", "8x1-sharded")
     ids=["deblur-2x4", "deblur-all", "reblur-all", "twins-2x4"],
 )
 def test_meshes_give_one_device_s_losses(stage, meshes):
-    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sharded_steps", stage, *meshes],
-        cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": flags},
-        capture_output=True,
-        text=True,
-        timeout=3000,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(with_eight_devices("tests.sharded_steps", stage, *meshes)[-1])
     assert set(found) == {"1x1", *meshes}
     for mesh in meshes:
         deviations = {
