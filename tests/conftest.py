@@ -23,6 +23,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax.convert import from_published, to_published
+from msdi_jax.state import abstract
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("recipe", HERE / "reference" / "recipe.py")
@@ -66,12 +67,12 @@ def state_dict():
 
 @pytest.fixture(scope="session")
 def stand_in(state_dict):
-    """(make, name) → the network with the stand-in weights of tests/reference/NAME.tsv."""
+    """(make(rngs), name) → the network with the stand-in weights of tests/reference/NAME.tsv."""
 
     def build(make, name, dtype=np.float32):
-        abstract = nnx.eval_shape(make)
-        arrays, _ = from_published(abstract, state_dict(name, dtype))
-        graph, _ = nnx.split(abstract)
+        network = abstract(make)
+        arrays, _ = from_published(network, state_dict(name, dtype))
+        graph, _ = nnx.split(network)
         # Contiguous, since jax would keep a transposed view's layout.
         return nnx.merge(graph, jax.tree.map(lambda x: jnp.array(np.ascontiguousarray(x)), arrays))
 

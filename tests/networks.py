@@ -6,6 +6,7 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from msdi_jax.deblur_net import MSDINet
+from msdi_jax.state import abstract
 
 
 def draw_arrays(abstract, seed=0):
@@ -27,4 +28,4 @@ def draw_arrays(abstract, seed=0):
 
 def small_network():
     """MSDI-Net of width 2."""
-    return draw_arrays(nnx.eval_shape(lambda: MSDINet(2, hidden=4, rngs=nnx.Rngs(0))))
+    return draw_arrays(abstract(lambda rngs: MSDINet(2, hidden=4, rngs=rngs)))

@@ -9,7 +9,7 @@ from configs import base
 from msdi_jax.deblur import DeblurStage
 from msdi_jax.degradation import DegradationEstimator
 from msdi_jax.reblur import ReblurStage
-from msdi_jax.state import arrays_of
+from msdi_jax.state import abstract, arrays_of
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -23,9 +23,7 @@ def settings():
 
 
 def deblur_stage(config):
-    degradation = arrays_of(
-        draw_arrays(nnx.eval_shape(lambda: DegradationEstimator(2, rngs=nnx.Rngs(1))))
-    )
+    degradation = arrays_of(draw_arrays(abstract(lambda rngs: DegradationEstimator(2, rngs=rngs))))
     return DeblurStage(config, degradation, degradation["encoder"]["shallow"]), degradation
 
 

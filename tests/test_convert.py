@@ -12,13 +12,14 @@ from msdi_jax import convert
 from msdi_jax.deblur_net import MSDINet
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.joint_net import ReblurDeblurNet
+from msdi_jax.state import abstract
 
 REFERENCE = Path(__file__).parent / "reference"
 MAKE = {
-    "msdi_net": lambda: MSDINet(8, version=1, rngs=nnx.Rngs(0)),
-    "msdi2_net": lambda: MSDINet(8, version=2, rngs=nnx.Rngs(0)),
-    "MSDI2E": lambda: ReblurDeblurNet(8, rngs=nnx.Rngs(0)),
-    "MultiscaleDiscriminator": lambda: MultiscaleDiscriminator(8, rngs=nnx.Rngs(0)),
+    "msdi_net": lambda rngs: MSDINet(8, version=1, rngs=rngs),
+    "msdi2_net": lambda rngs: MSDINet(8, version=2, rngs=rngs),
+    "MSDI2E": lambda rngs: ReblurDeblurNet(8, rngs=rngs),
+    "MultiscaleDiscriminator": lambda rngs: MultiscaleDiscriminator(8, rngs=rngs),
 }
 # What the published networks keep and never use: parts of keys, and how many keys have them.
 UNUSED = {
@@ -45,14 +46,14 @@ def published_weights(name):
 
 
 @cache
-def abstract(name):
-    return nnx.eval_shape(MAKE[name])
+def network_of(name):
+    return abstract(MAKE[name])
 
 
 @pytest.fixture(scope="module", params=MAKE)
 def published(request):
     """Name, abstract network and published state dict."""
-    return request.param, abstract(request.param), published_weights(request.param)
+    return request.param, network_of(request.param), published_weights(request.param)
 
 
 def test_there_and_back_bit_for_bit(published):
@@ -152,7 +153,7 @@ def test_all_problems_are_told_at_once(discriminator):
 
 def test_weights_of_another_network_are_refused(discriminator):
     _, weights = discriminator
-    network = nnx.eval_shape(lambda: MultiscaleDiscriminator(4, rngs=nnx.Rngs(0)))
+    network = abstract(lambda rngs: MultiscaleDiscriminator(4, rngs=rngs))
     with pytest.raises(ValueError, match="keys do not fit this network") as error:
         convert.from_published(network, weights)
     # Both verdicts' biases have one value at any width, and nothing else fits.

@@ -25,7 +25,7 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
         key: jnp.asarray(image(name, (2, 64, 64, 3), dtype=np.float64))
         for key, name in (("blurry", "train-blur"), ("sharp", "train-sharp"))
     }
-    network = stand_in(lambda: deblur.make_network(config, nnx.Rngs(0)), "msdi_net-w8", np.float64)
+    network = stand_in(lambda rngs: deblur.make_network(config, rngs), "msdi_net-w8", np.float64)
     _, frozen, params, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
     degradation = nnx.to_pure_dict(frozen)["degradation"]
     stage = deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])

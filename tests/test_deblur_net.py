@@ -4,13 +4,14 @@ import pytest
 from flax import nnx
 
 from msdi_jax.deblur_net import MSDINet
+from msdi_jax.state import abstract
 
 
 @pytest.fixture(scope="module", params=[("msdi_net", 1), ("msdi2_net", 2)], ids=lambda p: p[0])
 def published(request, stand_in, golden):
     """Name, network with the published layout, and its golden arrays."""
     name, version = request.param
-    make = lambda: MSDINet(8, version=version, rngs=nnx.Rngs(0))  # noqa: E731
+    make = lambda rngs: MSDINet(8, version=version, rngs=rngs)  # noqa: E731
     return name, stand_in(make, f"{name}-w8"), golden(f"{name}-w8")
 
 
@@ -57,7 +58,7 @@ def test_published_representation_in_float64(x64, published, image, case):
     ("version", "total", "frozen"), [(1, 246.9e6, 111.5e6), (2, 330.6e6, None)]
 )
 def test_published_size(version, total, frozen):
-    network = nnx.eval_shape(lambda: MSDINet(64, version=version, rngs=nnx.Rngs(0)))
+    network = abstract(lambda rngs: MSDINet(64, version=version, rngs=rngs))
     count = lambda n: sum(x.size for x in jax.tree.leaves(nnx.state(n, nnx.Param)))  # noqa: E731
     # The published count holds the 1×1 convolutions `conv_4` that are never used.
     unused = sum((64 * 2**i) ** 2 * n for i, n in enumerate((10, 10, 10, 10, 2)))
@@ -73,7 +74,7 @@ def test_forms_that_do_not_fit_are_refused(form):
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    network = nnx.eval_shape(lambda: MSDINet(2, rngs=nnx.Rngs(0)))
+    network = abstract(lambda rngs: MSDINet(2, rngs=rngs))
     with pytest.raises(ValueError, match="multiples of 16, got 40×64"):
         network(np.zeros((1, 40, 64, 3), np.float32))
     with pytest.raises(ValueError, match="batch, height, width, 3"):

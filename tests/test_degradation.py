@@ -19,7 +19,7 @@ from msdi_jax.degradation import (
     local_contrast,
 )
 from msdi_jax.layers import SpectralConv
-from msdi_jax.state import Keys, arrays_of
+from msdi_jax.state import abstract, arrays_of
 from tests.networks import draw_arrays
 
 
@@ -33,7 +33,7 @@ def images():
 
 
 def drawn(**options):
-    return draw_arrays(nnx.eval_shape(lambda: DegradationEstimator(2, **options, rngs=nnx.Rngs(0))))
+    return draw_arrays(abstract(lambda rngs: DegradationEstimator(2, **options, rngs=rngs)))
 
 
 @pytest.mark.parametrize("native", [False, True])
@@ -223,7 +223,7 @@ def test_the_estimator_moves_at_its_own_rate(images):
 
 def test_tiles_of_a_native_model_estimate_for_themselves():
     description = model.Description("msdi2_net", 2, 4, {}, "", native=True)
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     deblurring = model.Model(network, description)
     image = np.random.default_rng(0).uniform(size=(48, 80, 3)).astype(np.float32)
     restored = tiling.BoundedRestorer(deblurring)(image[None])
@@ -231,7 +231,7 @@ def test_tiles_of_a_native_model_estimate_for_themselves():
 
 
 def test_published_encoders_have_no_statistics():
-    encoder = nnx.eval_shape(lambda: DegradationEncoder(2, rngs=Keys(jax.random.key(0))))
+    encoder = abstract(lambda rngs: DegradationEncoder(2, rngs=rngs))
     kinds = {path[-1] for path in nnx.to_flat_state(nnx.state(encoder)).paths}
     assert kinds == {"kernel", "bias", "u", "v"}
 
@@ -257,7 +257,7 @@ def eight():
 
 def test_twins_are_reblurred_with_each_others_representation(eight):
     stage = reblur.ReblurStage(twin_config())
-    network = draw_arrays(nnx.eval_shape(lambda: reblur.make_network(stage.config, nnx.Rngs(0))))
+    network = draw_arrays(abstract(lambda rngs: reblur.make_network(stage.config, rngs)))
     graph, arrays = nnx.split(network)
     made = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))(arrays, eight)
     joint = jax.jit(lambda a, *images: nnx.merge(graph, a)(*images))
@@ -274,7 +274,7 @@ def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
     config = twin_config()
     config.reblur.update({"generated": 4, "motion_weight": 0.5})
     stage = reblur.ReblurStage(config)
-    network = draw_arrays(nnx.eval_shape(lambda: reblur.make_network(config, nnx.Rngs(0))))
+    network = draw_arrays(abstract(lambda rngs: reblur.make_network(config, rngs)))
     graph, arrays = nnx.split(network)
     generate = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))
     made = generate(arrays, eight)

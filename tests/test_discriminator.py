@@ -6,7 +6,7 @@ from msdi_jax.discriminator import MultiscaleDiscriminator
 
 def test_published_features(stand_in, golden, image):
     network = stand_in(
-        lambda: MultiscaleDiscriminator(8, rngs=nnx.Rngs(0)), "MultiscaleDiscriminator-w8"
+        lambda rngs: MultiscaleDiscriminator(8, rngs=rngs), "MultiscaleDiscriminator-w8"
     )
     expected = golden("MultiscaleDiscriminator-w8")
     found = nnx.jit(lambda n, x: n(x))(network, image("D-in", (2, 64, 64, 6)))

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
 
 from msdi_jax import explore, model
 from msdi_jax.__main__ import main
+from msdi_jax.state import abstract
 from tests.networks import draw_arrays, small_network
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,7 @@ SHARP, BLURRY, OTHER = (
 def drawn(**options):
     """A joint model of width 2."""
     description = model.Description("joint", 2, 4, {}, "", **options)
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     return model.Model(network, description)
 
 

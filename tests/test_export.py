@@ -10,6 +10,7 @@ from flax import nnx
 import msdi_jax
 from msdi_jax import convert, model
 from msdi_jax.__main__ import main
+from msdi_jax.state import abstract
 from tests.networks import draw_arrays
 
 NETWORKS = {
@@ -70,7 +71,7 @@ def test_a_compact_copy_keeps_what_export_needs(state_dict, tmp_path):
 
 def test_a_compact_copy_may_name_its_licence(tmp_path):
     description = model.Description("encoder", 2, None, {}, "unknown", version=2)
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     model.save(tmp_path / "model", network, description)
     for option, licence in ((["--licence=CC BY 4.0"], "CC BY 4.0"), ([], "unknown")):
         main(["compact", str(tmp_path / "model"), str(tmp_path / licence), *option])
@@ -86,7 +87,7 @@ def test_a_compact_copy_may_name_its_licence(tmp_path):
 )
 def test_encoders_of_ours_have_no_published_form(tmp_path, field, message):
     description = model.Description("msdi2_net", 2, 4, {}, "", **{field: True})
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     model.save(tmp_path / "model", network, description)
     with pytest.raises(ValueError, match=message):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
@@ -94,7 +95,7 @@ def test_encoders_of_ours_have_no_published_form(tmp_path, field, message):
 
 def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
     description = model.Description("msdi2_net", 2, 4, {}, "", injected=(3,))
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     model.save(tmp_path / "model", network, description)
     assert model.load(tmp_path / "model").description.injected == (3,)
     with pytest.raises(ValueError, match=r"modulates the levels \(3,\) only"):
@@ -107,7 +108,7 @@ def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
 )
 def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
     description = model.Description("msdi2_net", 2, 4, {}, "", **form)
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     model.save(tmp_path / "model", network, description)
     with pytest.raises(ValueError, match="published files are of depth 5, patch 1 and one width"):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
@@ -117,7 +118,7 @@ def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
 def test_a_model_trained_here_has_all_published_keys(state_dict, tmp_path, name):
     """What it does not have is new: neutral running statistics, zeros elsewhere."""
     description = model.Description(NETWORKS[name], 8, 16, {"trained": "today"}, "mine")
-    graph, state = nnx.split(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    graph, state = nnx.split(abstract(description.build))
     fill = jax.tree.map(lambda x: jnp.full(x.shape, 3.0), nnx.to_pure_dict(state))
     model.save(tmp_path / "model", nnx.merge(graph, fill), description)
     convert.export(tmp_path / "model", tmp_path / "out.pth")

@@ -7,7 +7,7 @@ from msdi_jax.joint_net import ReblurDeblurNet
 
 @pytest.fixture
 def network(stand_in):
-    return stand_in(lambda: ReblurDeblurNet(8, rngs=nnx.Rngs(0)), "MSDI2E-w8")
+    return stand_in(lambda rngs: ReblurDeblurNet(8, rngs=rngs), "MSDI2E-w8")
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from flax import nnx
 
 from msdi_jax import model, pairs, probe
 from msdi_jax.__main__ import main
 from msdi_jax.degradation import DegradationEstimator
+from msdi_jax.state import abstract
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -141,7 +141,7 @@ def test_the_command(tmp_path, monkeypatch, capsys, quick):
         pairs, "open_prepared", lambda name, data, split: (tmp_path / "kind" / "1", sets[split])
     )
     monkeypatch.setattr(probe, "RESAMPLES", 50)
-    estimator = draw_arrays(nnx.eval_shape(lambda: DegradationEstimator(2, rngs=nnx.Rngs(0))))
+    estimator = draw_arrays(abstract(lambda rngs: DegradationEstimator(2, rngs=rngs)))
     description = model.Description("degradation", 2, None, {}, "", version=2)
     model.save(tmp_path / "model", estimator, description)
     arguments = ["probe", f"--model={tmp_path / 'model'}", f"--output={tmp_path / 'out'}"]

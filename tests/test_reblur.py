@@ -32,14 +32,14 @@ def test_published_steps(x64, stand_in, golden, image, assert_arrays):
         key: jnp.asarray(image(name, (2, 64, 64, 3), dtype=np.float64))
         for key, name in (("blurry", "train-blur"), ("sharp", "train-sharp"))
     }
-    vgg = stand_in(lambda: VGG19(normalise=False, rngs=nnx.Rngs(0)), "vgg19", np.float64)
+    vgg = stand_in(lambda rngs: VGG19(normalise=False, rngs=rngs), "vgg19", np.float64)
     parts = {
         "generator": split(
-            stand_in(lambda: reblur.make_network(config, nnx.Rngs(0)), "MSDI2E-w8", np.float64)
+            stand_in(lambda rngs: reblur.make_network(config, rngs), "MSDI2E-w8", np.float64)
         ),
         "discriminator": split(
             stand_in(
-                lambda: reblur.make_discriminator(config, nnx.Rngs(0)),
+                lambda rngs: reblur.make_discriminator(config, rngs),
                 "MultiscaleDiscriminator-w8",
                 np.float64,
             )

@@ -8,7 +8,7 @@ from flax import nnx
 
 from msdi_jax.deblur_net import MSDINet
 from msdi_jax.degradation import Degradation
-from msdi_jax.state import merge, split
+from msdi_jax.state import abstract, merge, split
 from msdi_jax.unet import UNet
 
 WIDTH = 4
@@ -16,9 +16,7 @@ WIDTH = 4
 
 def kept_bytes(remat):
     """What the forward pass leaves for the backward pass, beside the weights."""
-    graph, params, stats = split(
-        nnx.eval_shape(lambda: MSDINet(WIDTH, remat=remat, rngs=nnx.Rngs(0)))
-    )
+    graph, params, stats = split(abstract(lambda rngs: MSDINet(WIDTH, remat=remat, rngs=rngs)))
     image = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
     maps = tuple(
         jax.ShapeDtypeStruct((1, 256 >> i, 256 >> i, WIDTH << i), jnp.float32) for i in range(4)

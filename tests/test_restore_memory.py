@@ -8,6 +8,7 @@ from flax import nnx
 
 from msdi_jax import model, restore, tiling
 from msdi_jax.discriminator import MultiscaleDiscriminator
+from msdi_jax.state import abstract
 from tests.networks import small_network
 
 # The width-2 network below takes about 16 MB for a pass over 272×512 pixels.
@@ -140,7 +141,7 @@ def test_a_large_photograph_may_take_what_it_is_itself(large):
 
 
 def test_models_that_deblur_nothing_are_refused():
-    other = nnx.eval_shape(lambda: MultiscaleDiscriminator(2, rngs=nnx.Rngs(0)))
+    other = abstract(lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
     description = model.Description("discriminator", 2, None, {}, "")
     with pytest.raises(ValueError, match="a discriminator model deblurs nothing"):
         tiling.BoundedRestorer(model.Model(other, description))

@@ -5,6 +5,7 @@ from flax import nnx
 from msdi_jax import model, summary
 from msdi_jax.__main__ import main
 from msdi_jax.layers import Conv, UpConv
+from msdi_jax.state import abstract
 
 
 def description(network, width=64, version=None):
@@ -64,7 +65,7 @@ def test_counting_leaves_the_layers_as_they_were():
 @pytest.fixture
 def directory(tmp_path):
     what = description("pyramid", 2, version=2)
-    graph, state = nnx.split(nnx.eval_shape(lambda: what.build(nnx.Rngs(0))))
+    graph, state = nnx.split(abstract(what.build))
     arrays = nnx.to_pure_dict(state)
     filled = nnx.merge(graph, _fill(arrays))
     model.save(tmp_path / "model", filled, what)

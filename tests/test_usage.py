@@ -8,6 +8,7 @@ from flax import nnx
 
 from msdi_jax import images, model, restore, tiling
 from msdi_jax.__main__ import main
+from msdi_jax.state import abstract
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -17,7 +18,7 @@ RNG = np.random.default_rng(0)
 def saved(tmp_path_factory):
     form = {"depth": 3, "patch": 2, "window": 32, "orientations": 2}
     description = model.Description("msdi2_net", 2, 4, {}, "", **form)
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     path = tmp_path_factory.mktemp("usage") / "model"
     model.save(path, network, description)
     return path
@@ -102,7 +103,7 @@ def test_what_is_no_window_is_refused(saved, tmp_path, window):
 
 def test_what_deblurs_nothing_is_used_in_no_way(tmp_path):
     description = model.Description("discriminator", 2, None, {}, "")
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     model.save(tmp_path / "model", network, description)
     main(["compact", str(tmp_path / "model"), str(tmp_path / "plain")])
     with pytest.raises(SystemExit, match="nothing that --ensemble and --window could be for"):

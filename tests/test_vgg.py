@@ -6,7 +6,7 @@ from flax import nnx
 from torch.nn import functional
 
 from msdi_jax.convert import to_published
-from msdi_jax.state import arrays_of
+from msdi_jax.state import abstract, arrays_of
 from msdi_jax.vgg import VGG19
 
 # torchvision's `vgg19().features`: a number is a 3×3 convolution and the relu after it.
@@ -17,7 +17,7 @@ RELU_1 = (0, 3, 6, 11, 16)
 @pytest.fixture(scope="module")
 def weights(stand_in):
     """Stand-in weights: our arrays and the published state dict."""
-    network = stand_in(lambda: VGG19(rngs=nnx.Rngs(0)), "vgg19")
+    network = stand_in(lambda rngs: VGG19(rngs=rngs), "vgg19")
     return arrays_of(network), to_published(network)
 
 
@@ -41,7 +41,7 @@ def published_features(weights, x):
 def test_features(weights, image, normalise):
     ours, published = weights
     x = image("vgg", (1, 32, 32, 3))
-    graph = nnx.split(nnx.eval_shape(lambda: VGG19(normalise=normalise, rngs=nnx.Rngs(0))))[0]
+    graph = nnx.split(abstract(lambda rngs: VGG19(normalise=normalise, rngs=rngs)))[0]
     found = jax.jit(lambda arrays, x: nnx.merge(graph, arrays)(x))(ours, x)
     shifted = x
     if normalise:

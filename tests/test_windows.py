@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax import layers, model, windows
+from msdi_jax.state import abstract
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -54,7 +55,7 @@ def test_a_window_of_the_whole_image_is_the_usual_norm():
 def saved(tmp_path_factory):
     form = {"depth": 3, "patch": 2, "window": 32}
     description = model.Description("msdi2_net", 2, 4, {}, "", **form)
-    network = draw_arrays(nnx.eval_shape(lambda: description.build(nnx.Rngs(0))))
+    network = draw_arrays(abstract(description.build))
     path = tmp_path_factory.mktemp("windows") / "model"
     model.save(path, network, description)
     return path
