@@ -12,9 +12,8 @@ run: .venv/.run
 	$(BIN)/python -m msdi_jax deblur --input docs/gallery/blurry --output runs/deblurred
 	$(BIN)/python launch.py --config configs/continued.py --workdir runs/continued
 
-# The longest files first, each in one of two processes: the time goes into compiling.
-LONGEST := $(patsubst %,tests/test_%.py,run reblur degradation deblur sharding serving)
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) tests
+# Each file in one of two processes, in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.dev
 	$(PYTEST) -m "not slow"

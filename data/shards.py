@@ -123,6 +123,8 @@ def build(builder: ShardBuilder) -> Path:
     """
     place, unfinished = Path(builder.data_dir), builder.unfinished
     if place.exists():
+        # There, where a run was killed at its very end.
+        shutil.rmtree(unfinished, ignore_errors=True)
         return place
     unfinished.mkdir(parents=True, exist_ok=True)
     with (unfinished / "lock").open("w") as lock:

@@ -250,9 +250,12 @@ def table(train: Split, test: Split) -> dict[tuple[str, str, str], Score]:
 def adaptivity(train: Split, test: Split) -> np.ndarray:
     """Per test image: correlation over its cells of the true path length with the one read off.
 
-    Images whose path is as long everywhere have none and are left out.
+    Images whose path is as long everywhere have none and are left out; where it is read as equally
+    long everywhere, nothing was read: 0.
     """
     probe = convolutional_probe(train.features["representation"], train.targets["path length"])
     read, true = probe(test.features["representation"]), test.targets["path length"]
     pairs = zip(read.reshape(len(read), -1), true.reshape(len(true), -1), strict=True)
-    return np.array([np.corrcoef(a, b)[0, 1] for a, b in pairs if b.std() > 0.05])
+    return np.array(
+        [np.corrcoef(a, b)[0, 1] if a.std() else 0.0 for a, b in pairs if b.std() > 0.05]
+    )

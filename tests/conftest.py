@@ -26,6 +26,8 @@ from msdi_jax.convert import from_published, to_published
 from msdi_jax.state import abstract
 
 HERE = Path(__file__).parent
+# Files that take minutes begin, so that one process does not end with them alone.
+LONGEST = ["run", "degradation", "reblur", "deblur", "serving", "sharding"]
 _spec = importlib.util.spec_from_file_location("recipe", HERE / "reference" / "recipe.py")
 recipe = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(recipe)
@@ -39,6 +41,11 @@ def pytest_configure(config):
     config.add_cleanup(programs.cleanup)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = programs.name
     jax.config.update("jax_compilation_cache_dir", programs.name)
+
+
+def pytest_collection_modifyitems(items):
+    names = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: (*names, item.path.stem).index(item.path.stem))
 
 
 @pytest.fixture(scope="session")

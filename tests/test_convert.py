@@ -112,7 +112,7 @@ def test_every_published_key_is_claimed_once(published):
     ],
 )
 def test_names(name, path, key):
-    table = convert.key_table(abstract(name))
+    table = convert.key_table(network_of(name))
     assert {".".join(map(str, path)): entry.key for path, entry in table.items()}[path] == key
 
 
@@ -132,7 +132,7 @@ def test_layouts():
 
 @pytest.fixture
 def discriminator():
-    return abstract("MultiscaleDiscriminator"), published_weights("MultiscaleDiscriminator")
+    return network_of("MultiscaleDiscriminator"), published_weights("MultiscaleDiscriminator")
 
 
 def test_all_problems_are_told_at_once(discriminator):

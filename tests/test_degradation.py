@@ -195,6 +195,7 @@ def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
     assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
 
 
+@pytest.mark.slow  # a training step to compile
 def test_the_estimator_moves_at_its_own_rate(images):
     config = small_config()
     config.reblur.degradation_rate = 0.01

@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(probe, "STEPS", 60)
+    monkeypatch.setattr(probe, "STEPS", 20)
 
 
 def linear_data(count, noise=0.0):
@@ -46,7 +46,9 @@ def test_of_features_that_say_nothing_the_ridge_makes_nothing():
     assert -0.3 < found.r2 < 0.1
 
 
-def test_neighbours_help_the_convolutional_probe_alone():
+def test_neighbours_help_the_convolutional_probe_alone(monkeypatch):
+    monkeypatch.setattr(probe, "STEPS", 200)
+
     def data(count):
         features = RNG.normal(size=(count, 6, 6, 3)).astype(np.float32)
         return features, np.roll(features[..., :1], 1, axis=2)
@@ -124,6 +126,13 @@ def test_the_random_encoder_is_no_dead_one(native):
     found = np.asarray(encode(images))
     assert found.std() > 0.3
     np.testing.assert_array_equal(encode(images), found)
+
+
+def test_what_is_read_as_equal_everywhere_has_no_correlation(monkeypatch):
+    monkeypatch.setattr(probe, "convolutional_probe", lambda *_: lambda x: np.full_like(x, 2))
+    target = RNG.uniform(size=(3, 4, 4, 1))
+    split = probe.Split({"representation": target}, {"path length": target})
+    np.testing.assert_array_equal(probe.adaptivity(split, split), 0)
 
 
 def test_directions_have_no_sign():

@@ -97,6 +97,13 @@ def test_what_a_killed_run_left_is_removed(source, spy, tmp_path):
     assert [path.name for path in place.iterdir()] == ["1.0.0"]
 
 
+def test_what_a_run_left_that_was_killed_at_its_very_end_is_removed(source, tmp_path):
+    made = prepare(tmp_path / "new", source)
+    (made.parent / "1.0.0.unfinished").mkdir()
+    assert prepare(tmp_path / "new", source) == made
+    assert [path.name for path in made.parent.iterdir()] == ["1.0.0"]
+
+
 def test_a_second_process_waits_for_the_first(source, spy, tmp_path):
     interrupt(spy, source, tmp_path, limit=3)
     (lock,) = tmp_path.glob("pairs/*/1.0.0.unfinished/lock")
