@@ -1,6 +1,7 @@
 """Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ FEW_CHANNELS = 16
 # At least this many, in and out, and it is Winograd's on a CPU. With fewer, writing and reading the
 # sums takes about as long as the products that they save, and much memory.
 MANY_CHANNELS = 256
+# And at most so many values per image: of more, the sums take memory that the time is not worth.
+MANY_VALUES = 128 * 128 * MANY_CHANNELS
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
@@ -19,9 +22,10 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     Seven shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
     is otherwise an order of magnitude slower), few channels as pairs of columns, many by Winograd's
-    algorithm (on CPUs alone: other backends choose for themselves), images of no more pixels than
-    the kernel has outputs as a matrix product too, and those without padding or with so much that
-    more pixels come out than go in, whose columns are padded otherwise.
+    algorithm (unless the image is large, and on CPUs alone: other backends choose for themselves),
+    images of no more pixels than the kernel has outputs as a matrix product too, and those without
+    padding or with so much that more pixels come out than go in, whose columns are padded
+    otherwise.
 
     Raises:
         ValueError: for a stride other than 1 and 2.
@@ -87,8 +91,10 @@ def _convolve_as_product(x: Array, kernel: Array, padding: int) -> Array:
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
     even = all((side + 2 * padding) % 2 == 0 for side in x.shape[1:3])
     many = min(kernel.shape[2:]) >= MANY_CHANNELS
+    values = math.prod(x.shape[1:3]) * max(kernel.shape[2:])
     # Sums of four pixels lose too much of the few digits of shorter types.
-    return kernel.shape[:2] == (3, 3) and even and many and x.dtype.itemsize >= 4
+    suited = even and many and values <= MANY_VALUES and x.dtype.itemsize >= 4
+    return suited and kernel.shape[:2] == (3, 3)
 
 
 def _convolve_by_winograd(x: Array, kernel: Array, padding: int) -> Array:

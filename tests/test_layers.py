@@ -102,6 +102,19 @@ class TestWinograd:
     def test_exact_and_its_gradients(self, x64, size, padding):
         check_convolve(normal(2, *size, self.MANY), normal(3, 3, self.MANY, 18), 1, padding)
 
+    def test_of_large_images_it_would_take_too_much_memory(self, monkeypatch, arrays):
+        x, kernel = (array.astype(np.float32) for array in arrays)
+
+        def program():
+            # Made anew, since jax keeps what it has traced.
+            return str(jax.make_jaxpr(lambda *a: convolution.convolve(*a, padding=1))(x, kernel))
+
+        largest = 12 * 14 * 18
+        monkeypatch.setattr(convolution, "MANY_VALUES", largest)
+        assert "dot_general" in program()
+        monkeypatch.setattr(convolution, "MANY_VALUES", largest - 1)
+        assert "dot_general" not in program()
+
     def test_float32_loses_little(self, arrays):
         x, kernel = arrays
         expected = functional.conv2d(nchw(x), oihw(kernel), padding=1)
