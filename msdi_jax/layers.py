@@ -62,10 +62,13 @@ def _by_numpy(function: Callable, results: Any, *arguments: Array) -> Any:
     A network has hundreds of arrays in a hundred shapes, for which `jax.random` takes most of a
     minute to compile, and callbacks half of one.
     """
+
+    def on_host(*arrays: Array) -> Any:
+        return function(*map(np.asarray, arrays))
+
     if any(isinstance(x, jax.core.Tracer) for x in arguments):
-        called = functools.partial(jax.tree.map, np.asarray)
-        return jax.pure_callback(lambda *x: function(*called(x)), results, *arguments)
-    return jax.tree.map(jnp.asarray, function(*map(np.asarray, arguments)))
+        return jax.pure_callback(on_host, results, *arguments)
+    return jax.tree.map(jnp.asarray, on_host(*arguments))
 
 
 def leaky_relu(x: Array) -> Array:
