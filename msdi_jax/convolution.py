@@ -89,9 +89,10 @@ def _convolve_as_product(x: Array, kernel: Array, padding: int) -> Array:
 
 
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
-    even = all((side + 2 * padding) % 2 == 0 for side in x.shape[1:3])
+    size = [side + 2 * padding - 2 for side in x.shape[1:3]]
+    even = all(side % 2 == 0 for side in size)
     many = min(kernel.shape[2:]) >= MANY_CHANNELS
-    values = math.prod(x.shape[1:3]) * max(kernel.shape[2:])
+    values = math.prod(size) * max(kernel.shape[2:])
     # Sums of four pixels lose too much of the few digits of shorter types.
     suited = even and many and values <= MANY_VALUES and x.dtype.itemsize >= 4
     return suited and kernel.shape[:2] == (3, 3)
