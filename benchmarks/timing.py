@@ -18,6 +18,7 @@ from flax import nnx, traverse_util
 
 from msdi_jax.deblur_net import MSDINet
 from msdi_jax.published import to_published
+from msdi_jax.state import abstract
 
 ROOT = Path(__file__).parent.parent
 Row = dict[str, Any]
@@ -130,10 +131,10 @@ def in_process(module: str, *arguments: str, environment: dict[str, str] | None 
     return done.stdout
 
 
-def stand_in(abstract: nnx.Module, seed: int = 0) -> nnx.Module:
-    """The network with random weights that keep signals of order 1, drawn by NumPy (quickly)."""
+def stand_in(network: nnx.Module, seed: int = 0) -> nnx.Module:
+    """An abstract `network` with weights drawn by NumPy (quickly) that keep signals of order 1."""
     rng = np.random.default_rng(seed)
-    graph, state = nnx.split(abstract)
+    graph, state = nnx.split(network)
     arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
     for path, x in arrays.items():
         fan_in = max(1, int(np.prod(x.shape[:-1])))
@@ -156,7 +157,7 @@ def _leading(kernel: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def msdi_net(width: int) -> tuple[nnx.Module, dict[str, np.ndarray]]:
     """Version 2 with stand-in weights, and the same weights under the published keys."""
-    network = stand_in(nnx.eval_shape(lambda: MSDINet(width, version=2, rngs=nnx.Rngs(0))))
+    network = stand_in(abstract(lambda rngs: MSDINet(width, version=2, rngs=rngs)))
     return network, to_published(network)
 
 

@@ -8,7 +8,6 @@ import argparse
 import jax
 import numpy as np
 import torch
-from flax import nnx
 
 from benchmarks import timing
 from benchmarks.torch_baseline import Discriminator, JointNet, MSDINet
@@ -17,7 +16,7 @@ from configs import base
 from msdi_jax.deblur import DeblurStage
 from msdi_jax.degradation import DegradationEstimator
 from msdi_jax.reblur import ReblurStage
-from msdi_jax.state import arrays_of
+from msdi_jax.state import abstract, arrays_of
 
 
 def main() -> None:
@@ -55,7 +54,7 @@ def make_step(name: str, width: int):
     if name == "reblur":
         stage = ReblurStage(config)
     else:
-        estimator = nnx.eval_shape(lambda: DegradationEstimator(width, version=2, rngs=nnx.Rngs(0)))
+        estimator = abstract(lambda rngs: DegradationEstimator(width, version=2, rngs=rngs))
         frozen = arrays_of(timing.stand_in(estimator))
         stage = DeblurStage(config, frozen, frozen["encoder"]["shallow"])
     # Copies: the frozen arrays may share memory, and a step donates all that it is given.

@@ -9,10 +9,10 @@ from msdi_jax.deblur_net import MSDINet
 from msdi_jax.state import abstract
 
 
-def draw_arrays(abstract, seed=0):
-    """`abstract` with arrays: uniform kernels, and the singular vectors that belong to them."""
+def draw_arrays(network, seed=0):
+    """An abstract `network` with uniform kernels, and the singular vectors that belong to them."""
     rng = np.random.default_rng(seed)
-    graph, state = nnx.split(abstract)
+    graph, state = nnx.split(network)
     arrays = traverse_util.flatten_dict(nnx.to_pure_dict(state))
     for path, x in arrays.items():
         fan_in = np.prod(x.shape[:-1])

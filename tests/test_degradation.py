@@ -191,8 +191,8 @@ def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
     batch["blurry"][:, 32:64, 32:64] = crop
     _, others = held_out(state, batch)
     assert np.abs(others["deblurred"] - pictures["deblurred"]).max() > 1e-4
-    after, _ = jax.eval_shape(stage.train_step, state, batch)
-    assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
+    scalars = jax.jit(stage.train_step)(state, batch)[1]
+    assert np.isfinite(float(scalars["psnr_loss"]))
 
 
 @pytest.mark.slow  # a training step to compile
