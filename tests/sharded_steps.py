@@ -29,6 +29,9 @@ def config_of(name):
         twins = {"twins": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
         config.reblur.update(twins)
         name = "reblur"
+    if name == "shallow":
+        name = "deblur"
+        config.deblur.depth = 3
     # Adam divides a gradient by its own size, so a rounding error in one near 0 becomes a step of
     # full length the other way. A large epsilon leaves plain descent, as far in each step.
     config[name].update({"adam_eps": 1e-2, "learning_rate": 1e-1})
@@ -36,7 +39,7 @@ def config_of(name):
 
 
 def stage_of(name, config):
-    if name != "deblur":
+    if name not in ("deblur", "shallow"):
         return ReblurStage(config)
     degradation = arrays_of(DegradationEstimator(2, rngs=nnx.Rngs(1)))
     return DeblurStage(config, degradation, degradation["encoder"]["shallow"])

@@ -146,6 +146,24 @@ def test_what_twins_need_is_checked(section, field, value, message):
         checks.check(config)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"version": 3, "stages": ("deblur",)}, "version=3 must be 1 or 2"),
+        ({"width": 0}, "width=0 must be at least 1"),
+        ({"deblur.learning_rate": -1}, "deblur.learning_rate=-1 must be above 0"),
+        ({"deblur.log_every": 0}, "deblur.log_every=0 must be at least 1"),
+        ({"reblur.batch_norm_groups": 3}, "batch_norm_groups=3 must divide the"),
+        ({"reblur.vgg_weights": "/nowhere.pth"}, "/nowhere.pth is no file"),
+    ],
+)
+def test_what_could_only_fail_later_is_refused(fields, message):
+    config = module("quickstart").get_config()
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(ValueError, match=message):
+        checks.check(config)
+
+
 @pytest.mark.parametrize("name", ablation.VARIANTS)
 def test_ablations_differ_by_one_line(name):
     full, config = ablation.get_config().to_dict(), ablation.get_config(name).to_dict()
