@@ -80,5 +80,6 @@ def _sentence(error: Exception) -> str:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
+    hosts.print_anywhere()
     keep_programs()
     app.run(main, flags_parser=parse)

@@ -30,8 +30,9 @@ def get_config() -> ml_collections.ConfigDict:
     # tells little of blur and much of content.
     config.local_contrast = False
 
-    # bfloat16: weights and activations of the forward and backward passes; the weights that are
-    # kept, norms' statistics, losses and optimiser stay float32.
+    # tensorfloat32: products of as many digits, where a GPU has such; PyTorch's convolutions do so
+    # unasked. bfloat16: weights and activations of the forward and backward passes; the weights
+    # that are kept, norms' statistics, losses and optimiser stay float32.
     config.compute_dtype = "float32"
     # Blocks of so many of the finest U-Net levels (at most 5) are computed again in the backward
     # pass instead of being kept.

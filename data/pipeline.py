@@ -12,6 +12,7 @@ step number.
 
 import functools
 import operator
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
@@ -100,15 +101,17 @@ def _batched(
 
 
 def iterate(
-    steps: grain.MapDataset, start_step: int = 0, *, threads: int = 2, read_ahead: int = 3
+    steps: grain.MapDataset, start_step: int = 0, *, threads: int | None = None
 ) -> Iterator[dict[str, np.ndarray]]:
     """Reads batches ahead from `start_step` on; `close()` it when done.
 
-    `read_ahead` counts whole batches, so it also bounds the memory that they take.
+    `threads` (as many as there are cores, at most 16) each read a whole batch, and one more waits:
+    this bounds the memory that they take. What is in the batches does not depend on it.
     """
+    threads = threads or min(os.cpu_count() or 1, 16)
     # One thread per batch: OpenCV's own threads would only get in their way.
     cv2.setNumThreads(1)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=read_ahead)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
     return iter(steps[start_step:].to_iter_dataset(options))
 
 

@@ -61,21 +61,31 @@ def find_prepared(directory: str | Path, name: str, kind: str) -> Path:
     Raises:
         ValueError: when there is none, or more than one.
     """
+    fitting = [path for path in _sets(directory, name) if _is_of(path, name, kind)]
+    return _only(fitting, directory, f"{name} of kind {kind}")
+
+
+def find_set(directory: str | Path, name: str) -> Path:
+    """`find_prepared` of whatever kind."""
+    return _only(_sets(directory, name), directory, name)
+
+
+def _sets(directory: str | Path, name: str) -> list[Path]:
+    """The set at `directory`, or those called `name` below it."""
     root = Path(directory).expanduser().absolute()
     if (root / _INFO).is_file():
-        found = [root]
-    else:
-        # tfds's folders: set/configuration/version.
-        found = sorted(file.parent for file in root.glob(f"{name}/*/[0-9]*/{_INFO}"))
-    fitting = [path for path in found if _is_of(path, name, kind)]
+        return [root]
+    # tfds's folders: set/configuration/version.
+    return sorted(file.parent for file in root.glob(f"{name}/*/[0-9]*/{_INFO}"))
+
+
+def _only(fitting: list[Path], directory: str | Path, told: str) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise ValueError(
-            f"{directory} holds no prepared set {name} of kind {kind}: prepare it from its source"
-        )
+        raise ValueError(f"{directory} holds no prepared set {told}: prepare it from its source")
     raise ValueError(
-        f"{directory} holds {len(fitting)} sets {name} of kind {kind}, give the directory of one: "
+        f"{directory} holds {len(fitting)} sets {told}, give the directory of one: "
         + ", ".join(map(str, fitting))
     )
 
@@ -122,7 +132,7 @@ def _open(directory: str | Path) -> tfds.core.DatasetBuilder:
         return tfds.builder_from_directory(Path(directory).expanduser())
     except OSError as error:
         raise ValueError(
-            f"{directory} holds no data set: give the path that prepare() returned"
+            f"{directory} holds no data set: give the folder that `prepare` printed"
         ) from error
     # What its files are parsed by raises whatever it likes.
     except Exception as error:

@@ -12,6 +12,7 @@ from msdi_jax import (
     command_probe,
     command_reblur,
     command_table,
+    hosts,
     report,
 )
 from msdi_jax.compilation import keep_programs
@@ -46,5 +47,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    hosts.print_anywhere()
     keep_programs()
     main()

@@ -16,6 +16,7 @@ from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
 from msdi_jax.mesh import make_mesh
 from msdi_jax.model import DIRECTORIES, find
+from msdi_jax.stage import PRODUCTS
 from msdi_jax.unet import DEPTH, MULTIPLE
 
 STAGES = ("reblur", "deblur")
@@ -44,6 +45,8 @@ MAY_CHANGE = (
     "checkpoints",
     "evaluation",
     "skip_damaged",
+    "dataset.directory",
+    "dataset.source",
     *(
         f"{stage}.{field}"
         for stage in STAGES
@@ -82,8 +85,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise ValueError(
             f"evaluation.orientations={orientations} must be one of {restore.ORIENTATIONS}"
         )
-    if config.compute_dtype not in ("float32", "bfloat16"):
-        raise ValueError(f"compute_dtype={config.compute_dtype!r} must be float32 or bfloat16")
+    if config.compute_dtype not in PRODUCTS:
+        raise ValueError(f"compute_dtype={config.compute_dtype!r}: choose {', '.join(PRODUCTS)}")
     if not 0 <= config.remat <= DEPTH:
         raise ValueError(f"remat={config.remat} must be a number of U-Net levels, 0 … {DEPTH}")
     for name in stages:
@@ -320,8 +323,7 @@ def _differences(before, now, path: str = "") -> list[str]:
 
 
 def claim(config: ml_collections.ConfigDict, workdir: Path) -> None:
-    """Makes `workdir` the run directory of `config`."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    """Makes `workdir`, which exists, the run directory of `config`."""
     temporary = workdir / "config.json.new"
     temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n")
     temporary.replace(workdir / "config.json")

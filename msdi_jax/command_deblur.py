@@ -1,8 +1,10 @@
 """python -m msdi_jax deblur: photographs in, photographs out."""
 
 import argparse
+import errno
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Set
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from tqdm import tqdm
 from msdi_jax import images, model, restore, tiling, usage
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+# What the next photograph would meet too.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Restore = Callable[[np.ndarray], np.ndarray]
 
 
@@ -78,11 +82,23 @@ def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Pat
     inputs = [p for p in inputs if p.is_file() and not p.name.startswith(".")]
     if not inputs:
         raise ValueError(f"{source} holds no images (files in {', '.join(images.SUFFIXES)})")
+    _tell_others(source, inputs)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file, and {source} is a folder: name a folder to write to")
-    if not target.absolute().parent.is_dir():
-        raise ValueError(f"{target}: the folder {target.absolute().parent} does not exist, make it")
-    return [(p, target / (p.with_suffix(f".{kind}") if kind else p).name) for p in inputs]
+    work = [(p, target / (p.with_suffix(f".{kind}") if kind else p).name) for p in inputs]
+    images.check_folder_of(work[0][1] if target.exists() else target)
+    return work
+
+
+def _tell_others(source: Path, inputs: list[Path]) -> None:
+    """Of the files in a folder that are left out, by their endings."""
+    others = {p for p in source.iterdir() if not p.name.startswith(".")} - set(inputs)
+    kinds = Counter(
+        p.suffix.lower() or "without ending" if p.is_file() else "folder" for p in others
+    )
+    if kinds:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        print(f"{source}: left out {told}; read are {', '.join(images.SUFFIXES)}", file=sys.stderr)
 
 
 def check_work(work: list[tuple[Path, Path]]) -> None:
@@ -117,22 +133,29 @@ def _restorer(network: model.Model, restoration: str | None, memory: int | None)
 
 def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
     """Restores each file; bad ones are told at the end, when the good ones are done."""
-    problems = []
+    problems, tried = [], 0
     progress = tqdm(work, desc="deblur", unit="image", disable=len(work) == 1)
     for source, target in progress:
+        tried += 1
         progress.set_postfix_str(source.name)
         try:
             photograph = images.read_photograph(source)
             images.write_photograph(target, photograph.restored(restored(photograph.unit())))
             _tell_losses(photograph, target)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{target} cannot be written: {error.strerror or error}")
+            if error.errno in FULL:
+                break
     if len(work) == 1 and problems:
         raise ValueError(problems[0])
     if problems:
+        untried = f"\n{len(work) - tried} more were not tried" if tried < len(work) else ""
         raise ValueError(
-            f"{len(problems)} of {len(work)} images could not be restored:\n  "
+            f"{len(problems)} of {tried} images could not be restored:\n  "
             + "\n  ".join(problems)
+            + untried
         )
 
 

@@ -15,6 +15,7 @@ from msdi_jax import (
     extremes,
     figures,
     images,
+    locks,
     model,
     pairs,
     protocols,
@@ -101,15 +102,16 @@ def run(options: argparse.Namespace) -> None:
         subject = _model(network, options.model, source, restoration, scoring)
     header = subject.header | compared | {"images": len(source), "protocols": scoring}
     target = _target(options, compared)
-    measurements = Measurements(target, header)
-    rows = measurements.complete(names, subject.row, options.workers if options.outputs else 1)
-    record = header | subject.about | figures.means(rows) | {"deciles": figures.deciles(rows)}
-    published = _published(subject.network, compared)
-    record["published"] = published and published._asdict()
-    record["extremes"] = extremes.write(target / "samples" / "extremes", rows, subject.pictures)
-    _write_json(target / "row.json", record)
-    print(describe_row(record, published))
-    print(f"per image: {measurements.file}\nreport: {report.write_report(target)}")
+    with locks.alone_in(target):
+        measurements = Measurements(target, header)
+        rows = measurements.complete(names, subject.row, options.workers if options.outputs else 1)
+        record = header | subject.about | figures.means(rows) | {"deciles": figures.deciles(rows)}
+        published = _published(subject.network, compared)
+        record["published"] = published and published._asdict()
+        record["extremes"] = extremes.write(target / "samples" / "extremes", rows, subject.pictures)
+        _write_json(target / "row.json", record)
+        print(describe_row(record, published))
+        print(f"per image: {measurements.file}\nreport: {report.write_report(target)}")
 
 
 def _check(options: argparse.Namespace) -> None:

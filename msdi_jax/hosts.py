@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 24 * 3600
 def start(coordinator: str | None, process: int | None, processes: int | None) -> None:
     """Joins the other processes of this run, before anything else is asked of JAX.
 
-    Without arguments a SLURM job of several tasks and a TPU pod are recognised; elsewhere this
+    Without arguments several tasks of SLURM's `srun` and a TPU pod are recognised; elsewhere this
     process is the only one.
 
     Raises:
@@ -47,7 +47,9 @@ def start(coordinator: str | None, process: int | None, processes: int | None) -
 
 
 def _on_a_cluster() -> bool:
-    tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_PROCID" in os.environ else 1
+    # A batch script has the first of them too: only `srun` starts as many processes, in a step.
+    step = "SLURM_PROCID" in os.environ and "SLURM_STEP_NODELIST" in os.environ
+    tasks = int(os.environ.get("SLURM_NTASKS", "1")) if step else 1
     workers = os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")
     return tasks > 1 or len(workers) > 1
 
@@ -71,6 +73,12 @@ def end(message: str) -> NoReturn:
         sys.exit(message)
     print(message, file=sys.stderr, flush=True)
     os._exit(1)
+
+
+def print_anywhere() -> None:
+    """What the encoding of a terminal or a log lacks becomes a question mark, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
 
 
 def say(text: str) -> None:

@@ -1,5 +1,6 @@
 """Photographs in and out of files: 8 and 16 bit, colour and grey, with and without alpha."""
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import tifffile
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 # Telephones take photographs of 200 megapixels, which Pillow would refuse; it does so from twice
 # this number on.
@@ -24,6 +25,9 @@ HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
 # Bytes of it that a JPEG has room for.
 MOST_EXIF = 65_000
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
+# How TIFF and BigTIFF begin, of either byte order.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OTHER_COLOURS = ("CMYK", "LAB", "HSV")
 ORIENTATION = 0x0112
 DESCRIPTIVE = (
     ExifTags.Base.ImageDescription,
@@ -78,11 +82,16 @@ def read_photograph(path: Path | str) -> Photograph:
     """An image file, turned upright by its EXIF orientation.
 
     Raises:
-        ValueError: naming the file, when it is missing, no image, or of more than 16 bits.
+        ValueError: naming the file, when it is missing, no image, an animation, of more than 16
+            bits, or a TIFF whose pixels would be taken for others.
     """
     path = Path(path)
     try:
-        if _maybe_16_bit(path):
+        start = _start_of(path)
+        if start.startswith(_TIFF):
+            _check_tiff(path)
+        if start.startswith(_TIFF) or (start.startswith(b"\x89PNG") and start[24:] == b"\x10"):
+            # Pillow silently halves the bits of 16-bit colour, so OpenCV reads what may be such.
             channels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
             if channels is not None and channels.dtype == np.uint16:
                 return _from_opencv(path, channels)
@@ -100,14 +109,30 @@ def read(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     return rgb if rgb.dtype == np.uint8 else to_uint8(to_unit(rgb))
 
 
-def _maybe_16_bit(path: Path) -> bool:
-    """Pillow silently halves the bits of 16-bit colour, so OpenCV reads what may be such."""
+def _start_of(path: Path) -> bytes:
+    """Of a PNG, up to its depth."""
     with path.open("rb") as file:
-        start = file.read(25)
-    if start.startswith(b"\x89PNG"):
-        return start[24:] == b"\x10"
-    # TIFF, and BigTIFF, of either byte order.
-    return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+        return file.read(25)
+
+
+def _check_tiff(path: Path) -> None:
+    """Raises ValueError for what OpenCV, or Pillow, would read as if it were something else."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+    # The readers tell what is no TIFF, or a damaged one.
+    except Exception:
+        return
+    deep, planes = page.bitspersample > 8, page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    odd = {
+        "a small picture of the photograph first, as raw files of cameras have": page.is_reduced,
+        "its colours in planes of their own": deep and planes and page.samplesperpixel > 1,
+        "0 for white": deep and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+        "colours multiplied by alpha": deep
+        and tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples,
+    }
+    for what in [what for what, found in odd.items() if found]:
+        raise ValueError(f"{path} has {what}, which cannot be read: save it as a PNG")
 
 
 def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
@@ -161,7 +186,13 @@ def _descriptive(tags: Image.Exif) -> Image.Exif:
 def _from_pillow(path: Path, image: Image.Image) -> Photograph:
     if image.mode in ("F", "I"):
         raise ValueError(f"{path} has more than 16 bits per value: save it as 8 or 16 bit")
-    profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
+    # Other formats hold further pictures of the same.
+    if image.format in ("GIF", "WEBP", "PNG") and image.is_animated:
+        raise ValueError(
+            f"{path} is an animation: save the picture to restore as a file of its own"
+        )
+    # Of colours that are no longer those of the file, it is not the profile.
+    profile = image.info.get("icc_profile") if image.mode not in _OTHER_COLOURS else None
     # In this order: `_exif` takes the orientation away.
     image, exif = ImageOps.exif_transpose(image), _exif(image)
     if image.mode.startswith("I;16"):
@@ -172,20 +203,38 @@ def _from_pillow(path: Path, image: Image.Image) -> Photograph:
         rgba = np.asarray(image.convert("RGBA"))
         rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
         return Photograph(rgb, alpha, grey, profile, exif)
-    return Photograph(np.asarray(image.convert("RGB")), None, grey, profile, exif)
+    return Photograph(np.asarray(_in_rgb(image)), None, grey, profile, exif)
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    """Colours of print by their own profile, if they have one."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK" and profile:
+        with contextlib.suppress(ImageCms.PyCMSError):
+            own, srgb = io.BytesIO(profile), ImageCms.createProfile("sRGB")
+            return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
+    return image.convert("RGB")
 
 
 def check_writable(path: Path | str) -> None:
     """Refuses a target that could not be written, before the work is done.
 
     Raises:
-        ValueError: for an unknown suffix or a missing folder.
+        ValueError: for an unknown suffix, or a folder that is missing or not to be written to.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"{path}: the folder {path.absolute().parent} does not exist, make it")
+    check_folder_of(path)
+
+
+def check_folder_of(path: Path) -> None:
+    """Raises ValueError where nothing can be written at `path`."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{path}: the folder {folder} does not exist, make it")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: the folder {folder} cannot be written to, choose another")
 
 
 def write(path: Path | str, image: UInt8[np.ndarray, "h w 3"]) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from msdi_jax import compact, restore, windows
 from msdi_jax.checkpoint import check_place, load_arrays, save_arrays
+from msdi_jax.compilation import precise
 from msdi_jax.deblur_net import LEVELS, Deblurred, MSDINet
 from msdi_jax.degradation import (
     Degradation,
@@ -181,17 +182,17 @@ class Model:
             if isinstance(layer, HalfInstanceNorm):
                 layer.window = _window(description, layer.channels)
         self._graph, self._arrays = nnx.split(network)
-        self._call = jax.jit(lambda arrays, *images: nnx.merge(self._graph, arrays)(*images))
-        self._degradation = jax.jit(
+        self._call = _jit(lambda arrays, *images: nnx.merge(self._graph, arrays)(*images))
+        self._degradation = _jit(
             lambda arrays, image: _estimator(nnx.merge(self._graph, arrays))(image)
         )
-        self._maps = jax.jit(
+        self._maps = _jit(
             lambda arrays, found, size: _estimator(nnx.merge(self._graph, arrays)).maps(
                 found, size
             ),
             static_argnums=2,
         )
-        self._reblur = jax.jit(
+        self._reblur = _jit(
             lambda arrays, sharp, maps: nnx.merge(self._graph, arrays).reblur(sharp, maps)
         )
 
@@ -266,6 +267,10 @@ class Model:
         name = self.description.network
         if name not in networks:
             raise ValueError(f"the {name} model {lack}: give one of {', '.join(networks)}")
+
+
+def _jit(function: Callable, **options) -> Callable:
+    return jax.jit(precise(function), **options)
 
 
 def _window(description: Description, channels: int) -> int | None:

@@ -32,11 +32,11 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
     """
     try:
         from data.damaged import Readable
-        from data.records import find_builder, name_of
+        from data.records import find_builder, find_set, name_of
     except ImportError as error:
         raise ValueError("there is no data/ here: run this in the repository's folder") from error
     builder = find_builder(name)
-    path = Path(directory).expanduser() if directory else _prepare(name, builder)
+    path = find_set(directory, name) if directory else _prepare(name, builder)
     source = builder.open_split(path, split)
     if directory and (found := name_of(path)) != name:
         raise ValueError(

@@ -3,6 +3,7 @@
 Everything lands in the run directory; started again on it, a run goes on where it stopped.
 """
 
+import contextlib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from msdi_jax import (
     deblur,
     figures,
     hosts,
+    locks,
     model,
     pairs,
     reblur,
@@ -45,7 +47,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
 
     Raises:
         ValueError: before anything is written, when the configuration is unusable or `workdir`
-            belongs to another one; later, what `train` raises.
+            belongs to another one or another process; later, what `train` raises.
         Interrupted: see `train`.
     """
     checks.check(config)
@@ -53,10 +55,16 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     data = hosts.first_then_others("data", lambda: _open_data(config.dataset))
     _check_sizes(config, workdir, data)
     # The others see what the first has written: all of them at once would be in each other's way.
-    if hosts.is_first():
-        checks.claim(config, workdir)
-    hosts.wait_for_all("workdir")
+    with locks.alone_in(workdir) if hosts.is_first() else contextlib.nullcontext():
+        if hosts.is_first():
+            checks.claim(config, workdir)
+        hosts.wait_for_all("workdir")
+        _train_and_evaluate(config, workdir, data)
+
+
+def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
+    hosts.say(f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}")
     with StopRequest().listening() as stop:
         for name in config.stages:
             if (workdir / DIRECTORIES[name]).exists():

@@ -24,6 +24,7 @@ from flax import nnx
 from jax import export
 
 from msdi_jax import model, onnx_graph
+from msdi_jax.compilation import precise
 from msdi_jax.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.state import abstract
 from msdi_jax.unet import MULTIPLE
@@ -83,6 +84,7 @@ def _program(loaded: model.Model, height: int, width: int):
     """images (b, height, width, 3) → deblurred images, for any b; and the kind of its input."""
     folded = fold_spectral_norm(loaded.network)
 
+    @precise
     def deblur(images: jax.Array) -> jax.Array:
         joint = hasattr(folded, "deblur")
         return (folded(images, images) if joint else folded(images)).deblurred

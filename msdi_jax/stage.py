@@ -21,6 +21,13 @@ Batch = dict[str, Array]
 
 Scalars = dict[str, Array]
 
+# What to compute in → JAX's name for how products of float32 are taken. By default GPUs and TPUs
+# would shorten them.
+PRODUCTS = {"float32": "highest", "tensorfloat32": "tensorfloat32", "bfloat16": "default"}
+
+STATISTICS = ("u", "v", "mean", "var")
+"""Names of what forward passes move in training."""
+
 Loss = Callable[[Arrays, Any], tuple[Array, tuple[Scalars, Arrays]]]
 """Parameters, part of a batch → what to minimise, (scalars to log, next statistics)."""
 
@@ -117,10 +124,14 @@ def spectral_scalars(network: nnx.Module) -> Scalars:
 
 
 def in_type(arrays: Arrays, compute_dtype: str) -> Arrays:
-    """Weights in the type to compute in; "float32" is the type they are kept in."""
-    if compute_dtype == "float32":
+    """Parameters in the type to compute in; only that of "bfloat16" is not the one kept."""
+    if compute_dtype != "bfloat16":
         return arrays
-    return jax.tree.map(lambda x: x.astype(compute_dtype), arrays)
+
+    def cast(path: tuple, x: Array) -> Array:
+        return x if path[-1].key in STATISTICS else x.astype(jnp.bfloat16)
+
+    return jax.tree_util.tree_map_with_path(cast, arrays)
 
 
 def pair_of(batch: Batch) -> tuple[Array, Array]:

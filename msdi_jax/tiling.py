@@ -21,6 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
+from msdi_jax.compilation import precise
 from msdi_jax.degradation import ENCODER_SIZE, Degradation
 from msdi_jax.layers import resize_bilinear
 from msdi_jax.model import DEBLURRING, Model
@@ -225,7 +226,11 @@ class BoundedRestorer:
             return network(image, Degradation(None, windows)).deblurred
 
         place = jax.ShapeDtypeStruct((4,), jnp.int32)
-        return jax.jit(restore).lower(self._arrays, _image(*tile), self._maps, place).compile()
+        return (
+            jax.jit(precise(restore))
+            .lower(self._arrays, _image(*tile), self._maps, place)
+            .compile()
+        )
 
 
 def crop_maps(

@@ -26,7 +26,7 @@ from msdi_jax import hosts
 from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
 from msdi_jax.mesh import batch_part, global_batch, in_pieces, over_batch, place, replicated
-from msdi_jax.stage import Batch, Scalars, Stage
+from msdi_jax.stage import PRODUCTS, Batch, Scalars, Stage
 from msdi_jax.state import State, averaged
 
 
@@ -92,8 +92,9 @@ def train(
         state = _start(stage, config, checkpoints, like)
         start = int(state.step)
         first = hosts.is_first()
+        products = jax.default_matmul_precision(PRODUCTS[config.compute_dtype])
         log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
-        with contextlib.closing(log), jax.set_mesh(mesh):
+        with contextlib.closing(log), jax.set_mesh(mesh), products:
             held_out = _held_out_batch(test_source, settings, mesh)
             loop = _Loop(name, stage, settings, mesh, held_out, log, checkpoints, stop)
             if start == 0:

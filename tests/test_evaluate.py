@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax import evaluate as evaluation
-from msdi_jax import measurements, metrics, model, published_rows
+from msdi_jax import locks, measurements, metrics, model, published_rows
 from msdi_jax.__main__ import main
 
 DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
@@ -222,6 +222,15 @@ def test_equal_names_are_refused(called, tmp_path):
     called.builder.open_split = lambda directory, split: records(2) + records(1)
     with pytest.raises(SystemExit, match="record 2 is another one named 'r0'"):
         evaluate(tmp_path)
+
+
+def test_figures_that_another_process_measures_are_left_to_it(called, tmp_path):
+    with (
+        locks.alone_in(tmp_path / "out"),
+        pytest.raises(SystemExit, match=r"another process is at work in .*out"),
+    ):
+        evaluate(tmp_path)
+    assert not called.calls
 
 
 def test_every_digit_survives(tmp_path):

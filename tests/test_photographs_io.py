@@ -1,15 +1,18 @@
 """What files hold beyond 8-bit RGB, and folders of them."""
 
 import dataclasses
+import errno
+import os
 import struct
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from msdi_jax import command_deblur, images, model
 from msdi_jax.__main__ import main
@@ -201,6 +204,47 @@ def test_float_images_are_refused(tmp_path):
         images.read_photograph(tmp_path / "a.tif")
 
 
+RGB = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "told"),
+    [
+        (
+            RGB.transpose(2, 0, 1),
+            {"planarconfig": "separate"},
+            "its colours in planes of their own",
+        ),
+        (RGB[..., 0], {"photometric": "miniswhite"}, "0 for white"),
+        (np.dstack([RGB, RGB[..., :1]]), {"extrasamples": ["assocalpha"]}, "multiplied by alpha"),
+        (RGB.astype(np.uint8), {"subfiletype": 1}, "a small picture of the photograph first"),
+    ],
+)
+def test_tiff_that_would_be_read_as_something_else_is_refused(tmp_path, values, options, told):
+    tifffile.imwrite(tmp_path / "a.tif", values, **{"photometric": "rgb"} | options)
+    with pytest.raises(ValueError, match=rf"a\.tif has .*{told}.*: save it as a PNG"):
+        images.read_photograph(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".gif"])
+def test_animations_are_refused(tmp_path, suffix):
+    frames = [Image.fromarray(draw(8, 8, 3)), Image.fromarray(draw(8, 8, 3)[::-1])]
+    path = tmp_path / f"a{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="is an animation"):
+        images.read_photograph(path)
+
+
+def test_a_profile_of_other_colours_is_dropped(tmp_path, profile):
+    lab = ImageCms.createProfile("LAB")
+    picture = Image.fromarray(draw(8, 8, 3))
+    ImageCms.profileToProfile(picture, ImageCms.createProfile("sRGB"), lab, outputMode="LAB").save(
+        tmp_path / "a.tif", icc_profile=profile
+    )
+    found = images.read_photograph(tmp_path / "a.tif")
+    assert found.profile is None
+
+
 @pytest.fixture
 def invert(monkeypatch):
     """A model that inverts, so that every file tells whether it was restored."""
@@ -267,6 +311,37 @@ def test_bad_files_are_told_and_the_good_ones_done(folder, tmp_path, invert, cap
     assert "broken_deep.png cannot be read" in told
     assert "text.jpg cannot be read" in told
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"colour.png", "grey.png", "deep.png"}
+
+
+def test_what_is_left_out_of_a_folder_is_told(folder, tmp_path, invert, capsys):
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "a.gif", ".hidden", "README"):
+        (folder / name).touch()
+    (folder / "more").mkdir()
+    invert(folder, tmp_path / "out")
+    told = "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without ending; read are .png, .jpg"
+    assert told in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_work(folder, tmp_path, invert, monkeypatch):
+    def full(path, photograph):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(images, "write_photograph", full)
+    with pytest.raises(SystemExit) as stop:
+        invert(folder, tmp_path / "out")
+    told = str(stop.value.code)
+    assert "colour.png cannot be written: No space left on device" in told
+    assert "2 more were not tried" in told
+    assert "grey.png" not in told
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_first(folder, tmp_path, invert, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "out")
+    monkeypatch.setattr(model, "load", lambda path: pytest.fail("loaded"))
+    for source, target in ((folder, "out"), (folder / "grey.png", "out/grey.png")):
+        with pytest.raises(SystemExit, match=r"the folder .*out cannot be written to"):
+            invert(source, tmp_path / target)
 
 
 def test_losses_are_told(folder, tmp_path, invert, capsys):

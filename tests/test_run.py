@@ -16,7 +16,7 @@ import skimage.data
 from PIL import Image
 
 from configs import quickstart
-from msdi_jax import checks, load, run
+from msdi_jax import checks, load, locks, run
 from msdi_jax.model import BOX, DIRECTORIES, describe
 from msdi_jax.state import arrays_of
 from msdi_jax.train import Interrupted
@@ -283,6 +283,24 @@ def test_asked_to_stop_while_a_stage_ends(stub, stage, left):
     stub.asked.clear()
     stub.run()
     assert stub.done == left
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(stub, tmp_path):
+    with (
+        locks.alone_in(tmp_path / "run"),
+        pytest.raises(ValueError, match="another process is at work in"),
+    ):
+        stub.run()
+    assert not stub.done
+    stub.run()
+    assert stub.done == ["reblur", "deblur", "evaluated"]
+
+
+def test_data_that_moved_are_gone_on_with(tmp_path):
+    config = quickstart.get_config()
+    checks.claim(config, tmp_path)
+    config.dataset.directory = "/elsewhere"
+    checks.check_workdir(config, tmp_path)
 
 
 def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):

@@ -48,6 +48,14 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(parts):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+def test_only_parameters_are_computed_with_in_bfloat16():
+    arrays = {"layer": {"kernel": jnp.ones(2), "u": jnp.ones(2)}, "norm": {"var": jnp.ones(2)}}
+    found = stage.in_type(arrays, "bfloat16")
+    assert found["layer"]["kernel"].dtype == jnp.bfloat16
+    assert found["layer"]["u"].dtype == found["norm"]["var"].dtype == jnp.float32
+    assert stage.in_type(arrays, "tensorfloat32") is arrays
+
+
 def test_parts_are_interleaved():
     """Neighbours, which lie on one device, go to different parts."""
 

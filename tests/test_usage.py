@@ -1,10 +1,13 @@
 """How a network is used: as its description says, unless the options ask for something else."""
 
 import dataclasses
+import re
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
+from jax import export
 
 from msdi_jax import images, model, restore, tiling
 from msdi_jax.__main__ import main
@@ -92,6 +95,23 @@ def test_a_pytorch_file_does_not_say_it(tmp_path, capsys, usage, told):
 def test_a_program_is_one_pass(saved, tmp_path, capsys):
     main(["export", str(saved), str(tmp_path / "out.stablehlo"), "--size=32x32"])
     assert "one pass, of whose 2 orientations the model takes the mean" in capsys.readouterr().out
+
+
+def test_products_are_of_as_many_digits_as_their_numbers(saved, tmp_path):
+    """GPUs and TPUs have faster ones of fewer."""
+    network = model.load(saved)
+    image = np.zeros((1, 32, 32, 3), np.float32)
+
+    def precisions(program):
+        return set(re.findall(r"precision = \[(\w+)", program.as_text()))
+
+    assert precisions(network._call.lower(network._arrays, image)) == {"HIGHEST"}
+    main(["export", str(saved), str(tmp_path / "out.stablehlo"), "--size=32x32"])
+    program = export.deserialize((tmp_path / "out.stablehlo").read_bytes())
+    assert set(re.findall(r"precision = \[(\w+)", program.mlir_module())) == {"HIGHEST"}
+    # Who asks for fewer gets fewer.
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert "HIGH" in precisions(model.load(saved)._call.lower(network._arrays, image))
 
 
 @pytest.mark.parametrize("window", [15, -16])

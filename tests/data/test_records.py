@@ -56,6 +56,18 @@ def test_a_damaged_set_is_named(tmp_path, file, kept):
         pairs.describe(pairs.open_prepared("pairs", str(directory), "test")[1])
 
 
+def test_a_set_is_found_below_the_root_it_was_prepared_in(tmp_path):
+    source = miniatures.pairs(tmp_path / "source")
+    with pytest.raises(ValueError, match="holds no prepared set pairs"):
+        pairs.open_prepared("pairs", str(tmp_path), "test")
+    directory = find_builder("pairs").prepare(tmp_path / "root", source, tile=96)
+    for given in (directory, tmp_path / "root"):
+        assert pairs.open_prepared("pairs", str(given), "test")[0] == directory
+    find_builder("pairs").prepare(tmp_path / "root", source, tile=64)
+    with pytest.raises(ValueError, match="holds 2 sets pairs, give the directory of one"):
+        pairs.open_prepared("pairs", str(tmp_path / "root"), "test")
+
+
 def test_unknown_sets_are_refused():
     known = "camera_shake, gopro, hide, pairs, realblur_j, realblur_r"
     with pytest.raises(ValueError, match=f"no data set 'gopr': choose one of {known}"):

@@ -1,0 +1,26 @@
+"""One process at a time."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Holds `folder`, which is made when it is missing; the system frees what a killed one held.
+
+    Raises:
+        ValueError: when another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another process is at work in {folder}: wait until it ends, or stop it"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield

@@ -1,0 +1,17 @@
+"""Two processes never work in one folder."""
+
+import pytest
+
+from msdi_jax.locks import alone_in
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    with (
+        alone_in(folder),
+        pytest.raises(ValueError, match=f"at work in {folder}"),
+        alone_in(folder),
+    ):
+        pytest.fail("two at work")
+    with alone_in(folder):
+        pass
