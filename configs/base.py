@@ -30,10 +30,11 @@ def get_config() -> ml_collections.ConfigDict:
     # tells little of blur and much of content.
     config.local_contrast = False
 
-    # tensorfloat32: products of as many digits, where a GPU has such; PyTorch's convolutions do so
-    # unasked. bfloat16: weights and activations of the forward and backward passes; the weights
-    # that are kept, norms' statistics, losses and optimiser stay float32.
-    config.compute_dtype = "float32"
+    # "tensorfloat32", as PyTorch's convolutions unasked: products of fewer digits on GPUs that have
+    # such; on CPUs the same as "float32". "bfloat16": weights and activations of the forward and
+    # backward passes; the weights that are kept, norms' statistics, losses and optimiser stay
+    # float32.
+    config.compute_dtype = "tensorfloat32"
     # Blocks of so many of the finest U-Net levels (at most 5) are computed again in the backward
     # pass instead of being kept.
     config.remat = 0
@@ -42,7 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
     # leaves, and a process alone may take fewer. shard_state keeps weights and moments in one piece
     # per device of data.
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
-    # How many of the latest, and of those with the highest held-out PSNR, are kept.
+    # How many of the latest are kept, and of those with the highest PSNR on crops of test images.
     config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})
     # Take the next training pair instead of stopping at one that cannot be read.
     config.skip_damaged = False

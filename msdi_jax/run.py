@@ -250,7 +250,8 @@ def _print_figures(record: dict) -> None:
     for kind, found in record["other_weights"].items():
         key = figures.psnr_key(found, "deblurred")
         if key is not None:
-            print(f"  deblurred by {kind} weights: PSNR {found[key]:.2f} dB")
+            chosen = " (chosen on crops of these images)" if kind == "best" else ""
+            print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
     for name, ends in record["held_out"].items():
         print(
             f"  {name}: held-out loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}"
