@@ -1,14 +1,12 @@
 """python -m msdi_jax evaluate: a model's row of the table, or that of any method's images."""
 
 import argparse
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from msdi_jax import (
@@ -27,7 +25,6 @@ from msdi_jax import (
 )
 from msdi_jax.evaluate import manner, measure, pictures_of, score
 from msdi_jax.measurements import Measurements
-from msdi_jax.state import arrays_of
 
 RESTORE = "grid"
 
@@ -185,7 +182,7 @@ def _model(
 ) -> Subject:
     description = network.description
     return Subject(
-        {"model": digest(network)} | manner(restoration, network),
+        {"model": network.digest} | manner(restoration, network),
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),
@@ -215,15 +212,6 @@ def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
         parts.append(options.restore or RESTORE)
         parts += [f"{name}{value}" for name, value in usage.asked(options).items()]
     return measured.parent / "evaluation" / "-".join(filter(None, parts))
-
-
-def digest(network: model.Model) -> str:
-    """What tells models apart: the kind of network and all of its numbers."""
-    found = hashlib.sha256(network.description.network.encode())
-    for path, array in jax.tree.leaves_with_path(arrays_of(network.network)):
-        found.update(jax.tree_util.keystr(path).encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]
 
 
 def _published(network: str, compared: dict[str, str]) -> published_rows.PublishedRow | None:

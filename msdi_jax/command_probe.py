@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from msdi_jax import model, pairs, probe
-from msdi_jax.command_evaluate import digest
 
 SET = "camera_shake"
 
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
         "representation": jax.jit(estimator.encoder),
         "random encoder": probe.random_encoder(found),
     }
-    kept = f"{digest(found)} {directory.parent.name}"
+    kept = f"{found.digest} {directory.parent.name}"
     native = found.description.native
     splits = [
         _gathered(folder / "features" / f"{name}.npz", kept, source, encoders, native)

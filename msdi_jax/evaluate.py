@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from msdi_jax import extremes, figures, images, protocols, restore
+from msdi_jax.measurements import Measurements
 from msdi_jax.model import Model
 from msdi_jax.pairs import text
 
@@ -23,6 +24,7 @@ def evaluate(
     protocols: Sequence[str] = protocols.DEFAULT,
     samples: Path | None = None,
     sample_count: int = 0,
+    kept: Measurements | None = None,
 ) -> dict:
     """Figures on the pairs of `source`.
 
@@ -37,6 +39,7 @@ def evaluate(
         protocols: how they are scored, see `msdi_jax.protocols`.
         samples: folder for pictures of `sample_count` pairs evenly spaced in the source, and,
             below `extremes`, of the ten worst and the ten best.
+        kept: where figures are kept as they are measured, and taken from if they are there.
 
     Returns:
         What `manner` tells, "images", the mean of every figure, "deciles", "per_image", the names
@@ -49,9 +52,15 @@ def evaluate(
     if samples is not None:
         _clear(samples)
     for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
-        row, pictures = measure(source[index], network, joint, restoration, protocols)
+        record = source[index]
+        row = kept and kept.rows.get(text(record, "name"))
+        pictured = samples is not None and index in shown
+        if row is None or pictured:
+            row, pictures = measure(record, network, joint, restoration, protocols)
+            if kept is not None and row["name"] not in kept.rows:
+                kept.add(row)
         rows.append(row)
-        if samples is not None and index in shown:
+        if pictured:
             shown_names.append(row["name"])
             _write(samples, row["name"], pictures)
     chosen = {}

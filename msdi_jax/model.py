@@ -5,6 +5,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -195,6 +196,15 @@ class Model:
         self._reblur = _jit(
             lambda arrays, sharp, maps: nnx.merge(self._graph, arrays).reblur(sharp, maps)
         )
+
+    @property
+    def digest(self) -> str:
+        """What tells models apart: the kind of network and all of its numbers."""
+        found = hashlib.sha256(self.description.network.encode())
+        for path, array in jax.tree.leaves_with_path(arrays_of(self.network)):
+            found.update(jax.tree_util.keystr(path).encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()[:16]
 
     @property
     def reblurs(self) -> bool:

@@ -6,6 +6,7 @@ Everything lands in the run directory; started again on it, a run goes on where 
 import contextlib
 import inspect
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,8 +30,9 @@ from msdi_jax import (
     summary,
     trained,
 )
-from msdi_jax.evaluate import evaluate
+from msdi_jax.evaluate import evaluate, manner
 from msdi_jax.log import held_out_ends
+from msdi_jax.measurements import Measurements
 from msdi_jax.mesh import make_mesh
 from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.protocols import FIGURES
@@ -178,19 +180,21 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
     if "deblur" in models:
         usage = trained.usage(config, models["deblur"].description)
         models["deblur"] = models["deblur"].using(**usage)
-    found = evaluate(
-        data.test,
+    found = _measure(
+        "last",
+        config,
+        workdir,
+        data,
         deblurrer=models.get("deblur"),
         joint=models.get("reblur"),
-        restoration=config.evaluation.restore,
-        protocols=config.evaluation.protocols,
         samples=workdir / "samples",
         sample_count=config.evaluation.samples,
     )
-    others = {
-        kind: _figures_of(model.load(path).using(**usage), config, data.test)
-        for kind, path in _other_weights(config, workdir).items()
-    }
+    others = {}
+    for kind, path in _other_weights(config, workdir).items():
+        other = model.load(path).using(**usage)
+        figures_of = _measure(kind, config, workdir, data, deblurrer=other, joint=None)
+        others[kind] = {k: value for k, value in figures_of.items() if k.endswith("_deblurred")}
     record = {
         "dataset": config.dataset.name,
         "configuration": data.configuration,
@@ -217,16 +221,40 @@ def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str
     return {kind: path for kind, path in paths.items() if path.exists()}
 
 
-def _figures_of(loaded: model.Model, config: ml_collections.ConfigDict, source) -> dict[str, float]:
-    """What it deblurs like, on average."""
-    found = evaluate(
-        source,
-        deblurrer=loaded,
-        joint=None,
-        restoration=config.evaluation.restore,
-        protocols=config.evaluation.protocols,
+def _measure(
+    kind: str,
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    data: _Data,
+    *,
+    deblurrer: model.Model | None,
+    joint: model.Model | None,
+    **samples,
+) -> dict:
+    """`evaluate` on the test split; interrupted, it goes on at the image that it was at."""
+    restoration, scoring = config.evaluation.restore, list(config.evaluation.protocols)
+    networks = [network for network in (deblurrer, joint) if network]
+    header = {
+        "models": [network.digest for network in networks],
+        **manner(restoration, networks[0]),
+        "protocols": scoring,
+        "configuration": data.configuration,
+    }
+    folder = workdir / "evaluation" / kind
+    try:
+        kept = Measurements(folder, header)
+    except ValueError:  # of other weights or another manner, or damaged
+        shutil.rmtree(folder)
+        kept = Measurements(folder, header)
+    return evaluate(
+        data.test,
+        deblurrer=deblurrer,
+        joint=joint,
+        restoration=restoration,
+        protocols=scoring,
+        kept=kept,
+        **samples,
     )
-    return {key: value for key, value in found.items() if key.endswith("_deblurred")}
 
 
 def _parameters(loaded: model.Model) -> int:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from configs import quickstart
 from msdi_jax import evaluate as evaluation
-from msdi_jax import locks, measurements, metrics, model, published_rows
+from msdi_jax import locks, measurements, metrics, model, published_rows, run
 from msdi_jax.__main__ import main
 
 DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
@@ -335,6 +336,25 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
     assert found["deciles"]["blurriest"]["psnr_blurry"] == min(blurry)
     assert found["deciles"]["sharpest"]["psnr_blurry"] == max(blurry)
     assert found["deciles"]["all"]["psnr_deblurred"] == found["psnr_deblurred"]
+
+
+def test_a_runs_evaluation_goes_on_at_the_image_it_was_at(called, tmp_path):
+    config = quickstart.get_config()
+    data = run._Data([], records(3), "whole_1")
+
+    def measure(deblurrer):
+        return run._measure("last", config, tmp_path, data, deblurrer=deblurrer, joint=None)
+
+    called.interruptions.append(3)
+    with pytest.raises(KeyboardInterrupt):
+        measure(called.loaded)
+    resumed = measure(called.loaded)
+    assert len(called.calls) == 4
+    assert [row["name"] for row in resumed["per_image"]] == ["r0", "r1", "r2"]
+    # Of other weights nothing is taken over.
+    again = measure(model.Model(nnx.Linear(1, 1, rngs=nnx.Rngs(1)), DESCRIPTION))
+    assert len(called.calls) == 7
+    assert again == resumed
 
 
 def test_names_that_are_paths_make_no_folders(tmp_path):
