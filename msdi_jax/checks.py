@@ -10,7 +10,7 @@ from configs import base
 from data.augment import Augmentation
 from data.photographs import find as find_photographs
 from data.twins import check_sizes, settings_of
-from msdi_jax import deblur, evaluate, model, reblur, restore, windows
+from msdi_jax import deblur, evaluate, locks, model, reblur, restore, windows
 from msdi_jax.checkpoint import check_place
 from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
@@ -285,7 +285,7 @@ def check_workdir(config: ml_collections.ConfigDict, workdir: Path) -> None:
     check_place(workdir)
     file = workdir / "config.json"
     if not file.exists():
-        if workdir.exists() and any(workdir.iterdir()):
+        if workdir.exists() and any(path.name != locks.NAME for path in workdir.iterdir()):
             raise ValueError(f"{workdir} is not empty and no run directory: choose another")
         return
     now, defaults = (json.loads(c.to_json()) for c in (config, base.get_config()))

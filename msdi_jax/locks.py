@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+NAME = ".lock"
+
+
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Holds `folder`, which is made when it is missing; the system frees what a killed one held.
@@ -14,7 +17,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         ValueError: when another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / NAME).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -143,7 +143,7 @@ def test_unusable_settings_are_refused(tmp_path, folder):
 
 
 def test_missing_sets_are_refused(tmp_path, embedded):
-    with pytest.raises(ValueError, match=r"holds no data set: give the path"):
+    with pytest.raises(ValueError, match="holds no data set: give the folder"):
         open_split(tmp_path, "train")
     with pytest.raises(ValueError, match="no split 'validation': choose one of"):
         open_split(embedded[1], "validation")
