@@ -5,7 +5,6 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-
 NAME = ".lock"
 
 
