@@ -161,13 +161,17 @@ def test_the_command(tmp_path, monkeypatch, capsys, quick):
     found = json.loads((tmp_path / "out" / "probe.json").read_text())
     assert len(found["scores"]) == 3 * 2 * 3
     assert (tmp_path / "out" / "adaptivity.png").exists()
-    # The second time the features are taken from where they were kept.
-    with monkeypatch.context() as patch:
-        patch.setattr(probe, "gather", lambda *_, **__: pytest.fail("gathered again"))
-        main(arguments)
-    assert capsys.readouterr().out == printed
-    # Or gathered again where a copy was cut off.
+    # The second time the features are taken from where they were kept, or gathered again where a
+    # copy was cut off.
     kept = tmp_path / "out" / "features" / "test.npz"
     kept.write_bytes(kept.read_bytes()[:1000])
+    gathered, gather = [], probe.gather
+
+    def noted(source, *arguments, **options):
+        gathered.append(len(source))
+        return gather(source, *arguments, **options)
+
+    monkeypatch.setattr(probe, "gather", noted)
     main(arguments)
     assert capsys.readouterr().out == printed
+    assert gathered == [len(sets["test"])]
