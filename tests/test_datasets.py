@@ -2,7 +2,6 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -37,7 +36,8 @@ def halving(monkeypatch):
     """A model whose result is known: one of width 2 restores nothing."""
     description = model.Description("msdi2_net", 2, 4, {}, "none")
     network = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
-    loaded = SimpleNamespace(deblur=lambda x: x / 2, network=network, description=description)
+    monkeypatch.setattr(model.Model, "_deblur", lambda self, x: x / 2)
+    loaded = model.Model(network, description)
     monkeypatch.setattr(model, "describe", lambda path: description)
     monkeypatch.setattr(model, "load", lambda path: loaded)
     return "any"
