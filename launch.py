@@ -18,7 +18,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from msdi_jax import hosts, run, train
-from msdi_jax.compilation import keep_programs, suit_processor
+from msdi_jax.compilation import keep_programs
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: made, or gone on with.")
@@ -81,6 +81,5 @@ def _sentence(error: Exception) -> str:
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
     hosts.print_anywhere()
-    suit_processor()
     keep_programs()
     app.run(main, flags_parser=parse)

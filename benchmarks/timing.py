@@ -16,15 +16,12 @@ import jax
 import numpy as np
 from flax import nnx, traverse_util
 
-from msdi_jax.compilation import suit_processor
 from msdi_jax.deblur_net import MSDINet
 from msdi_jax.published import to_published
 from msdi_jax.state import abstract
 
 ROOT = Path(__file__).parent.parent
 Row = dict[str, Any]
-# As the commands do.
-suit_processor()
 
 
 class Cost(NamedTuple):

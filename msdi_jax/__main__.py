@@ -15,7 +15,7 @@ from msdi_jax import (
     hosts,
     report,
 )
-from msdi_jax.compilation import keep_programs, suit_processor
+from msdi_jax.compilation import keep_programs
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,6 +48,5 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     hosts.print_anywhere()
-    suit_processor()
     keep_programs()
     main()

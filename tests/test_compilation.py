@@ -1,6 +1,5 @@
 """The compilation cache of the commands; jax's own configuration is put back after each test."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,33 +49,6 @@ def test_where_nothing_can_be_written_there_is_no_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     compilation.keep_programs()
     assert jax.config.jax_compilation_cache_dir is None
-
-
-@pytest.mark.parametrize(
-    ("family", "number", "before", "after"),
-    [
-        ("23", "1", "", compilation.PRODUCTS_ALONE),
-        ("23", "8", "--a=1", f"--a=1 {compilation.PRODUCTS_ALONE}"),
-        ("23", "1", "--xla_cpu_experimental_ynn_fusion_type=", None),
-        # Zen 2, and Zen 5.
-        ("23", "49", "", None),
-        ("26", "2", "", None),
-    ],
-)
-def test_the_first_zen_convolves_by_eigen(tmp_path, monkeypatch, family, number, before, after):
-    lines = ["processor : 0", f"cpu family\t: {family}", f"model\t\t: {number}", "model name : AMD"]
-    (tmp_path / "cpuinfo").write_text("\n".join(2 * [*lines, ""]))
-    monkeypatch.setattr(compilation, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setenv("XLA_FLAGS", before)
-    compilation.suit_processor()
-    assert os.environ["XLA_FLAGS"] == (before if after is None else after)
-
-
-def test_where_nothing_tells_the_processor_nothing_is_chosen(tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation, "CPUINFO", tmp_path / "none")
-    monkeypatch.setenv("XLA_FLAGS", "")
-    compilation.suit_processor()
-    assert os.environ["XLA_FLAGS"] == ""
 
 
 def test_a_second_process_finds_the_program_of_the_first(tmp_path):
