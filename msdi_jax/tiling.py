@@ -226,11 +226,8 @@ class BoundedRestorer:
             return network(image, Degradation(None, windows)).deblurred
 
         place = jax.ShapeDtypeStruct((4,), jnp.int32)
-        return (
-            jax.jit(precise(restore))
-            .lower(self._arrays, _image(*tile), self._maps, place)
-            .compile()
-        )
+        program = jax.jit(precise(restore))
+        return program.lower(self._arrays, _image(*tile), self._maps, place).compile()
 
 
 def crop_maps(

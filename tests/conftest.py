@@ -6,7 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before jax is imported: the tests spend their time compiling, not computing, on all cores anyway.
+# Before jax is imported: the tests spend their time compiling, not computing, and as many of them
+# run at once as there are cores.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_backend_optimization_level=0",

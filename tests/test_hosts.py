@@ -1,5 +1,8 @@
 """Which environments are taken for several processes."""
 
+import io
+import sys
+
 import pytest
 
 from msdi_jax import hosts
@@ -25,3 +28,12 @@ def test_several_processes(monkeypatch, environment, found):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert hosts._on_a_cluster() is found
+
+
+def test_what_a_terminal_lacks_is_a_question_mark(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    hosts.print_anywhere()
+    print("1 → 2 dB", flush=True)
+    assert terminal.buffer.getvalue() == b"1 ? 2 dB\n"
