@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns.
+from msdi_jax.correlation import correlate, correlate_as_product, has_narrow_registers
+
+# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns. It is
+# what a register of AVX-512 holds; half as many where registers are half as wide.
 FEW_CHANNELS = 16
 # At least this many, in and out, and it is Winograd's on a CPU. With fewer, writing and reading the
 # sums takes about as long as the products that they save, and much memory.
 MANY_CHANNELS = 256
 # And at most so many values per image: of more, the sums take memory that the time is not worth.
 MANY_VALUES = 128 * 128 * MANY_CHANNELS
-
-# Zeros before and after the rows, and the columns.
-Padding = list[tuple[int, int]]
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
@@ -39,10 +39,10 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     if stride == 2:
         return _convolve_stride_2(x, kernel, padding)
     if size == 1 and padding == 0:
-        return x @ kernel[0, 0]
+        return correlate(x, kernel)
     if _is_small(x.shape[1:3], kernel):
-        return _convolve_as_product(x, kernel, [(padding, padding)] * 2)
-    if size == 3 and x.shape[2] % 2 == 0 and padding == 1 and max(kernel.shape[2:]) <= FEW_CHANNELS:
+        return correlate_as_product(x, kernel, ((padding, padding),) * 2)
+    if _suits_pairs(x, kernel, padding):
         return _convolve_in_pairs(x, kernel)
     if _suits_winograd(x, kernel, padding):
         return jax.lax.platform_dependent(
@@ -63,35 +63,13 @@ def _convolve_as_it_is(x: Array, kernel: Array, padding: int) -> Array:
         # Where more pixels come out than go in, it takes one for the kernel's gradient that is
         # thirty times as slow.
         x, columns = jnp.pad(x, ((0, 0), (0, 0), columns, (0, 0))), (0, 0)
-    y = _correlate(x, kernel, [(padding, padding), columns])
+    y = correlate(x, kernel, ((padding, padding), columns))
     return y[:, :, :-1] if padding == 0 else y
-
-
-def _correlate(x: Array, kernel: Array, padding: Padding) -> Array:
-    if x.dtype == jnp.float64:
-        # For which XLA's CPU backend has nothing but loops.
-        return _convolve_as_product(x, kernel, padding)
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
 
 
 def _is_small(size: tuple[int, int], kernel: Array) -> bool:
     """Whether an image of `size` is less to move about in memory than the kernel is."""
     return size[0] * size[1] <= kernel.shape[-1]
-
-
-def _convolve_as_product(x: Array, kernel: Array, padding: Padding) -> Array:
-    """The window around each pixel times the kernel as a matrix, which stays as it lies in memory.
-
-    XLA's own convolution first packs the kernel, which takes up to five times as long as the work.
-    """
-    rows, columns, inputs, outputs = kernel.shape
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
-    windows = [x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    matrix = kernel.reshape(rows * columns * inputs, outputs)
-    return jnp.concatenate(windows, axis=-1) @ matrix
 
 
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
@@ -144,6 +122,11 @@ def _sums_of_products(first: Array, second: Array, third: Array, fourth: Array) 
     return [first + second + third, second - third - fourth]
 
 
+def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
+    few = max(kernel.shape[2:]) <= FEW_CHANNELS // (2 if has_narrow_registers() else 1)
+    return few and kernel.shape[0] == 3 and padding == 1 and x.shape[2] % 2 == 0
+
+
 def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
     """A 3×3 convolution of pairs of columns with twice the channels: two taps instead of three.
 
@@ -157,7 +140,7 @@ def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
     left, right = (jnp.pad(kernel, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in (0, 1))
     kernel = jnp.stack([left, right], axis=3).reshape(3, 2, 2 * inputs, 2 * outputs)
     # Rows are padded by the convolution itself: devices that share them need only exchange edges.
-    y = _correlate(x, kernel, [(1, 1), (0, 0)])
+    y = correlate(x, kernel, ((1, 1), (0, 0)))
     return y.reshape(batch, height, width, outputs)
 
 

@@ -113,15 +113,20 @@ def gathered(tree: Any) -> Any:
     return jax.tree.map(lambda x: _constrain(x, P()), tree)
 
 
+def shares_rows() -> bool:
+    """Inside a step: whether every image is spread over several devices."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return not mesh.empty and mesh.shape["rows"] > 1
+
+
 def by_image(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """Inside a step: whole images, spread over all devices where their number allows it.
 
     For networks whose images are too small, or whose odd sizes fall too badly, to share rows.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.shape["rows"] == 1:
+    if not shares_rows():
         return images
-    even = len(images) % mesh.size == 0
+    even = len(images) % jax.sharding.get_abstract_mesh().size == 0
     return _constrain(images, P(("data", "rows")) if even else P("data"))
 
 
@@ -130,8 +135,7 @@ def by_rows(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 
     Beside `by_image` the compiler would otherwise be free to carry that over to everything else.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.shape["rows"] == 1 or images.shape[1] % mesh.shape["rows"]:
+    if not shares_rows() or images.shape[1] % jax.sharding.get_abstract_mesh().shape["rows"]:
         return images
     return _constrain(images, P("data", "rows"))
 

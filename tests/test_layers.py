@@ -8,7 +8,7 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from msdi_jax import convolution, layers, onnx_graph
+from msdi_jax import convolution, correlation, layers, onnx_graph
 from msdi_jax.state import arrays_of, merge, split
 
 
@@ -60,9 +60,16 @@ KERNELS_AND_PADDINGS = [(1, 0), *((k, p) for k in (3, 4, 7) for p in (0, 1, 2))]
         ((4, 4), 4, 1, 2),
     ],
 )
-# Of float64 XLA's convolutions become products.
-@pytest.mark.parametrize(("kind", "tolerance"), [("f4", 2e-6), ("f8", 1e-12)])
-def test_convolve_and_its_gradients(x64, size, stride, kernel_size, padding, kind, tolerance):
+# Of float64 XLA's convolutions become products, and where registers are narrow some gradients do.
+@pytest.mark.parametrize(
+    ("kind", "tolerance", "narrow"), [("f4", 2e-6, False), ("f4", 2e-6, True), ("f8", 1e-12, False)]
+)
+def test_convolve_and_its_gradients(
+    x64, monkeypatch, size, stride, kernel_size, padding, kind, tolerance, narrow
+):
+    for module in (convolution, correlation):
+        monkeypatch.setattr(module, "has_narrow_registers", lambda: narrow)
+    monkeypatch.setattr(correlation, "PRODUCT_CHANNELS", 1)
     x, kernel = normal(2, *size, 3), normal(kernel_size, kernel_size, 3, 5)
     check_convolve(x.astype(kind), kernel.astype(kind), stride, padding, tolerance)
 
@@ -84,6 +91,59 @@ def check_convolve(x, kernel, stride, padding, tolerance=1e-12):
     close(found, nhwc(expected), tolerance)
     close(x_gradient, nhwc(inputs.grad), tolerance)
     close(kernel_gradient, hwio(weights.grad), tolerance)
+
+
+class TestNarrowRegisters:
+    """What a CPU without AVX-512 does otherwise."""
+
+    @pytest.fixture
+    def cpu_with(self, monkeypatch, tmp_path):
+        file = tmp_path / "cpuinfo"
+        monkeypatch.setattr(correlation, "CPUINFO", file)
+        correlation.has_narrow_registers.cache_clear()
+        yield lambda features: file.write_text(f"flags\t\t: fpu {features}\n")
+        correlation.has_narrow_registers.cache_clear()
+
+    @staticmethod
+    def products(channels):
+        """How many matrix products there are in the gradient of a 3×3 kernel."""
+        x, kernel = jnp.zeros((1, 12, 12, channels)), jnp.zeros((3, 3, channels, channels))
+
+        def loss(kernel, x):
+            return convolution.convolve(x, kernel, padding=1).sum()
+
+        return str(jax.make_jaxpr(jax.grad(loss))(kernel, x)).count("dot_general[")
+
+    @pytest.mark.parametrize(
+        ("features", "channels", "products"),
+        [
+            ("sse2 avx2", 32, 3),
+            ("sse2 avx2", 16, 0),
+            ("sse2 avx2 avx512f", 32, 0),
+            # As ARM's.
+            ("asimd", 32, 0),
+        ],
+    )
+    def test_kernels_gradients_are_products(self, cpu_with, features, channels, products):
+        cpu_with(features)
+        assert self.products(channels) == products
+
+    def test_not_where_devices_share_rows(self, monkeypatch, cpu_with):
+        cpu_with("sse2")
+        monkeypatch.setattr(correlation, "shares_rows", lambda: True)
+        assert self.products(32) == 0
+
+    @pytest.mark.parametrize(("features", "most"), [("sse2 avx2", 8), ("sse2 avx512f", 16)])
+    def test_pairs_of_columns_fill_a_register(self, cpu_with, features, most):
+        cpu_with(features)
+
+        def is_paired(channels):
+            x, kernel = jnp.zeros((1, 12, 12, channels)), jnp.zeros((3, 3, channels, channels))
+            return f"3,2,{2 * channels}" in str(
+                jax.make_jaxpr(partial(convolution.convolve, padding=1))(x, kernel)
+            )
+
+        assert [is_paired(most), is_paired(most + 1)] == [True, False]
 
 
 class TestWinograd:
