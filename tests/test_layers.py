@@ -100,6 +100,8 @@ class TestNarrowRegisters:
     def cpu_with(self, monkeypatch, tmp_path):
         file = tmp_path / "cpuinfo"
         monkeypatch.setattr(correlation, "CPUINFO", file)
+        # Also where tests have a GPU.
+        monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
         correlation.has_narrow_registers.cache_clear()
         yield lambda features: file.write_text(f"flags\t\t: fpu {features}\n")
         correlation.has_narrow_registers.cache_clear()
