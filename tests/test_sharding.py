@@ -37,12 +37,12 @@ def test_convolutions_of_many_channels_may_be_shared():
 @pytest.mark.parametrize(
     ("stage", "meshes"),
     [
-        ("shallow", ("2x4",)),
+        ("shallow", ("2x4", "8x1")),
         pytest.param("deblur", ALL, marks=pytest.mark.slow),
         pytest.param("reblur", ALL, marks=pytest.mark.slow),
         pytest.param("twins", ("2x4",), marks=pytest.mark.slow),
     ],
-    ids=["shallow-2x4", "deblur-all", "reblur-all", "twins-2x4"],
+    ids=["shallow", "deblur-all", "reblur-all", "twins-2x4"],
 )
 def test_meshes_give_one_device_s_losses(stage, meshes):
     found = json.loads(with_eight_devices("tests.sharded_steps", stage, *meshes)[-1])
