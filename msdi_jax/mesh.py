@@ -114,9 +114,11 @@ def gathered(tree: Any) -> Any:
 
 
 def shares_rows() -> bool:
-    """Inside a step: whether every image is spread over several devices."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return not mesh.empty and mesh.shape["rows"] > 1
+    """Inside a step: whether every image is spread over several devices.
+
+    No mesh, and one of other axes than `make_mesh` gives, count as none that do.
+    """
+    return jax.sharding.get_abstract_mesh().shape.get("rows", 1) > 1
 
 
 def by_image(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

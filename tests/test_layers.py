@@ -135,6 +135,11 @@ class TestNarrowRegisters:
         monkeypatch.setattr(correlation, "shares_rows", lambda: True)
         assert self.products(32) == 0
 
+    def test_meshes_may_have_other_axes(self, cpu_with):
+        cpu_with("sse2")
+        with jax.set_mesh(jax.make_mesh((1,), ("x",))):
+            assert self.products(32) == 3
+
     @pytest.mark.parametrize(("features", "most"), [("sse2 avx2", 8), ("sse2 avx512f", 16)])
     def test_pairs_of_columns_fill_a_register(self, cpu_with, features, most):
         cpu_with(features)
