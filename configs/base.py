@@ -43,7 +43,10 @@ def get_config() -> ml_collections.ConfigDict:
     # leaves, and a process alone may take fewer. shard_state keeps weights and moments in one piece
     # per device of data.
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
-    # How many of the latest are kept, and of those with the highest PSNR on crops of test images.
+    # Published: 0. So many photographs of the training split, or scenes, are not trained on, and
+    # held-out crops, by which the best weights are chosen, are of them instead of the test split.
+    config.validation = 0
+    # How many of the latest are kept, and of those with the highest PSNR on held-out crops.
     config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})
     # Take the next training pair instead of stopping at one that cannot be read.
     config.skip_damaged = False

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
 
+from data.validation import Part
+
 
 @dataclasses.dataclass
 class Readable:
@@ -58,6 +60,8 @@ class Readable:
 
 
 def _undecoded(source: Sequence[Mapping]) -> Sequence[Mapping]:
+    if isinstance(source, Part):
+        return dataclasses.replace(source, source=_undecoded(source.source))
     if not dataclasses.is_dataclass(source):
         return source
     skip = {key: tfds.decode.SkipDecoding() for key in ("blurry", "sharp")}

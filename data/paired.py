@@ -24,7 +24,7 @@ from data.pair import Pair
 from data.pair_check import check
 from data.photographs import Photograph
 from data.pipeline import crop_grid
-from data.records import encode_png
+from data.records import PHOTOGRAPHS, encode_png, in_runs
 
 TILE = 512
 SMALLEST_TILE = 64
@@ -99,7 +99,7 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
             homepage=self.HOMEPAGE,
             citation=self.CITATION,
             license=self.LICENCE,
-            # split → size of the pairs → how many; for data/records.py.
+            # For data/records.py: split → size of the pairs → how many; and `PHOTOGRAPHS`.
             metadata=tfds.core.MetadataDict(),
         )
 
@@ -114,7 +114,18 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
             sizes = [Photograph(pair.name, pair.sharp).size() for pair in pairs]
             self.info.metadata[split] = Counter(f"{width}×{height}" for height, width in sizes)
             plan[split] = _group(pairs, sizes, self._tile(split))
+            if split == "train":
+                self.info.metadata[PHOTOGRAPHS] = self._photographs(pairs, sizes)
         return plan
+
+    def _photographs(
+        self, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]]
+    ) -> list[tuple[str, int]]:
+        return in_runs(
+            pair.photograph
+            for pair, size in zip(pairs, sizes, strict=True)
+            for _ in corners(*size, self.builder_config.tile) or ["the whole frame"]
+        )
 
     def make(self, split: str, item: Pair) -> list[dict]:
         blurry, sharp = (Photograph(item.name, path).read() for path in (item.blurry, item.sharp))

@@ -2,7 +2,9 @@
 
 import dataclasses
 import importlib
+import itertools
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -13,6 +15,8 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 _INFO = "dataset_info.json"
+# Where a set's metadata tell which photographs its training records are of.
+PHOTOGRAPHS = "photographs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +105,26 @@ def describe(directory: str | Path) -> dict[str, Part]:
         split: Part(found.num_examples, found.num_bytes, Counter(info.metadata[split]))
         for split, found in info.splits.items()
     }
+
+
+def in_runs(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Each name with how often it comes in a row, for `PHOTOGRAPHS`."""
+    return [(name, len(list(run))) for name, run in itertools.groupby(names)]
+
+
+def photographs(directory: str | Path) -> list[str]:
+    """Which photograph (or scene) each training record is of, without reading the records.
+
+    Raises:
+        ValueError: when there is no set at `directory`, or it is too old to tell.
+    """
+    runs = (_open(directory).info.metadata or {}).get(PHOTOGRAPHS)
+    if runs is None:
+        raise ValueError(
+            f"{directory} does not tell which photographs it was made from, as sets made by "
+            "earlier versions do not: delete it, and prepare it again"
+        )
+    return [name for name, count in runs for _ in range(count)]
 
 
 def open_split(directory: str | Path, split: Literal["train", "test"]):

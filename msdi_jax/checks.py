@@ -34,6 +34,7 @@ AT_LEAST_ONE = (
 LEAST = {
     "width": 1,
     "hidden": 0,
+    "validation": 0,
     "deblur.width": 0,
     "checkpoints.keep_last": 1,
     "checkpoints.keep_best": 0,

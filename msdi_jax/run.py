@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import ml_collections
 
-from data import pipeline
+from data import pipeline, records, validation
 from data.damaged import Readable
-from data.records import find_builder
 from msdi_jax import (
     checks,
     convert,
@@ -54,7 +53,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """
     checks.check(config)
     checks.check_workdir(config, workdir)
-    data = hosts.first_then_others("data", lambda: _open_data(config.dataset))
+    data = hosts.first_then_others("data", lambda: _open_data(config))
     _check_sizes(config, workdir, data)
     # The others see what the first has written: all of them at once would be in each other's way.
     with locks.alone_in(workdir) if hosts.is_first() else contextlib.nullcontext():
@@ -82,7 +81,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
                 workdir=workdir,
                 mesh=mesh,
                 train_source=data.train,
-                test_source=data.test,
+                held_out_source=data.held_out,
                 stop=stop,
             )
             _save(name, stage, states, description, workdir)
@@ -111,17 +110,19 @@ def _save(
 
 
 class _Data(NamedTuple):
-    """A prepared set: both splits, and what tells it from others of its name."""
+    """A prepared set: what to train, look at while training, and test on, and which set it is."""
 
     train: Sequence[Mapping]
+    held_out: Sequence[Mapping]
     test: Sequence[Mapping]
     configuration: str
 
 
-def _open_data(dataset: ml_collections.ConfigDict) -> _Data:
+def _open_data(config: ml_collections.ConfigDict) -> _Data:
     """`data/NAME`, prepared when it is not."""
+    dataset = config.dataset
     fields = dataset.to_dict()
-    builder = find_builder(fields.pop("name"))
+    builder = records.find_builder(fields.pop("name"))
     directory = fields.pop("directory")
     # What prepare() takes, or passes on to the builder's own settings.
     known = inspect.signature(getattr(builder, "Settings", builder.prepare)).parameters
@@ -131,8 +132,12 @@ def _open_data(dataset: ml_collections.ConfigDict) -> _Data:
             "that is for this data set"
         )
     path = Path(builder.prepare(directory, **fields))
-    splits = builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
-    return _Data(*splits, pairs.configuration(path))
+    train, test = builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
+    held_out = test
+    if config.validation:
+        train, aside = validation.divide(train, records.photographs(path), config.validation)
+        held_out = Readable(aside)
+    return _Data(train, held_out, test, pairs.configuration(path))
 
 
 def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
@@ -141,7 +146,7 @@ def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) 
         settings = config[name]
         if not (workdir / DIRECTORIES[name]).exists():
             context = settings.get("context", 0)
-            pipeline.centre_crops(data.test, settings.crop, settings.held_out_images, context)
+            pipeline.centre_crops(data.held_out, settings.crop, settings.held_out_images, context)
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
@@ -200,6 +205,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "configuration": data.configuration,
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
+        "validation": config.validation,
         "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
         "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
@@ -278,7 +284,8 @@ def _print_figures(record: dict) -> None:
     for kind, found in record["other_weights"].items():
         key = figures.psnr_key(found, "deblurred")
         if key is not None:
-            chosen = " (chosen on crops of these images)" if kind == "best" else ""
+            of_these = kind == "best" and not record["validation"]
+            chosen = " (chosen on crops of these images)" if of_these else ""
             print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
     for name, ends in record["held_out"].items():
         print(

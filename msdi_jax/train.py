@@ -22,6 +22,7 @@ from data import pipeline
 from data.augment import Augmentation
 from data.photographs import find
 from data.twins import Twins, settings_of
+from data.validation import held_back
 from msdi_jax import hosts
 from msdi_jax.checkpoint import Checkpoints
 from msdi_jax.log import SHOWN_CROPS, NoLog, StageLog
@@ -71,7 +72,7 @@ def train(
     workdir: Path,
     mesh: Mesh,
     train_source,
-    test_source,
+    held_out_source,
     stop: StopRequest,
 ) -> dict[str, State]:
     """Trains stage `name` (whose fields are `config[name]`) to its end.
@@ -95,7 +96,7 @@ def train(
         products = jax.default_matmul_precision(PRODUCTS[config.compute_dtype])
         log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
         with contextlib.closing(log), jax.set_mesh(mesh), products:
-            held_out = _held_out_batch(test_source, settings, mesh)
+            held_out = _held_out_batch(held_out_source, settings, mesh)
             loop = _Loop(name, stage, settings, mesh, held_out, log, checkpoints, stop)
             if start == 0:
                 loop.measure(state)
@@ -170,7 +171,7 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
     }
     augmentation = Augmentation(**config.augmentation)
     if settings.get("twins"):
-        twins = _twins(config.dataset, settings.crop, augmentation)
+        twins = _twins(config, settings.crop, augmentation)
         # Twins that are sharp are so together.
         augmentation = dataclasses.replace(augmentation, sharp=0.0)
         return pipeline.batches_of_crops(twins, augmentation=augmentation, **common)
@@ -184,9 +185,11 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
     )
 
 
-def _twins(dataset: ml_collections.ConfigDict, crop: int, augmentation: Augmentation) -> Twins:
-    settings = settings_of(dataset.to_dict())
+def _twins(config: ml_collections.ConfigDict, crop: int, augmentation: Augmentation) -> Twins:
+    settings = settings_of(config.dataset.to_dict())
     photographs = find(settings.photographs).train
+    aside = held_back((photo.name for photo in photographs), config.validation)
+    photographs = [photo for photo in photographs if photo.name not in aside]
     return Twins(photographs, settings, crop, augmentation.windows, augmentation.sharp)
 
 

@@ -165,11 +165,12 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     prepare(name, SETS[name](tmp_path / "source"), tmp_path, *options)
     printed = capsys.readouterr().out
     (line,) = re.findall("^launch.py: (.+)$", printed, re.MULTILINE)
-    dataset = importlib.import_module(f"configs.{config}").get_config().dataset
+    config = importlib.import_module(f"configs.{config}").get_config()
+    dataset = config.dataset
     for option in line.split():
         field, value = option.removeprefix("--config.dataset.").split("=")
         dataset[field] = type(dataset[field])(value)
-    data = run._open_data(dataset)
+    data = run._open_data(config)
     assert min(len(data.train), len(data.test)) > 0
     assert data.train[0]["sharp"].dtype == np.uint8
     assert data.configuration in printed
@@ -183,10 +184,10 @@ def test_a_configuration_of_another_data_set_is_refused():
         ("quickstart", "gopro", "photographs"),
         ("gopro_reblur", "camera_shake", "accept_part"),
     ):
-        dataset = importlib.import_module(f"configs.{config}").get_config().dataset
-        dataset.name = name
+        config = importlib.import_module(f"configs.{config}").get_config()
+        config.dataset.name = name
         with pytest.raises(ValueError, match=rf"dataset\.{field}.*: {name} has no such fields"):
-            run._open_data(dataset)
+            run._open_data(config)
 
 
 def test_a_long_list_of_bad_pairs_is_shortened(tmp_path):

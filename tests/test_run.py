@@ -254,7 +254,7 @@ def stub(tmp_path, monkeypatch):
 
     asked = {}
     for name, value in {
-        "_open_data": lambda dataset: run._Data([], [], ""),
+        "_open_data": lambda config: run._Data([], [], [], ""),
         "_check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: None,
         "train": train,
@@ -315,7 +315,7 @@ def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "evaluate", lambda source, **how: asked.append(how) or record)
     monkeypatch.setattr(run, "held_out_ends", lambda *arguments: {})
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path, run._Data([], [], "a_1"))
+    run._evaluate(config, tmp_path, run._Data([], [], [], "a_1"))
     used = [how["joint"] or how["deblurrer"] for how in asked]
     for network in used:
         assert network.description.window is None

@@ -75,7 +75,7 @@ def run(tmp_path):
             workdir=tmp_path,
             mesh=make_mesh(),
             train_source=Source(),
-            test_source=Source(),
+            held_out_source=Source(),
             stop=start.stop,
         )
 

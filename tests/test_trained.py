@@ -48,7 +48,8 @@ def test_without_a_start_it_is_used_as_published():
 def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_path):
     config = quickstart.get_config()
     frame = np.zeros((64, 80, 3), np.uint8)
-    data = run._Data([], [{"blurry": frame, "sharp": frame, "name": b"a"}], "")
+    frames = [{"blurry": frame, "sharp": frame, "name": b"a"}]
+    data = run._Data([], frames, frames, "")
     config.reblur.crop = config.deblur.crop = 64
     run._check_sizes(config, tmp_path, data)
     config.deblur.crop = 80
@@ -72,7 +73,7 @@ def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "evaluate", evaluate)
     monkeypatch.setattr(run, "held_out_ends", lambda *arguments: {})
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path / "run", run._Data([], [], "a_1"))
+    run._evaluate(config, tmp_path / "run", run._Data([], [], [], "a_1"))
     # Of the run, its averaged weights, and its start.
     assert [(d.window, d.orientations) for d in used] == 3 * [(32, 2)]
 
@@ -121,7 +122,7 @@ def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
 
     stage = SimpleNamespace(network=lambda state: network)
     for name, value in {
-        "_open_data": lambda dataset: run._Data([], [], ""),
+        "_open_data": lambda config: run._Data([], [], [], ""),
         "_check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: stage,
         "train": train,

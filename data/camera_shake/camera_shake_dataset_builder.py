@@ -25,7 +25,7 @@ from data import photographs as sources
 from data import shards
 from data.exposure import render
 from data.problems import listing
-from data.records import encode_png, open_split
+from data.records import PHOTOGRAPHS, encode_png, in_runs, open_split
 from data.shake import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
 
 __all__ = ["Builder", "open_split", "plan", "prepare", "rebuild_shake"]
@@ -160,11 +160,13 @@ class Builder(shards.ShardBuilder):
             supervised_keys=("blurry", "sharp"),
             citation=_CITATION,
             license="that of each photograph, see data/photographs.py",
+            metadata=tfds.core.MetadataDict(),
         )
 
     def plan(self) -> dict[str, list[list[Pair]]]:
         settings, split = self.builder_config.settings, self.builder_config.split
         plans = {part: plan(getattr(split, part), part, settings) for part in ("train", "test")}
+        self.info.metadata[PHOTOGRAPHS] = in_runs(pair.photograph.name for pair in plans["train"])
         return {
             part: [
                 pairs[start:][:_PAIRS_PER_SHARD] for start in range(0, len(pairs), _PAIRS_PER_SHARD)
