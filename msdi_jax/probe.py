@@ -24,6 +24,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float
 
+from msdi_jax.compilation import precise
 from msdi_jax.degradation import ENCODER_SIZE, DegradationEncoder
 from msdi_jax.model import Model
 
@@ -97,7 +98,7 @@ def gather(
             [_middle(record[key], window) for record in records] for key in ("blurry", "sharp")
         )
         images = np.stack([_reduced(image, ENCODER_SIZE) for image in blurry])
-        features = {name: np.asarray(encode(images)) for name, encode in encoders.items()}
+        features = {name: np.asarray(precise(f)(images)) for name, f in encoders.items()}
         cells = next(iter(features.values())).shape[1]
         features["pixels"] = _cells(blurry, cells, PIXELS)
         shakes = [motion_field(rebuild_shake(record), (cells, cells), window) for record in records]

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -99,6 +100,19 @@ def test_what_is_gathered():
     content = probe.gather([flat], {"r": lambda x: x[:, ::32, ::32]}).targets["content"]
     assert content[0, 0, -1].min() == 1
     assert content.sum() == 4 * 4 * 3
+
+
+def test_features_are_of_full_precision():
+    """On GPUs and TPUs too, where it has to be asked for."""
+    asked = []
+
+    @jax.jit
+    def encode(images):
+        asked.append(jax.config.jax_default_matmul_precision)
+        return images[:, ::32, ::32]
+
+    probe.gather(records(1), {"representation": encode})
+    assert asked == ["highest"]
 
 
 def test_native_encoders_are_given_the_middle():
