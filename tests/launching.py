@@ -18,6 +18,8 @@ from msdi_jax.degradation import DegradationEstimator
 from msdi_jax.state import arrays_of
 
 ROOT = Path(__file__).parents[1]
+# What `start` has started, and `end_all` not ended.
+_STARTED: list[subprocess.Popen] = []
 
 
 def prepare(folder: Path) -> Path:
@@ -64,7 +66,7 @@ def command(workdir: Path, prepared: Path, *extra: str) -> list[str]:
 def start(workdir: Path, prepared: Path, *extra: str, devices: int = 1) -> subprocess.Popen:
     """Output and errors come as one text; programs are compiled well."""
     flags = f"--xla_force_host_platform_device_count={devices}"
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command(workdir, prepared, *extra),
         cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": flags},
@@ -72,6 +74,16 @@ def start(workdir: Path, prepared: Path, *extra: str, devices: int = 1) -> subpr
         stderr=subprocess.STDOUT,
         text=True,
     )
+    _STARTED.append(process)
+    return process
+
+
+def end_all() -> None:
+    """Kills what runs still: what a failed test leaves would slow all others."""
+    for process in _STARTED:
+        process.kill()
+        process.wait()
+    _STARTED.clear()
 
 
 def finish(process: subprocess.Popen, seconds: float = 900) -> str:
