@@ -20,6 +20,8 @@ from msdi_jax.stage import PRODUCTS
 from msdi_jax.unet import DEPTH, MULTIPLE
 
 STAGES = ("reblur", "deblur")
+# In a run directory: which prepared set the run is trained on.
+DATA = "dataset.txt"
 # Of either stage.
 AT_LEAST_ONE = (
     "steps",
@@ -323,8 +325,21 @@ def _differences(before, now, path: str = "") -> list[str]:
     return [] if before == now else [f"{path}: {before!r} there, {now!r} here"]
 
 
-def claim(config: ml_collections.ConfigDict, workdir: Path) -> None:
-    """Makes `workdir`, which exists, the run directory of `config`."""
-    temporary = workdir / "config.json.new"
-    temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n")
-    temporary.replace(workdir / "config.json")
+def check_data(configuration: str, workdir: Path) -> None:
+    """Raises ValueError when the run in `workdir` was begun with other data."""
+    file = workdir / DATA
+    if file.exists() and (before := file.read_text().strip()) != configuration:
+        raise ValueError(
+            f"{workdir} was begun on the set {before}, and the same fields now name the set "
+            f"{configuration}, since images were changed, added or removed: put them back as they "
+            "were, or choose another --workdir"
+        )
+
+
+def claim(config: ml_collections.ConfigDict, configuration: str, workdir: Path) -> None:
+    """Makes `workdir`, which exists, the run directory of `config` and of a prepared set."""
+    told = json.dumps(json.loads(config.to_json()), indent=2)
+    for name, text in (("config.json", told), (DATA, configuration)):
+        temporary = workdir / f"{name}.new"
+        temporary.write_text(text + "\n")
+        temporary.replace(workdir / name)

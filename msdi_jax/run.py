@@ -48,17 +48,18 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
 
     Raises:
         ValueError: before anything is written, when the configuration is unusable or `workdir`
-            belongs to another one or another process; later, what `train` raises.
+            belongs to another one, other data or another process; later, what `train` raises.
         Interrupted: see `train`.
     """
     checks.check(config)
     checks.check_workdir(config, workdir)
     data = hosts.first_then_others("data", lambda: _open_data(config))
+    checks.check_data(data.configuration, workdir)
     _check_sizes(config, workdir, data)
     # The others see what the first has written: all of them at once would be in each other's way.
     with locks.alone_in(workdir) if hosts.is_first() else contextlib.nullcontext():
         if hosts.is_first():
-            checks.claim(config, workdir)
+            checks.claim(config, data.configuration, workdir)
         hosts.wait_for_all("workdir")
         _train_and_evaluate(config, workdir, data)
 

@@ -219,7 +219,7 @@ def test_a_workdir_of_another_configuration_is_refused(interrupted_run, prepared
 
 def test_a_run_goes_on_when_fields_were_added_that_are_off(tmp_path):
     config = quickstart.get_config()
-    checks.claim(config, tmp_path)
+    checks.claim(config, "a_1", tmp_path)
     file = tmp_path / "config.json"
     before = json.loads(file.read_text())
     del before["augmentation"]["focus"]
@@ -254,7 +254,7 @@ def stub(tmp_path, monkeypatch):
 
     asked = {}
     for name, value in {
-        "_open_data": lambda config: run._Data([], [], [], ""),
+        "_open_data": lambda config: run._Data([], [], [], "folder_1"),
         "_check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: None,
         "train": train,
@@ -296,9 +296,29 @@ def test_a_run_that_another_process_is_at_is_left_alone(stub, tmp_path):
     assert stub.done == ["reblur", "deblur", "evaluated"]
 
 
+def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
+    """Photographs of a folder may come and go while the fields stay the same."""
+    stub.asked["during"] = "reblur"
+    with pytest.raises(Interrupted):
+        stub.run()
+    stub.done.clear()
+    stub.asked.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_open_data", lambda config: run._Data([], [], [], "folder_2"))
+        with pytest.raises(ValueError, match=r"begun on the set folder_1, .* now .* folder_2"):
+            stub.run()
+    assert not stub.done
+    stub.run()
+    assert stub.done == ["deblur", "evaluated"]
+    # A run of an earlier version did not tell.
+    (tmp_path / "run" / checks.DATA).unlink()
+    stub.run()
+    assert (tmp_path / "run" / checks.DATA).read_text() == "folder_1\n"
+
+
 def test_data_that_moved_are_gone_on_with(tmp_path):
     config = quickstart.get_config()
-    checks.claim(config, tmp_path)
+    checks.claim(config, "a_1", tmp_path)
     config.dataset.directory = "/elsewhere"
     checks.check_workdir(config, tmp_path)
 
