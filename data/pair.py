@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from data.photographs import SUFFIXES
+from data.photographs import images_below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +22,8 @@ class Pair:
 def match(blurry: Path, sharp: Path) -> list[tuple[str, Path, Path]]:
     """(name below the folder, blurry file, sharp file) of every image in either folder, sorted."""
     names = {
-        path.relative_to(folder).as_posix() for folder in (blurry, sharp) for path in images(folder)
+        path.relative_to(folder).as_posix()
+        for folder in (blurry, sharp)
+        for path in images_below(folder)
     }
     return [(name, blurry / name, sharp / name) for name in sorted(names)]
-
-
-def images(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted; none where it is missing."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        # macOS leaves "._NAME.png" beside what it copies.
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )

@@ -6,6 +6,7 @@ Training and test pictures are split by photograph: no scene is ever on both sid
 import dataclasses
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image, ImageOps
 
 from data.problems import UNREADABLE, listing
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 # Of a folder's photographs, the share that goes to the test split.
 TEST_SHARE = 0.2
 
@@ -119,12 +120,7 @@ def from_folder(folder: str | Path) -> Split:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one that holds photographs")
-    # macOS leaves "._NAME.jpg" beside what it copies.
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    paths = images_below(folder)
     _check_readable(paths)
     photographs = [Photograph(path.relative_to(folder).as_posix(), path) for path in paths]
     groups: dict[str, list[Photograph]] = {}
@@ -157,8 +153,26 @@ def _as_sorted(photographs: list[Photograph], groups: dict[str, list[Photograph]
 
 
 def find(source: str | Path | None = None) -> Split:
-    """The photographs of a folder, or the embedded ones for None."""
-    return embedded() if source is None else from_folder(source)
+    """The photographs of a folder, or the embedded ones for none."""
+    return from_folder(source) if source else embedded()
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files below a folder, sorted, also where links lead; none where it is missing.
+
+    Hidden ones are left out: macOS and Jupyter leave such beside what they copy and open.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        folders[:] = [
+            name
+            for name in folders
+            # A link may lead back to where it is.
+            if not name.startswith(".") and (here / name).resolve() not in (here, *here.parents)
+        ]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
 
 
 def _flatten(groups: Iterable[list[Photograph]]) -> tuple[Photograph, ...]:

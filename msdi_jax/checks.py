@@ -36,6 +36,7 @@ AT_LEAST_ONE = (
 LEAST = {
     "width": 1,
     "hidden": 0,
+    "seed": 0,
     "validation": 0,
     "deblur.width": 0,
     "checkpoints.keep_last": 1,
@@ -81,6 +82,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     for field, least in LEAST.items():
         if (value := operator.attrgetter(field)(config)) < least:
             raise ValueError(f"{field}={value} must be at least {least}")
+    if config.seed >= 2**32:
+        raise ValueError(f"seed={config.seed} must be below 2**32")
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
     windows.check(config.evaluation.window or 0, "evaluation.window")
@@ -108,9 +111,15 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
     for field in AT_LEAST_ONE:
         if settings[field] < 1:
             raise ValueError(f"{name}.{field}={settings[field]} must be at least 1")
-    for field in ("learning_rate", "clip_norm"):
+    for field in ("learning_rate", "clip_norm", "adam_eps"):
         if settings[field] <= 0:
             raise ValueError(f"{name}.{field}={settings[field]:g} must be above 0")
+    for field in ("adam_b1", "adam_b2", "ema_decay"):
+        if not 0 <= settings[field] < 1:
+            raise ValueError(f"{name}.{field}={settings[field]:g} must be in [0, 1)")
+    for field in ("final_learning_rate", "degradation_rate"):
+        if settings.get(field, 0) < 0:
+            raise ValueError(f"{name}.{field}={settings[field]:g} must not be below 0")
     if settings.crop % MULTIPLE:
         raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
     shape = make_mesh(config.mesh.data, config.mesh.rows).shape
@@ -124,8 +133,6 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
         raise ValueError(
             f"{name}.crop={settings.crop} must be a multiple of mesh.rows={shape['rows']}"
         )
-    if not 0 <= settings.ema_decay < 1:
-        raise ValueError(f"{name}.ema_decay={settings.ema_decay} must be in [0, 1)")
 
 
 def _check_twins(config: ml_collections.ConfigDict) -> None:

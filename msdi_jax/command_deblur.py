@@ -79,7 +79,8 @@ def parse_memory(text: str) -> int:
 
 def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Path, Path]]:
     inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in images.SUFFIXES)
-    inputs = [p for p in inputs if p.is_file() and not p.name.startswith(".")]
+    # A link that leads nowhere is told as an image that cannot be read.
+    inputs = [p for p in inputs if not p.is_dir() and not p.name.startswith(".")]
     if not inputs:
         raise ValueError(f"{source} holds no images (files in {', '.join(images.SUFFIXES)})")
     _tell_others(source, inputs)
@@ -94,7 +95,7 @@ def _tell_others(source: Path, inputs: list[Path]) -> None:
     """Of the files in a folder that are left out, by their endings."""
     others = {p for p in source.iterdir() if not p.name.startswith(".")} - set(inputs)
     kinds = Counter(
-        p.suffix.lower() or "without ending" if p.is_file() else "folder" for p in others
+        "folder" if p.is_dir() else p.suffix.lower() or "without ending" for p in others
     )
     if kinds:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))

@@ -50,6 +50,21 @@ _UPRIGHT = {
 }
 
 
+def below(folder: Path) -> list[Path]:
+    """The image files below a folder, sorted, also where links lead, but none that is hidden."""
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        folders[:] = [
+            name
+            for name in folders
+            # A link may lead back to where it is.
+            if not name.startswith(".") and (here / name).resolve() not in (here, *here.parents)
+        ]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+
+
 @dataclasses.dataclass(frozen=True)
 class Photograph:
     """What a file holds.

@@ -42,11 +42,13 @@ class StageLog:
         self._samples.mkdir(parents=True, exist_ok=True)
         self._stage, self._start, self._steps = stage, start, steps
         rows = read_rows(self._path)
-        kept = [r for r in rows if r["stage"] != stage or r["step"] <= start]
+        # What was measured before the first step is measured again, as long as nothing is saved.
+        again = start if start == 0 else start + 1
+        kept = [r for r in rows if r["stage"] != stage or r["step"] < again]
         temporary = self._path.with_suffix(".new")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         temporary.replace(self._path)
-        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=start + 1)
+        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=again)
         self._since = (time.monotonic(), start)
 
     def train(self, step: int, scalars: Mapping[str, float]) -> None:

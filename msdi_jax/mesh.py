@@ -26,6 +26,8 @@ def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
     """
     count = jax.device_count()
     few = data > 0 and jax.process_count() == 1
+    if data == -1 and rows > count:
+        raise ValueError(f"mesh.rows={rows} must be at most the number of devices, {count}")
     if data == -1 and rows > 0:
         data = count // rows
     size = data * rows

@@ -230,7 +230,7 @@ class Model:
         if len(images) != len(inputs):
             names = ", ".join(inputs)
             raise ValueError(f"a {self.description.network} model takes ({names}) images")
-        return self._call(self._arrays, *map(jnp.asarray, images))
+        return self._call(self._arrays, *map(_unit_range, images))
 
     def deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         """The images, deblurred in as many orientations as the deblurring network says.
@@ -247,7 +247,7 @@ class Model:
     def degradation(self, images: Float[Array, "b h w 3"]) -> Degradation:
         """The degradation representation of images of any size, and its four maps."""
         self._require(ESTIMATING, "has no degradation encoder with its pyramid")
-        return self._degradation(self._arrays, jnp.asarray(images))
+        return self._degradation(self._arrays, _unit_range(images))
 
     def degradation_for(
         self, representation: Float[Array, "b r q c"], size: tuple[int, int]
@@ -265,18 +265,42 @@ class Model:
         Sides are multiples of 16; the result is not clipped.
         """
         self._require(("joint",), "cannot reblur")
-        return self._reblur(self._arrays, jnp.asarray(sharp), degradation.maps)
+        return self._reblur(self._arrays, _unit_range(sharp), degradation.maps)
 
     def using(self, **changes: int | None) -> "Model":
-        """The same network with another `window` or other `orientations`, see `Description`."""
+        """The same network with another `window` or other `orientations`, see `Description`.
+
+        Raises:
+            ValueError: for such as there are not.
+        """
         graph, state = nnx.split(self.network)
         description = dataclasses.replace(self.description, **changes)
+        _check_usage(description)
         return Model(nnx.merge(graph, state), description)
 
     def _require(self, networks: tuple[str, ...], lack: str) -> None:
         name = self.description.network
         if name not in networks:
             raise ValueError(f"the {name} model {lack}: give one of {', '.join(networks)}")
+
+
+def _unit_range(images: Array) -> Array:
+    """Raises ValueError for whole numbers, of which nothing but white would become."""
+    images = jnp.asarray(images)
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images of type {images.dtype} are not in [0, 1]: msdi_jax.images.to_unit makes such "
+            "of 8 bits"
+        )
+    return images
+
+
+def _check_usage(description: Description, told: str = "") -> None:
+    windows.check(description.window or 0, f"{told}window")
+    if description.orientations not in restore.ORIENTATIONS:
+        raise ValueError(
+            f"{told}orientations {description.orientations!r} must be one of {restore.ORIENTATIONS}"
+        )
 
 
 def _jit(function: Callable, **options) -> Callable:
@@ -388,12 +412,7 @@ def describe(path: Path | str) -> Description:
         description.version not in (1, 2)
     ):
         raise ValueError(f"{file}: version {description.version!r} must be 1 or 2")
-    windows.check(description.window or 0, f"{file}: window")
-    if description.orientations not in restore.ORIENTATIONS:
-        raise ValueError(
-            f"{file}: orientations {description.orientations!r} must be one of "
-            f"{restore.ORIENTATIONS}"
-        )
+    _check_usage(description, f"{file}: ")
     return description
 
 

@@ -101,10 +101,7 @@ def list_images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one that holds images")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        # macOS leaves "._NAME.png" beside what it copies.
-        if path.suffix.lower() not in images.SUFFIXES or path.name.startswith("."):
-            continue
+    for path in images.below(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if (first := found.setdefault(name, path)) is not path:
             raise ValueError(f"{first} and {path} have one name: remove one")

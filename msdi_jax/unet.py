@@ -138,8 +138,8 @@ class UNet(nnx.Module):
 
 
 def check_size(image: Array) -> None:
-    """Raises ValueError unless the image's sides are multiples of 16."""
-    if image.ndim != 4 or image.shape[-1] != 3:
+    """Raises ValueError unless there are images, whose sides are multiples of 16."""
+    if image.ndim != 4 or image.shape[-1] != 3 or image.size == 0:
         raise ValueError(f"expected images of shape (batch, height, width, 3), got {image.shape}")
     height, width = image.shape[1:3]
     if height % MULTIPLE or width % MULTIPLE:

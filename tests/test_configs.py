@@ -62,6 +62,27 @@ def test_stage_2_asks_for_a_representation(name, network, batch_size, monkeypatc
                 checks.check(config)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("validation", -1),
+        ("reblur.adam_b1", 1.0),
+        ("reblur.adam_b2", 1.0),
+        ("reblur.adam_eps", 0.0),
+        ("reblur.ema_decay", 1.0),
+        ("reblur.final_learning_rate", -1e-7),
+        ("reblur.degradation_rate", -1.0),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(field, value):
+    config = module("gopro_reblur").get_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ValueError, match=f"{field}={value:g}|{field}={value}"):
+        checks.check(config)
+
+
 def test_stage_1_and_fine_tuning_check(monkeypatch):
     checks.check(module("gopro_reblur").get_config())
     config = module("finetune").get_config()

@@ -63,6 +63,13 @@ def test_going_on_drops_the_stages_rows_beyond_the_start(tmp_path, start):
     assert not (tmp_path / "metrics.new").exists()
 
 
+def test_what_was_measured_before_the_first_step_is_measured_again(tmp_path, start):
+    other = row("reblur", 0)
+    write_rows(tmp_path, other, row("deblur", 0), row("deblur", 1))
+    start(start=0)
+    assert rows(tmp_path) == [other]
+
+
 def test_a_fresh_stage_keeps_what_the_other_wrote(tmp_path, start):
     first = start("reblur")
     first.train(1, {"loss": 1.0})

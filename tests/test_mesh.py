@@ -15,12 +15,17 @@ def test_one_device():
 
 
 @pytest.mark.parametrize(
-    "sizes", [(2, 1), (1, 2), (0, 1), (-1, 2), (-2, 1), (1, -1), (-1, 0), (-1, -1)], ids=str
+    "sizes", [(2, 1), (1, 2), (0, 1), (-2, 1), (1, -1), (-1, 0), (-1, -1)], ids=str
 )
 def test_wrong_products_are_refused(sizes):
     told = "must be at most the" if sizes[0] > 0 else "must be the"
     with pytest.raises(ValueError, match=rf"{told} number of devices, 1$"):
         mesh.make_mesh(*sizes)
+
+
+def test_more_rows_than_devices_are_refused():
+    with pytest.raises(ValueError, match=r"mesh\.rows=2 must be at most the number of devices, 1"):
+        mesh.make_mesh(-1, 2)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,30 @@ def assert_same_arrays(found, expected):
         np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
 
 
+def test_whole_numbers_are_no_images(loaded):
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    for call in (
+        lambda: loaded(image, image),
+        lambda: loaded.deblur(image),
+        lambda: loaded.degradation(image),
+        lambda: loaded.reblur(image, None),
+    ):
+        with pytest.raises(ValueError, match=r"uint8 are not in \[0, 1\]: .*to_unit"):
+            call()
+
+
+def test_no_image_is_refused(loaded):
+    for shape in ((0, 32, 32, 3), (1, 0, 32, 3)):
+        with pytest.raises(ValueError, match="expected images of shape"):
+            loaded(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("changes", [{"orientations": 3}, {"window": 5}])
+def test_what_a_model_cannot_be_used_with_is_refused(loaded, changes):
+    with pytest.raises(ValueError, match="".join(changes)):
+        loaded.using(**changes)
+
+
 def test_round_trip(saved, loaded, network):
     assert loaded.description == DESCRIPTION
     assert_same_arrays(arrays_of(loaded.network), arrays_of(network))

@@ -322,6 +322,13 @@ def test_what_is_left_out_of_a_folder_is_told(folder, tmp_path, invert, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_a_link_that_leads_nowhere_is_told(folder, tmp_path, invert):
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(SystemExit) as stop:
+        invert(folder, tmp_path / "out")
+    assert "gone.png" in str(stop.value.code)
+
+
 def test_a_full_disk_ends_the_work(folder, tmp_path, invert, monkeypatch):
     def full(path, photograph):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -214,13 +214,13 @@ def prepare(directory: str | Path, photographs: str | Path | None = None, **sett
 
     Args:
         directory: root of all sets; each set of settings gets its own place below.
-        photographs: folder of sharp photographs; None takes the embedded ones.
+        photographs: folder of sharp photographs; None or "" takes the embedded ones.
         **settings: the other fields of `Settings`.
 
     Raises:
         ValueError: for unusable settings or photographs, before anything is made.
     """
-    source = None if photographs is None else str(Path(photographs).expanduser())
+    source = str(Path(photographs).expanduser()) if photographs else None
     config = CameraShakeConfig.for_settings(Settings(photographs=source, **settings))
     builder = Builder(
         data_dir=str(Path(directory).expanduser()), config=config, file_format=shards.FORMAT

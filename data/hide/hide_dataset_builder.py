@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from data import published
-from data.pair import Pair, images
+from data.pair import Pair
+from data.photographs import images_below
 from data.records import open_split
 
 __all__ = ["Builder", "find", "open_split", "prepare"]
@@ -81,5 +82,5 @@ def find(source: Path) -> dict[str, list[Pair]]:
 def _find_split(source: Path, part: str) -> list[Pair]:
     if (source / part / "input").is_dir():
         return published.find_repacked(source / part, str)
-    blurry = [path for folder in _FOLDERS[part] for path in images(source / folder)]
+    blurry = [path for folder in _FOLDERS[part] for path in images_below(source / folder)]
     return [Pair(path.stem, path.stem, path, source / "GT" / path.name) for path in blurry]

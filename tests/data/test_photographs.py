@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from data import photographs
+from msdi_jax import images
 
 
 def write(path, value=0, size=(40, 30), **options):
@@ -108,3 +109,22 @@ def test_useless_folders_are_refused(tmp_path):
     write(tmp_path / "b.png")
     with pytest.raises(ValueError, match="1 different photographs"):
         photographs.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("below", [photographs.images_below, images.below], ids=["data", "package"])
+def test_links_are_followed_and_what_is_hidden_is_left_out(tmp_path, below):
+    folder = tmp_path / "folder"
+    found = [write(folder / name) for name in ("a.png", "sub/b.BMP")]
+    for name in ("._a.png", ".thumbnails/a.png", "sub/.ipynb_checkpoints/b.png", "a.txt"):
+        write(folder / name, format="PNG")
+    write(tmp_path / ".elsewhere" / "c.png")
+    (folder / "linked").symlink_to(tmp_path / ".elsewhere")
+    # Round and round.
+    (folder / "sub" / "up").symlink_to(folder)
+    (folder / "here").symlink_to(".")
+    assert below(folder) == [found[0], folder / "linked" / "c.png", found[1]]
+    assert below(tmp_path / "nowhere") == []
+
+
+def test_no_folder_means_the_embedded_ones():
+    assert photographs.find("") == photographs.find(None) == photographs.embedded()
