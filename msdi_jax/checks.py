@@ -14,12 +14,12 @@ from msdi_jax import deblur, evaluate, locks, model, reblur, restore, windows
 from msdi_jax.checkpoint import check_place
 from msdi_jax.deblur_net import LEVELS, check_form
 from msdi_jax.degradation import CELL
+from msdi_jax.fields import MAY_CHANGE, STAGES
 from msdi_jax.mesh import make_mesh
 from msdi_jax.model import DIRECTORIES, find
 from msdi_jax.stage import PRODUCTS
 from msdi_jax.unet import DEPTH, MULTIPLE
 
-STAGES = ("reblur", "deblur")
 # In a run directory: which prepared set the run is trained on.
 DATA = "dataset.txt"
 # Of either stage.
@@ -43,20 +43,6 @@ LEAST = {
     "checkpoints.keep_best": 0,
     "evaluation.samples": 0,
 }
-# Fields that a repeated run may change: where and how often, never what is computed.
-MAY_CHANGE = (
-    "mesh",
-    "checkpoints",
-    "evaluation",
-    "skip_damaged",
-    "dataset.directory",
-    "dataset.source",
-    *(
-        f"{stage}.{field}"
-        for stage in STAGES
-        for field in ("log_every", "held_out_every", "checkpoint_every", "skip_nonfinite")
-    ),
-)
 
 
 def check(config: ml_collections.ConfigDict) -> None:

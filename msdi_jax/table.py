@@ -4,7 +4,6 @@ An evaluation is what a run wrote (evaluation.json) or what `evaluate` wrote (ro
 configurations differ by the seed alone become one row: mean ± standard deviation over the seeds.
 """
 
-import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msdi_jax import figures, published_rows
+from msdi_jax import fields, figures, published_rows
 from msdi_jax.protocols import FIGURES
 
 # What must agree for figures to stand in one table.
@@ -164,15 +163,17 @@ def _without_seed(evaluation: Evaluation) -> str | None:
     """What two runs must share to be one row; None where no configuration is recorded."""
     if not evaluation.config or "seed" not in evaluation.config:
         return None
-    config = copy.deepcopy(evaluation.config)
-    del config["seed"]
+    config = fields.of_what_is_computed(evaluation.config)
+    config.pop("seed", None)
     record = evaluation.record
-    if figures.restored(record):
-        # How it was measured, the record tells.
-        config.pop("evaluation", None)
     # A run's own evaluation is of its last weights.
-    scored = record.get("protocols"), figures.restored(record), record.get("weights", "model")
-    return json.dumps([config, scored], sort_keys=True)
+    weights = record.get("weights", "model")
+    if weights.endswith("-best"):
+        found = fields.flattened(evaluation.config)
+        config |= {name: found.get(name) for name in fields.INTERVALS}
+    # Where the record does not tell how it was measured, the configuration does.
+    restored = figures.restored(record) or evaluation.config.get("evaluation")
+    return json.dumps([config, record.get("protocols"), restored, weights], sort_keys=True)
 
 
 def _told_apart(groups: Sequence[Sequence[Evaluation]]) -> list[Row]:

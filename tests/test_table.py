@@ -52,6 +52,23 @@ def test_seeds_become_one_row(tmp_path, capsys):
     assert f"| s0, s1, s2 (3 seeds) | grid | {cells} |" in out
 
 
+def test_where_and_how_often_make_no_other_run(tmp_path, capsys):
+    """Nor do fields that a run is older than, but intervals decide which weights are best."""
+    configs = [
+        {"mesh": {"data": 1}, "dataset": {"directory": "/a"}, "deblur": {"held_out_every": 5}},
+        {"mesh": {"data": 4}, "dataset": {"directory": "/b"}, "deblur": {"held_out_every": 6}},
+        {"validation": 0, "deblur": {"start_from": "", "held_out_every": 5}},
+        {"validation": 2, "deblur": {"held_out_every": 5}},
+    ]
+    for weights, rows in (("model", ["a, b, c (3 seeds)", "d"]), ("model-best", ["a, c (2", "b"])):
+        runs = [
+            evaluated(tmp_path / weights / name, 33.0, seed=seed, config=config, weights=weights)
+            for seed, (name, config) in enumerate(zip("abcd", configs, strict=True))
+        ]
+        out = printed(capsys, *runs)
+        assert all(f"| {row}" in out for row in rows)
+
+
 def test_other_weights_of_a_run_are_no_seeds(tmp_path, capsys):
     runs = [
         evaluated(tmp_path / "last", 33.0, seed=0),
