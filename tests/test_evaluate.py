@@ -340,7 +340,7 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
 
 def test_a_runs_evaluation_goes_on_at_the_image_it_was_at(called, tmp_path):
     config = quickstart.get_config()
-    data = run._Data([], records(3), "whole_1")
+    data = run._Data([], [], records(3), "whole_1")
 
     def measure(deblurrer):
         return run._measure("last", config, tmp_path, data, deblurrer=deblurrer, joint=None)
