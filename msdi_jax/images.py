@@ -51,7 +51,10 @@ _UPRIGHT = {
 
 
 def below(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted, also where links lead, but none that is hidden."""
+    """The image files below a folder, sorted, also where links lead, but none that is hidden.
+
+    data/photographs.py, which neither has this package nor is had by it, has the same.
+    """
     found = []
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place).resolve()

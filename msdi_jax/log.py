@@ -43,7 +43,7 @@ class StageLog:
         self._stage, self._start, self._steps = stage, start, steps
         rows = read_rows(self._path)
         # What was measured before the first step is measured again, as long as nothing is saved.
-        again = start if start == 0 else start + 1
+        again = start + 1 if start else 0
         kept = [r for r in rows if r["stage"] != stage or r["step"] < again]
         temporary = self._path.with_suffix(".new")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
