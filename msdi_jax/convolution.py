@@ -1,22 +1,22 @@
 """Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from msdi_jax import winograd
 from msdi_jax.correlation import correlate, correlate_as_product, has_narrow_registers
+from msdi_jax.mesh import shares_rows
 
 # At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns. It is
 # what a register of AVX-512 holds; half as many where registers are half as wide.
 FEW_CHANNELS = 16
-# At least this many, in and out, and it is Winograd's on a CPU. With fewer, writing and reading the
-# sums takes about as long as the products that they save, and much memory.
-MANY_CHANNELS = 256
-# And at most so many values per image: of more, the sums take memory that the time is not worth.
-MANY_VALUES = 128 * 128 * MANY_CHANNELS
+# At least this many, in and out, and it is Winograd's on a CPU: with fewer, writing and reading the
+# sums takes about as long as the products that they save. Half as many where registers are narrow
+# and products take longer.
+MANY_CHANNELS = 128
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
@@ -25,7 +25,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     Seven shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
     is otherwise an order of magnitude slower), few channels as pairs of columns, many by Winograd's
-    algorithm (unless the image is large, and on CPUs alone: other backends choose for themselves),
+    algorithm (on CPUs alone: other backends choose for themselves),
     images of no more pixels than the kernel has outputs as a matrix product too, and those without
     padding or with so much that more pixels come out than go in, whose columns are padded
     otherwise.
@@ -45,12 +45,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     if _suits_pairs(x, kernel, padding):
         return _convolve_in_pairs(x, kernel)
     if _suits_winograd(x, kernel, padding):
-        return jax.lax.platform_dependent(
-            x,
-            kernel,
-            cpu=functools.partial(_convolve_by_winograd, padding=padding),
-            default=functools.partial(_convolve_as_it_is, padding=padding),
-        )
+        return _convolve_many(x, kernel, padding)
     return _convolve_as_it_is(x, kernel, padding)
 
 
@@ -73,53 +68,38 @@ def _is_small(size: tuple[int, int], kernel: Array) -> bool:
 
 
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
-    size = [side + 2 * padding - 2 for side in x.shape[1:3]]
-    even = all(side % 2 == 0 for side in size)
-    many = min(kernel.shape[2:]) >= MANY_CHANNELS
-    values = math.prod(size) * max(kernel.shape[2:])
-    # Sums of four pixels lose too much of the few digits of shorter types.
-    suited = even and many and values <= MANY_VALUES and x.dtype.itemsize >= 4
-    return suited and kernel.shape[:2] == (3, 3)
+    many = min(kernel.shape[2:]) >= MANY_CHANNELS // (2 if has_narrow_registers() else 1)
+    # Sums of so many pixels lose too much of the few digits of shorter types.
+    suited = kernel.shape[:2] == (3, 3) and padding <= 2 and x.dtype.itemsize >= 4
+    return many and suited and jax.default_backend() == "cpu" and not shares_rows()
 
 
-def _convolve_by_winograd(x: Array, kernel: Array, padding: int) -> Array:
-    """Winograd's F(2×2, 3×3): four products where a 3×3 convolution has nine.
-
-    Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. Squares of 2×2
-    pixels of the output see 4×4 of the padded input, whose sums and differences along both axes
-    meet those of the kernel channel by channel: 16 matrix products, which are summed again.
-    """
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    rows = []
-    for row, taps in zip(_sums_of_pixels(x, 1), _sums_of_taps(kernel), strict=True):
-        sums = zip(_sums_of_pixels(row, 2), _sums_of_taps(taps), strict=True)
-        rows.append(_sums_of_products(*(a @ b for a, b in sums)))
-    # By the column's parity, then the row's.
-    squares = [_sums_of_products(*column) for column in zip(*rows, strict=True)]
-    y = jnp.stack([jnp.stack(lines, axis=3) for lines in zip(*squares, strict=True)], axis=2)
-    batch, height, _, width, _, channels = y.shape
-    return y.reshape(batch, 2 * height, 2 * width, channels)
-
-
-def _sums_of_pixels(x: Array, axis: int) -> list[Array]:
-    """Of the four pixels that a pair of outputs along `axis` sees."""
-    pairs = x.shape[axis] // 2 - 1
-    first, second, third, fourth = (
-        jax.lax.slice_in_dim(x, i, i + 2 * pairs - 1, 2, axis) for i in range(4)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve_many(x: Array, kernel: Array, padding: int) -> Array:
+    """Traced on a CPU, but not necessarily for one: exported programs run anywhere."""
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=functools.partial(winograd.convolve, padding=padding),
+        default=functools.partial(_convolve_as_it_is, padding=padding),
     )
-    return [first - third, second + third, third - second, second - fourth]
 
 
-def _sums_of_taps(kernel: Array) -> list[Array]:
-    """Of the three taps along the first axis."""
-    first, second, third = kernel
-    outer = first + third
-    return [first, (outer + second) / 2, (outer - second) / 2, third]
+def _forward(x: Array, kernel: Array, padding: int) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve_many(x, kernel, padding), (x, kernel)
 
 
-def _sums_of_products(first: Array, second: Array, third: Array, fourth: Array) -> list[Array]:
-    """Both outputs of a pair."""
-    return [first + second + third, second - third - fourth]
+def _backward(padding: int, inputs: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    def of_default(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+        _, pull_back = jax.vjp(functools.partial(_convolve_as_it_is, padding=padding), x, kernel)
+        return pull_back(dy)
+
+    return jax.lax.platform_dependent(
+        *inputs, dy, cpu=functools.partial(winograd.gradients, padding=padding), default=of_default
+    )
+
+
+_convolve_many.defvjp(_forward, _backward)
 
 
 def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
