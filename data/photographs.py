@@ -189,6 +189,8 @@ def _check_readable(paths: Iterable[Path]) -> None:
     for path in paths:
         try:
             with Image.open(path) as image:
+                if image.mode == "F":
+                    raise OSError("its values are no integers: save it as 8 or 16 bit")
                 # JPEG then decodes at an eighth of the size: fast, and still reads all its bytes.
                 image.draft("RGB", (image.width // 8, image.height // 8))
                 image.load()

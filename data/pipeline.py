@@ -182,7 +182,7 @@ class RandomCrop(grain.transforms.RandomMap):
             beyond = f" and {self.context} px around it" if self.context else ""
             raise ValueError(
                 f"{_name(element)} is {sharp[0]}×{sharp[1]} px, smaller than the crop of "
-                f"{self.crop} px{beyond}: lower the crop or remove the pair"
+                f"{self.crop} px{beyond}: lower the crop, prepare larger tiles, or remove the pair"
             )
         return sharp[:2]
 

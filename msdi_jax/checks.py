@@ -323,9 +323,9 @@ def check_data(configuration: str, workdir: Path) -> None:
     file = workdir / DATA
     if file.exists() and (before := file.read_text().strip()) != configuration:
         raise ValueError(
-            f"{workdir} was begun on the set {before}, and the same fields now name the set "
-            f"{configuration}, since images were changed, added or removed: put them back as they "
-            "were, or choose another --workdir"
+            f"{workdir} was begun on the set {before}, and now it is the set {configuration}: "
+            "where images were changed, added or removed, put them back as they were; where "
+            "dataset.directory was changed, name the former one; or choose another --workdir"
         )
 
 

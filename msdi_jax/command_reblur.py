@@ -12,6 +12,8 @@ from msdi_jax import command_deblur, explore, images, model
 
 # Milliseconds of each picture of an animation.
 FRAME_MS = 120
+# What `interpolate` writes into its folder.
+STRIP, ANIMATION, CURVE, CURVE_PLOT = "strip.png", "levels.gif", "curve.json", "curve.png"
 GAP = 8
 
 
@@ -70,12 +72,17 @@ def _interpolate(options: argparse.Namespace) -> None:
     folder = Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: name a folder")
+    given = {
+        Path(path).resolve() for path in (options.sharp, options.blurry, options.start) if path
+    }
+    for name in (STRIP, ANIMATION, CURVE, CURVE_PLOT):
+        command_deblur.check_no_input(folder / name, given)
     alphas = np.linspace(0, options.beyond, options.levels)
     levels = explore.interpolate(joint, sharp, blurry, alphas, start=start)
     folder.mkdir(parents=True, exist_ok=True)
     frames = [images.to_uint8(level) for level in levels]
-    images.write(folder / "strip.png", _beside(frames))
-    _write_animation(folder / "levels.gif", frames)
+    images.write(folder / STRIP, _beside(frames))
+    _write_animation(folder / ANIMATION, frames)
     _write_curve(folder, alphas, levels, sharp)
     print(folder)
 
@@ -168,7 +175,7 @@ def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np
         "gradient_energy": [explore.gradient_energy(level) for level in levels],
         "psnr": [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels],
     }
-    (folder / "curve.json").write_text(json.dumps(curve, indent=2) + "\n")
+    (folder / CURVE).write_text(json.dumps(curve, indent=2) + "\n")
     # Only where it is needed: it takes a second to import.
     from matplotlib.figure import Figure
 
@@ -180,4 +187,4 @@ def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np
     likeness = energy.twinx()
     likeness.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
     likeness.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
-    figure.savefig(folder / "curve.png", dpi=120)
+    figure.savefig(folder / CURVE_PLOT, dpi=120)

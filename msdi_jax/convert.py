@@ -253,6 +253,8 @@ def _network(found: recognise.Recognised, arrays: dict) -> tuple[nnx.Module, lis
     wrong = [key for key, a in arrays.items() if key not in unused and a.dtype != np.float32]
     if wrong:
         raise ValueError(f"not floating-point: {', '.join(wrong)}")
+    if damaged := [key for key, a in arrays.items() if not np.isfinite(a).all()]:
+        raise ValueError(f"not finite, the weights are damaged: {', '.join(damaged)}")
     return nnx.merge(graph, jax.tree.map(np.ascontiguousarray, ours)), unused
 
 

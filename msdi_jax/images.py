@@ -238,9 +238,12 @@ def check_writable(path: Path | str) -> None:
     """Refuses a target that could not be written, before the work is done.
 
     Raises:
-        ValueError: for an unknown suffix, or a folder that is missing or not to be written to.
+        ValueError: for an unknown suffix, a folder of that name, or one to write to that is missing
+            or not to be written to.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the file to write")
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
     check_folder_of(path)

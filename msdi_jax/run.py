@@ -145,9 +145,13 @@ def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) 
     """Refuses, before the first stage is trained, frames that are too small for a later one."""
     for name in config.stages:
         settings = config[name]
-        if not (workdir / DIRECTORIES[name]).exists():
-            context = settings.get("context", 0)
-            pipeline.centre_crops(data.held_out, settings.crop, settings.held_out_images, context)
+        if (workdir / DIRECTORIES[name]).exists():
+            continue
+        context = settings.get("context", 0)
+        pipeline.centre_crops(data.held_out, settings.crop, settings.held_out_images, context)
+        # Test frames are whole, those to train on may be tiles: the first tells of what size.
+        if not (settings.get("twins") or config.skip_damaged):
+            pipeline.RandomCrop(settings.crop, context).check(Readable(data.train)[0])
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:

@@ -21,8 +21,8 @@ from jaxtyping import Array, Float
 TILE = 4
 # Sums that a tile has along an axis, as many as the pixels that it sees.
 SUMS = TILE + 2
-# Values of the larger of input and output that are summed at once: sums take memory, of large
-# images more than all else does.
+# Values of an image, in or out, that are summed at once: sums take memory, of large images more
+# than all else does.
 MOST_VALUES = 2**22
 
 _OF_PIXELS = (
@@ -56,17 +56,17 @@ def convolve(
 ) -> Float[Array, "b h+2*padding-2 w+2*padding-2 o"]:
     """Cross-correlation with stride 1 of `x`, with `padding` zeros on all sides."""
     height, width = (side + 2 * padding - 2 for side in x.shape[1:3])
-    strips, rows, columns = _strips(len(x), height, width, max(kernel.shape[2:]))
+    strips, rows, columns = _strips(height, width, max(kernel.shape[2:]))
 
     def of_strip(x: Array) -> Array:
         products = jnp.einsum("nti,nio->nto", _sums_of_pixels(x), _sums_of_taps(kernel))
-        tiles = products.reshape(SUMS, SUMS, len(x), rows // TILE, columns // TILE, -1)
+        tiles = products.reshape(SUMS, SUMS, x.shape[0], rows // TILE, columns // TILE, -1)
         lines = _combine(_OF_PRODUCTS, list(tiles), axis=4)
         y = _combine(_OF_PRODUCTS, list(lines), axis=2)
-        return y.reshape(len(x), rows, columns, -1)
+        return y.reshape(x.shape[0], rows, columns, -1)
 
     y = _of_strips(of_strip, strips, rows, _padded(x, padding, strips * rows + 2, columns + 2))
-    y = jnp.moveaxis(y, 0, 1).reshape(len(x), strips * rows, columns, -1)
+    y = jnp.moveaxis(y, 0, 1).reshape(x.shape[0], strips * rows, columns, -1)
     return y[:, :height, :width]
 
 
@@ -80,7 +80,7 @@ def gradients(
 
     What JAX would derive takes half as long again, and keeps the sums of pixels.
     """
-    strips, rows, columns = _strips(len(x), *dy.shape[1:3], max(kernel.shape[2:]))
+    strips, rows, columns = _strips(*dy.shape[1:3], max(kernel.shape[2:]))
 
     def of_strip(x: Array, dy: Array) -> Array:
         by_taps = jnp.einsum("nti,nto->nio", _sums_of_pixels(x), _sums_of_outputs(dy))
@@ -92,10 +92,10 @@ def gradients(
     return by_x, by_kernel.sum(axis=0)
 
 
-def _strips(batch: int, height: int, width: int, channels: int) -> tuple[int, int, int]:
+def _strips(height: int, width: int, channels: int) -> tuple[int, int, int]:
     """How many strips images are cut into, the rows of each, and their columns, in whole tiles."""
     rows, columns = (-(-side // TILE) for side in (height, width))
-    strips = min(math.ceil(batch * height * width * channels / MOST_VALUES), rows)
+    strips = min(math.ceil(height * width * channels / MOST_VALUES), rows)
     return strips, -(-rows // strips) * TILE, columns * TILE
 
 

@@ -198,6 +198,10 @@ DAMAGES = {
         lambda w: change(w, KEY, w[KEY].mT.transpose(0, 1).contiguous()),
         f"misshaped: {KEY} is (8, 16, 4, 4), expected (16, 8, 4, 4)",
     ),
+    "not finite": (
+        lambda w: change(w, KEY, w[KEY].clone().index_fill_(0, torch.tensor([0]), torch.nan)),
+        f"not finite, the weights are damaged: {KEY}",
+    ),
     "integers": (lambda w: change(w, KEY, w[KEY].long()), f"not floating-point: {KEY}"),
     "no tensor": (lambda w: w | {KEY: 3}, f"{KEY!r} holds a int"),
     "another network": (lambda _: {"fc.weight": torch.zeros(2, 3)}, "keys (fc.weight, …)"),
@@ -300,7 +304,8 @@ def test_check_prints_statistics_and_refuses_broken_weights(published, file, jud
     figures = r"\[\d\]\[\d\] +1×\d+×\d+×\d+( +-?\d+\.\d{4}){4}"
     lines = capsys.readouterr().out.splitlines()
     assert sum(bool(re.fullmatch(figures, line)) for line in lines) == 10
-    weights["discriminator_1.model4.0.bias"] = torch.tensor([float("nan")])
+    # Finite, but not what they make.
+    weights["discriminator_1.model4.0.weight"][:] = torch.finfo(torch.float32).max
     with pytest.raises(SystemExit, match=r"\[1\]\[4\] of a forward pass is not finite"):
         main(["convert", "--check", str(file(weights)), str(destination)])
     assert files_below(destination) == {p: b for p, b in before.items() if destination in p.parents}

@@ -120,6 +120,16 @@ def test_interpolate_writes_strip_animation_and_curve(run, tmp_path):
     assert len(curve["gradient_energy"]) == len(curve["psnr"]) == 3
 
 
+def test_interpolate_does_not_overwrite_what_it_reads(run, tmp_path):
+    strip = tmp_path / "strip.png"
+    strip.write_bytes((run / "sharp.png").read_bytes())
+    pair = [f"--sharp={strip}", f"--blurry={run / 'blurry.png'}"]
+    with pytest.raises(SystemExit, match=r"strip\.png would overwrite an input"):
+        main(["reblur", "interpolate", f"--model={run}", *pair, f"--output={tmp_path}"])
+    assert strip.read_bytes() == (run / "sharp.png").read_bytes()
+    assert list(tmp_path.iterdir()) == [strip]
+
+
 def test_transfer_writes_a_sheet(run, tmp_path):
     out = tmp_path / "grid.png"
     paths = [str(run / f"{name}.png") for name in ("blurry", "other", "sharp")]

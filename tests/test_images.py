@@ -102,6 +102,12 @@ def test_unknown_suffix_is_refused(tmp_path, photograph, name):
     assert not any(tmp_path.iterdir())
 
 
+def test_folder_is_no_file_to_write(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(ValueError, match=r"a\.png is a folder: name the file to write"):
+        images.check_writable(tmp_path / "a.png")
+
+
 def test_missing_folder_is_refused(tmp_path, photograph, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images.check_writable("a.png")

@@ -1,5 +1,6 @@
 """The shipped quickstart, shrunk, from end to end through launch.py."""
 
+import contextlib
 import json
 import re
 import signal
@@ -314,6 +315,20 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     (tmp_path / "run" / checks.DATA).unlink()
     stub.run()
     assert (tmp_path / "run" / checks.DATA).read_text() == "folder_1\n"
+
+
+@pytest.mark.parametrize(("tile", "refused"), [(128, False), (96, True)])
+def test_training_images_smaller_than_a_later_crop_are_refused_at_once(tmp_path, tile, refused):
+    """Those to train on are tiles of published frames, whose test frames are whole."""
+    config = quickstart.get_config()
+    config.reblur.crop, config.deblur.crop = 64, 128
+    pair, part = (
+        {key: np.zeros((n, n, 3), np.uint8) for key in ("blurry", "sharp")} for n in (256, tile)
+    )
+    data = run._Data([part], [pair], [pair], "set")
+    told = pytest.raises(ValueError, match="96×96 px, smaller than the crop of 128 px: lower the")
+    with told if refused else contextlib.nullcontext():
+        run._check_sizes(config, tmp_path, data)
 
 
 def test_data_that_moved_are_gone_on_with(tmp_path):

@@ -104,8 +104,8 @@ def from_table(table: Path) -> dict[str, list[Pair]]:
     """Pairs of a CSV file, in its order, split by its column or else by a hash.
 
     Raises:
-        ValueError: when the table is missing, lacks a column or a split, or has unusable rows (all
-            are listed).
+        ValueError: when the table is missing, lacks a column or a split, has unusable rows (all
+            are listed), or the same sharp file on both sides.
     """
     rows = _read_rows(table)
     pairs = [_pair(table.parent, row) for row in rows]
@@ -117,6 +117,12 @@ def from_table(table: Path) -> dict[str, list[Pair]]:
     }
     if empty := [part for part in SPLITS if not split[part]]:
         raise ValueError(f"{table} has no rows with split {' or '.join(empty)}: at least 1 each")
+    sharp = [{pair.photograph for pair in split[part]} for part in SPLITS]
+    if both := sorted(set.intersection(*sharp)):
+        raise ValueError(
+            f"{table}: {len(both)} sharp files are in train and in test, keep each on one side:\n"
+            + listing(both)
+        )
     return split
 
 

@@ -229,5 +229,8 @@ def test_unusable_sources_are_refused(folders, table, tmp_path):
         from_table(table("input,target", "blurry/0.png,sharp/0.png"))
     with pytest.raises(ValueError, match=r"pairs.csv has no rows below its heading"):
         from_table(table("blurry,sharp"))
+    rows = [f"blurry/{i}.png,sharp/0.png,{part}" for i, part in enumerate(("train", "test"))]
+    with pytest.raises(ValueError, match=r"1 sharp files are in train and in test.*\n.*sharp/0"):
+        from_table(table("blurry,sharp,split", *rows))
     with pytest.raises(ValueError, match=r"pairs.csv has no rows with split test"):
         from_table(table("blurry,sharp,split", "blurry/0.png,sharp/0.png,train"))

@@ -100,6 +100,14 @@ def test_all_unreadable_files_are_listed(tmp_path):
     assert "text.jpg" in str(error.value)
 
 
+def test_values_that_are_no_integers_are_refused(tmp_path):
+    """They would all become black."""
+    write(tmp_path / "whole.png", size=(30, 30))
+    Image.fromarray(np.full((30, 30), 0.5, np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(ValueError, match=r"float.tif: its values are no integers: save it as 8"):
+        photographs.from_folder(tmp_path)
+
+
 def test_useless_folders_are_refused(tmp_path):
     with pytest.raises(ValueError, match="nowhere is not a folder"):
         photographs.from_folder(tmp_path / "nowhere")
