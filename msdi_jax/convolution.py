@@ -1,6 +1,7 @@
 """Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,9 @@ FEW_CHANNELS = 16
 # sums takes about as long as the products that they save. Half as many where registers are narrow
 # and products take longer.
 MANY_CHANNELS = 128
+# And at most so many values per image, in or out: of more, the sums take memory that the time is
+# not worth.
+MANY_VALUES = 256 * 256 * 64
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
@@ -25,7 +29,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     Seven shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
     product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
     is otherwise an order of magnitude slower), few channels as pairs of columns, many by Winograd's
-    algorithm (on CPUs alone: other backends choose for themselves),
+    algorithm (unless the image is large, and on CPUs alone: other backends choose for themselves),
     images of no more pixels than the kernel has outputs as a matrix product too, and those without
     padding or with so much that more pixels come out than go in, whose columns are padded
     otherwise.
@@ -69,9 +73,11 @@ def _is_small(size: tuple[int, int], kernel: Array) -> bool:
 
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
     many = min(kernel.shape[2:]) >= MANY_CHANNELS // (2 if has_narrow_registers() else 1)
+    size = [side + 2 * padding - 2 for side in x.shape[1:3]]
+    moderate = math.prod(size) * max(kernel.shape[2:]) <= MANY_VALUES
     # Sums of so many pixels lose too much of the few digits of shorter types.
     suited = kernel.shape[:2] == (3, 3) and padding <= 2 and x.dtype.itemsize >= 4
-    return many and suited and jax.default_backend() == "cpu" and not shares_rows()
+    return many and moderate and suited and jax.default_backend() == "cpu" and not shares_rows()
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

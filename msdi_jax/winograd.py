@@ -9,9 +9,8 @@ Neural Networks", ACM TOMS 46, 2020).
 """
 
 import functools
-import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +20,6 @@ from jaxtyping import Array, Float
 TILE = 4
 # Sums that a tile has along an axis, as many as the pixels that it sees.
 SUMS = TILE + 2
-# Values of an image, in or out, that are summed at once: sums take memory, of large images more
-# than all else does.
-MOST_VALUES = 2**22
 
 _OF_PIXELS = (
     (1, -3 / 2, -2, 3 / 2, 1, 0),
@@ -56,18 +52,13 @@ def convolve(
 ) -> Float[Array, "b h+2*padding-2 w+2*padding-2 o"]:
     """Cross-correlation with stride 1 of `x`, with `padding` zeros on all sides."""
     height, width = (side + 2 * padding - 2 for side in x.shape[1:3])
-    strips, rows, columns = _strips(height, width, max(kernel.shape[2:]))
-
-    def of_strip(x: Array) -> Array:
-        products = jnp.einsum("nti,nio->nto", _sums_of_pixels(x), _sums_of_taps(kernel))
-        tiles = products.reshape(SUMS, SUMS, x.shape[0], rows // TILE, columns // TILE, -1)
-        lines = _combine(_OF_PRODUCTS, list(tiles), axis=4)
-        y = _combine(_OF_PRODUCTS, list(lines), axis=2)
-        return y.reshape(x.shape[0], rows, columns, -1)
-
-    y = _of_strips(of_strip, strips, rows, _padded(x, padding, strips * rows + 2, columns + 2))
-    y = jnp.moveaxis(y, 0, 1).reshape(x.shape[0], strips * rows, columns, -1)
-    return y[:, :height, :width]
+    rows, columns = (_whole_tiles(side) for side in (height, width))
+    sums = _sums_of_pixels(_padded(x, padding, rows + 2, columns + 2))
+    products = jnp.einsum("nti,nio->nto", sums, _sums_of_taps(kernel))
+    tiles = products.reshape(SUMS, SUMS, x.shape[0], rows // TILE, columns // TILE, -1)
+    lines = _combine(_OF_PRODUCTS, list(tiles), axis=4)
+    y = _combine(_OF_PRODUCTS, list(lines), axis=2)
+    return y.reshape(x.shape[0], rows, columns, -1)[:, :height, :width]
 
 
 def gradients(
@@ -80,23 +71,16 @@ def gradients(
 
     What JAX would derive takes half as long again, and keeps the sums of pixels.
     """
-    strips, rows, columns = _strips(*dy.shape[1:3], max(kernel.shape[2:]))
-
-    def of_strip(x: Array, dy: Array) -> Array:
-        by_taps = jnp.einsum("nti,nto->nio", _sums_of_pixels(x), _sums_of_outputs(dy))
-        return (_OF_KERNEL.T.astype(x.dtype) @ by_taps.reshape(SUMS**2, -1)).reshape(kernel.shape)
-
-    x = _padded(x, padding, strips * rows + 2, columns + 2)
-    by_kernel = _of_strips(of_strip, strips, rows, x, _padded(dy, 0, strips * rows, columns))
+    rows, columns = (_whole_tiles(side) for side in dy.shape[1:3])
+    sums = _sums_of_pixels(_padded(x, padding, rows + 2, columns + 2))
+    by_taps = jnp.einsum("nti,nto->nio", sums, _sums_of_outputs(_padded(dy, 0, rows, columns)))
+    by_kernel = _OF_KERNEL.T.astype(x.dtype) @ by_taps.reshape(SUMS**2, -1)
     by_x = convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), 2 - padding)
-    return by_x, by_kernel.sum(axis=0)
+    return by_x, by_kernel.reshape(kernel.shape)
 
 
-def _strips(height: int, width: int, channels: int) -> tuple[int, int, int]:
-    """How many strips images are cut into, the rows of each, and their columns, in whole tiles."""
-    rows, columns = (-(-side // TILE) for side in (height, width))
-    strips = min(math.ceil(height * width * channels / MOST_VALUES), rows)
-    return strips, -(-rows // strips) * TILE, columns * TILE
+def _whole_tiles(side: int) -> int:
+    return -(-side // TILE) * TILE
 
 
 def _padded(x: Array, before: int, height: int, width: int) -> Array:
@@ -105,23 +89,6 @@ def _padded(x: Array, before: int, height: int, width: int) -> Array:
         side - before - given for side, given in zip((height, width), x.shape[1:3], strict=True)
     )
     return jnp.pad(x, ((0, 0), *((before, n) for n in after), (0, 0)))
-
-
-def _of_strips(f: Callable, strips: int, rows: int, *images: Array) -> Float[Array, "strips ..."]:
-    """`f` of each strip of the images, with the rows that its tiles see beyond it."""
-    if strips == 1:
-        return f(*images)[None]
-
-    def of_strip(first: Array) -> Array:
-        heights = (image.shape[1] - (strips - 1) * rows for image in images)
-        return f(
-            *(
-                jax.lax.dynamic_slice_in_dim(image, first, height, axis=1)
-                for image, height in zip(images, heights, strict=True)
-            )
-        )
-
-    return jax.lax.map(of_strip, rows * jnp.arange(strips))
 
 
 def _sums_of_pixels(x: Float[Array, "b 4*t+2 4*u+2 i"]) -> Float[Array, "36 b*t*u i"]:
