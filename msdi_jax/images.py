@@ -101,7 +101,7 @@ def read_photograph(path: Path | str) -> Photograph:
 
     Raises:
         ValueError: naming the file, when it is missing, no image, an animation, of more than 16
-            bits, or a TIFF whose pixels would be taken for others.
+            bits, or a TIFF of several pages or whose pixels would be taken for others.
     """
     path = Path(path)
     try:
@@ -138,6 +138,8 @@ def _check_tiff(path: Path) -> None:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
+            # Small versions and masks of the same are no pages of their own.
+            pages = sum(not (one.is_reduced or one.is_mask) for one in file.pages)
     # The readers tell what is no TIFF, or a damaged one.
     except Exception:
         return
@@ -151,6 +153,8 @@ def _check_tiff(path: Path) -> None:
     }
     for what in [what for what, found in odd.items() if found]:
         raise ValueError(f"{path} has {what}, which cannot be read: save it as a PNG")
+    if pages > 1:
+        raise ValueError(f"{path} has {pages} pages: save each as a picture of its own")
 
 
 def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:

@@ -1,5 +1,6 @@
 """What files hold beyond 8-bit RGB, and folders of them."""
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -224,6 +225,17 @@ def test_tiff_that_would_be_read_as_something_else_is_refused(tmp_path, values, 
     tifffile.imwrite(tmp_path / "a.tif", values, **{"photometric": "rgb"} | options)
     with pytest.raises(ValueError, match=rf"a\.tif has .*{told}.*: save it as a PNG"):
         images.read_photograph(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("second", "refused"), [({}, True), ({"subfiletype": 1}, False)])
+def test_further_pages_are_refused_but_small_versions_are_not(tmp_path, kind, second, refused):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for options in ({}, second):
+            file.write(RGB.astype(kind), photometric="rgb", **options)
+    told = pytest.raises(ValueError, match=r"a\.tif has 2 pages: save each as a picture")
+    with told if refused else contextlib.nullcontext():
+        assert np.array_equal(images.read_photograph(tmp_path / "a.tif").rgb, RGB.astype(kind))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".gif"])
