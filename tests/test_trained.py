@@ -49,7 +49,7 @@ def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_pat
     config = quickstart.get_config()
     frame = np.zeros((64, 80, 3), np.uint8)
     frames = [{"blurry": frame, "sharp": frame, "name": b"a"}]
-    data = run._Data([], frames, frames, "")
+    data = run._Data(frames, frames, frames, "")
     config.reblur.crop = config.deblur.crop = 64
     run._check_sizes(config, tmp_path, data)
     config.deblur.crop = 80
