@@ -3,9 +3,9 @@
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. A tile of 4×4 pixels
 of the output sees 6×6 of the input. Their sums meet those of the taps channel by channel, in one
 matrix product for each of the 36, and what comes out is summed again. Sums along an axis evaluate
-polynomials at 0, -1, 1, 1/2, -2 and infinity, points that lose the fewest digits for tiles of this
-size (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep
-Neural Networks", ACM TOMS 46, 2020).
+polynomials at 0, -1, 1, 1/2, -2 and infinity, which err half as much as with -1/2 in place of
+-2 (how points do: Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd
+Convolution for Deep Neural Networks", ACM TOMS 46, 2020).
 """
 
 import functools
