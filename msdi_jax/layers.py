@@ -185,9 +185,12 @@ class UpConv(nnx.Module):
         self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in))
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
-        batch, height, width, _ = x.shape
-        y = jnp.einsum("bhwi,klio->bhkwlo", x, self.kernel[...])
-        return y.reshape(batch, 2 * height, 2 * width, -1) + self.bias[...]
+        batch, height, width, inputs = x.shape
+        # As an einsum, XLA puts pixels last on CPUs, and moves them one by one to where they belong.
+        kernel = self.kernel[...].transpose(2, 0, 1, 3).reshape(1, 1, inputs, -1)
+        blocks = convolve(x, kernel).reshape(batch, height, width, 2, 2, -1)
+        y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
+        return y + self.bias[...]
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
