@@ -16,7 +16,7 @@ from msdi_jax.mesh import shares_rows
 FEW_CHANNELS = 16
 # At least this many, in and out, and it is Winograd's on a CPU: with fewer, writing and reading the
 # sums takes about as long as the products that they save. Half as many where registers are narrow
-# and products take longer.
+# and products take longer, and half as many for gradients, since XLA's own take longer.
 MANY_CHANNELS = 128
 # And at most so many values per image, in or out: of more, the sums take memory that the time is
 # not worth.
@@ -71,8 +71,12 @@ def _is_small(size: tuple[int, int], kernel: Array) -> bool:
     return size[0] * size[1] <= kernel.shape[-1]
 
 
+def _has_many_channels(kernel: Array, least: int) -> bool:
+    return min(kernel.shape[2:]) >= least // (2 if has_narrow_registers() else 1)
+
+
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
-    many = min(kernel.shape[2:]) >= MANY_CHANNELS // (2 if has_narrow_registers() else 1)
+    many = _has_many_channels(kernel, MANY_CHANNELS // 2)
     size = [side + 2 * padding - 2 for side in x.shape[1:3]]
     moderate = math.prod(size) * max(kernel.shape[2:]) <= MANY_VALUES
     # Sums of so many pixels lose too much of the few digits of shorter types.
@@ -83,6 +87,8 @@ def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve_many(x: Array, kernel: Array, padding: int) -> Array:
     """Traced on a CPU, but not necessarily for one: exported programs run anywhere."""
+    if not _has_many_channels(kernel, MANY_CHANNELS):
+        return _convolve_as_it_is(x, kernel, padding)
     return jax.lax.platform_dependent(
         x,
         kernel,

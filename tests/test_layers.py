@@ -108,18 +108,18 @@ class TestNarrowRegisters:
 
     @staticmethod
     def products(channels):
-        """How many matrix products there are in the gradient of a 3×3 kernel."""
-        x, kernel = jnp.zeros((1, 12, 12, channels)), jnp.zeros((3, 3, channels, channels))
+        """How many matrix products there are in the gradient of a 5×5 kernel."""
+        x, kernel = jnp.zeros((1, 12, 12, channels)), jnp.zeros((5, 5, channels, channels))
 
         def loss(kernel, x):
-            return convolution.convolve(x, kernel, padding=1).sum()
+            return convolution.convolve(x, kernel, padding=2).sum()
 
         return str(jax.make_jaxpr(jax.grad(loss))(kernel, x)).count("dot_general[")
 
     @pytest.mark.parametrize(
         ("features", "channels", "products"),
         [
-            ("sse2 avx2", 32, 3),
+            ("sse2 avx2", 32, 5),
             ("sse2 avx2", 16, 0),
             ("sse2 avx2 avx512f", 32, 0),
             # As ARM's.
@@ -138,7 +138,7 @@ class TestNarrowRegisters:
     def test_meshes_may_have_other_axes(self, cpu_with):
         cpu_with("sse2")
         with jax.set_mesh(jax.make_mesh((1,), ("x",))):
-            assert self.products(32) == 3
+            assert self.products(32) == 5
 
     @pytest.mark.parametrize(("features", "most"), [("sse2 avx2", 8), ("sse2 avx512f", 16)])
     def test_pairs_of_columns_fill_a_register(self, cpu_with, features, most):
@@ -188,6 +188,22 @@ class TestWinograd:
         assert "dot_general" in program()
         monkeypatch.setattr(convolution, "MANY_VALUES", largest - 1)
         assert "dot_general" not in program()
+
+    @pytest.mark.parametrize(("least", "convolutions"), [(1, 0), (2, 1), (4, 3)])
+    def test_gradients_pay_from_half_as_many_channels(
+        self, monkeypatch, arrays, least, convolutions
+    ):
+        for module in (convolution, correlation):
+            monkeypatch.setattr(module, "has_narrow_registers", lambda: False)
+        monkeypatch.setattr(convolution, "MANY_CHANNELS", least * self.MANY)
+        x, kernel = (array.astype(np.float32) for array in arrays)
+
+        def gradients(x, kernel):
+            y, pull_back = jax.vjp(partial(layers.convolve, padding=1), x, kernel)
+            return pull_back(y)
+
+        lowered = jax.jit(gradients).trace(x, kernel).lower(lowering_platforms=("cpu",)).as_text()
+        assert lowered.count("stablehlo.convolution") == convolutions
 
     def test_float32_loses_little(self, arrays):
         x, kernel = arrays
