@@ -1,6 +1,6 @@
 """Deblurring 256² crops, against every form of the PyTorch network, or a 720×1280 photograph.
 
-python -m benchmarks.inference [--width 64] [--pairs 5] [--photographs] [--quick]
+python -m benchmarks.inference [--width 64] [--pairs 5] [--forms eager ...] [--photographs]
 """
 
 import argparse
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks import timing
-from benchmarks.torch_baseline import MSDINet, fold, forms, load_published
+from benchmarks.torch_baseline import FORMS, MSDINet, fold, forms, load_published
 from msdi_jax import model, restore
 
 
@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--photographs", action="store_true", help="720×1280 instead of crops")
     parser.add_argument("--quick", action="store_true", help="width 4, one form, small images")
     options = parser.parse_args()
@@ -40,6 +41,8 @@ def _crops(options: argparse.Namespace, ours: Callable, theirs: torch.nn.Module,
     images = timing.photograph(size, size, options.batch)
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     for name, form in forms(theirs, timing.torch_device()):
+        if name not in options.forms:
+            continue
         try:
             difference = _difference(ours(images), form(tensor))
         except Exception as error:  # a form that this machine cannot run is told, not fatal

@@ -17,10 +17,11 @@ from benchmarks import timing
 
 PAGE = timing.ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"
+OF_WIDTH_64 = "benchmarks.inference", "--width", "64"
 # Of either script the most telling first: an interrupted run keeps what it has.
 FULL = [
     ("benchmarks.training", "--width", "8"),
-    ("benchmarks.inference", "--width", "64", "--pairs", "3"),
+    (*OF_WIDTH_64, "--pairs", "3", "--forms", "eager", "torch.compile", "channels_last"),
     ("benchmarks.training", "--width", "16"),
     ("benchmarks.memory", "--width", "64"),
     ("benchmarks.inference", "--width", "32", "--photographs", "--pairs", "1"),
@@ -28,6 +29,8 @@ FULL = [
     ("benchmarks.training", "--width", "64", "--batch", "1", "--stages", "deblur", "--pairs", "3"),
     ("benchmarks.pipeline", "--width", "8", "--batch", "4"),
     ("benchmarks.training", "--width", "64", "--batch", "1", "--stages", "reblur", "--pairs", "2"),
+    # Where a CPU has no such instructions these take minutes.
+    (*OF_WIDTH_64, "--pairs", "1", "--forms", "eager, bfloat16", "channels_last, bfloat16"),
 ]
 FOR_BOTH = {
     # PyTorch's threads otherwise wait spinning, and stall for long beside any other process.

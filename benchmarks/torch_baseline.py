@@ -408,10 +408,11 @@ def fold(network: nn.Module) -> nn.Module:
 
 
 Form = tuple[str, Callable[[Tensor], Tensor]]
+FORMS = "eager", "eager, bfloat16", "torch.compile", "channels_last", "channels_last, bfloat16"
 
 
 def forms(network: nn.Module, device: str = "cpu") -> Iterator[Form]:
-    """(name, image → deblurred) of each way to run a folded network in evaluation mode.
+    """(name of `FORMS`, image → deblurred) of each way to run a folded network in evaluation mode.
 
     They share `network`, which `channels_last` changes for those after it: use one before the next.
     """

@@ -52,8 +52,8 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """The step with the highest held-out PSNR; None when none was measured."""
-        return next(iter(self._best.ranked(self.steps())), None)
+        """The step with the highest held-out PSNR; None when none was measured, or none is kept."""
+        return next(iter(self._best.among(self.steps())), None)
 
     def save(self, state: State, psnr: float | None = None) -> None:
         """Does nothing when the state's step is already there.
@@ -180,12 +180,13 @@ class _Best(PreservationPolicy):
         temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
         temporary.replace(self._file)
 
-    def ranked(self, steps: Sequence[int]) -> list[int]:
-        """Those of `steps` that were measured, best first."""
-        return sorted(self._psnr.keys() & set(steps), key=self._psnr.get, reverse=True)
+    def among(self, steps: Sequence[int]) -> list[int]:
+        """Those of `steps` to keep, best first."""
+        ranked = sorted(self._psnr.keys() & set(steps), key=self._psnr.get, reverse=True)
+        return ranked[: self._count]
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        kept = self.ranked([found.step for found in checkpoints])[: self._count]
+        kept = self.among([found.step for found in checkpoints])
         return [found.step in kept for found in checkpoints]
 
 

@@ -186,7 +186,7 @@ class UpConv(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
         batch, height, width, inputs = x.shape
-        # As an einsum, XLA puts pixels last on CPUs, and moves them one by one to where they belong.
+        # Of an einsum XLA makes one with pixels last, and on CPUs takes long to move them back.
         kernel = self.kernel[...].transpose(2, 0, 1, 3).reshape(1, 1, inputs, -1)
         blocks = convolve(x, kernel).reshape(batch, height, width, 2, 2, -1)
         y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)

@@ -235,7 +235,8 @@ class Model:
     def deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         """The images, deblurred in as many orientations as the deblurring network says.
 
-        Sides are multiples of 16; the result is not clipped.
+        Sides are multiples of 16; the result is not clipped. Compiled already, and with several
+        orientations not to be traced by `jax.jit`, as calling the model is.
         """
         self._require(DEBLURRING, "deblurs nothing")
         return restore.ensemble(self._deblur, self.description.orientations)(blurry)

@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
-from msdi_jax.compilation import precise
+from msdi_jax.compilation import compile_for_memory, precise
 from msdi_jax.degradation import ENCODER_SIZE, Degradation
 from msdi_jax.layers import resize_bilinear
 from msdi_jax.model import DEBLURRING, Model
@@ -227,7 +227,7 @@ class BoundedRestorer:
 
         place = jax.ShapeDtypeStruct((4,), jnp.int32)
         program = jax.jit(precise(restore))
-        return program.lower(self._arrays, _image(*tile), self._maps, place).compile()
+        return compile_for_memory(program.lower(self._arrays, _image(*tile), self._maps, place))
 
 
 def crop_maps(

@@ -1,10 +1,11 @@
-"""The compilation cache of the commands; jax's own configuration is put back after each test."""
+"""How programs are compiled and kept; jax's own configuration is put back after each test."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from msdi_jax import compilation
@@ -79,3 +80,31 @@ def test_a_second_process_finds_the_program_of_the_first(tmp_path):
     ]
     assert hits[0] == 0
     assert hits[1] > 0
+
+
+def many_sums_of_weights():
+    """A program that may begin with large arrays all at once, or make each when it is its turn."""
+
+    def chained(x, weights):
+        for w in weights:
+            x = jnp.tanh(x @ jnp.repeat(w, 16, axis=1))
+        return x
+
+    x = jax.ShapeDtypeStruct((8, 128), jnp.float32)
+    weights = [jax.ShapeDtypeStruct((128, 8), jnp.float32)] * 32
+    return jax.jit(chained).lower(x, weights)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="only XLA's CPU compiler is asked")
+def test_compiled_for_memory():
+    def taken(compiled):
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    lowered = many_sums_of_weights()
+    assert taken(compilation.compile_for_memory(lowered)) < taken(lowered.compile()) / 4
+
+
+def test_without_the_option_it_is_compiled_all_the_same(monkeypatch):
+    monkeypatch.setattr(compilation, "_ORDER", {"xla_cpu_no_such_option": "1"})
+    compiled = compilation.compile_for_memory(jax.jit(jnp.sin).lower(jnp.ones(3)))
+    assert compiled(jnp.zeros(3)).tolist() == [0, 0, 0]

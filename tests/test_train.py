@@ -79,7 +79,7 @@ def run(tmp_path):
             stop=start.stop,
         )
 
-    start.workdir, start.stop = tmp_path, train.StopRequest()
+    start.config, start.workdir, start.stop = config, tmp_path, train.StopRequest()
     return start
 
 
@@ -112,6 +112,11 @@ def test_the_best_is_kept_and_returned(run):
     assert saved(run) == [3, 6, 9, 12]
     assert set(states) == {"last", "best"}
     assert (int(states["last"].step), int(states["best"].step)) == (12, 3)
+
+
+def test_no_best_where_none_is_to_be_kept(run):
+    run.config.checkpoints.keep_best = 0
+    assert set(run(Sum(best=9))) == {"last"}
 
 
 def test_the_best_stays_the_best_after_a_stop(run):
