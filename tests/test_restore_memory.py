@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from benchmarks import timing
 from msdi_jax import model, restore, tiling
 from msdi_jax.discriminator import MultiscaleDiscriminator
 from msdi_jax.state import abstract
@@ -165,3 +166,11 @@ def test_ensemble_averages_orientations(count):
         expected[:, row, column] -= 8 / min(count, 4)
     np.testing.assert_allclose(restore.ensemble(darken, count)(x), expected, atol=1e-6)
     assert len({y.tobytes() for y in seen}) == count
+
+
+@pytest.mark.slow
+def test_a_published_width_fits_the_memory_of_default():
+    network, _ = timing.msdi_net(64)
+    description = model.Description("msdi2_net", 64, None, {}, "")
+    tile = tiling.BoundedRestorer(model.Model(network, description)).tile(720, 1280)
+    assert min(tile) >= tiling.SMALLEST
