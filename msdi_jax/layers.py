@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax import windows
-from msdi_jax.convolution import convolve, convolve_doubled
+from msdi_jax.convolution import convolve, convolve_doubled, unfold
 
 
 class PowerIteration(nnx.BatchStat):
@@ -185,12 +185,9 @@ class UpConv(nnx.Module):
         self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in))
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
-        batch, height, width, inputs = x.shape
         # Of an einsum XLA makes one with pixels last, and on CPUs takes long to move them back.
-        kernel = self.kernel[...].transpose(2, 0, 1, 3).reshape(1, 1, inputs, -1)
-        blocks = convolve(x, kernel).reshape(batch, height, width, 2, 2, -1)
-        y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
-        return y + self.bias[...]
+        kernel = self.kernel[...].transpose(2, 0, 1, 3).reshape(1, 1, x.shape[-1], -1)
+        return unfold(convolve(x, kernel), 2) + self.bias[...]
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

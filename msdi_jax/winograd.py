@@ -43,10 +43,11 @@ _OF_PRODUCTS = (
     (0, 1, 1, 1 / 4, 4, 0),
     (0, -1, 1, 1 / 8, -8, 1),
 )
-# A network has many convolutions of few shapes: each is traced once.
-_traced_once = functools.partial(jax.jit, static_argnames="padding", inline=True)
 # Along both axes, by columns first, as tiles are.
 _OF_KERNEL = np.einsum("jb,ia->jiab", _OF_TAPS, _OF_TAPS).reshape(SUMS**2, -1)
+
+# A network has many convolutions of few shapes: each is traced once.
+_traced_once = functools.partial(jax.jit, static_argnames="padding", inline=True)
 
 
 @_traced_once
