@@ -9,6 +9,7 @@ them see, run on each:
     python launch.py --config … --workdir … --coordinator=HOST:PORT --num_processes=N --process_id=I
 """
 
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
     # orbax and tfds tell their inner workings, and errors of theirs that end up below once more.
     logging.set_verbosity(logging.FATAL)
+    # Where no step is under way that would have to be saved, both ask for the same.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         hosts.start(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
         run.run(_CONFIG.value, Path(_WORKDIR.value))

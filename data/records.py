@@ -107,6 +107,11 @@ def describe(directory: str | Path) -> dict[str, Part]:
     }
 
 
+def training_sizes(directory: str | Path) -> Counter[str]:
+    """ "WIDTH×HEIGHT" of the frames to train on → how many; empty where the builder notes none."""
+    return Counter((_open(directory).info.metadata or {}).get("train"))
+
+
 def in_runs(names: Iterable[str]) -> list[tuple[str, int]]:
     """Each name with how often it comes in a row, for `PHOTOGRAPHS`."""
     return [(name, len(list(run))) for name, run in itertools.groupby(names)]

@@ -258,7 +258,8 @@ def _published_lines(record: dict, published: published_rows.PublishedRow | None
     told = f"published: PSNR {published.psnr:.2f} dB, SSIM {published.ssim:.3f}"
     psnr, ssim = (record.get(f"{f}_deblurred") for f in published_rows.MEANT[published.dataset])
     if psnr is None:
-        told += "; scored here by other protocols, so no difference"
+        meant = published_rows.PROTOCOL[published.dataset]
+        told += f"; scored here by other protocols, so no difference: give --protocol {meant}"
     else:
         told += f"; difference {psnr - published.psnr:+.2f} dB"
     if ssim is not None:

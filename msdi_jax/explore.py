@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from msdi_jax.deblur_net import LEVELS
 from msdi_jax.layers import resize_bilinear
 from msdi_jax.model import Model
 from msdi_jax.restore import pad_to_multiple
@@ -75,11 +76,19 @@ def views_of(model: Model, image: Image) -> dict[str, Image]:
 
     Each picture is as large as the image. Colours compare places of one picture, nothing else:
     signs and order of principal components are arbitrary, and each picture has its own.
+
+    Raises:
+        ValueError: for an image smaller than a pixel of the coarsest map.
     """
+    height, width, _ = image.shape
+    if min(height, width) < (least := 2 ** LEVELS[-1]):
+        raise ValueError(
+            f"a picture of {height}×{width} px has no pixel of the coarsest map: give one of at "
+            f"least {least}×{least} px"
+        )
     degradation = model.degradation(image[None])
     arrays = {"representation": degradation.representation}
     arrays |= {f"map {level}": found for level, found in enumerate(degradation.maps)}
-    height, width, _ = image.shape
     return {
         name: cv2.resize(
             main_components(np.asarray(x)[0]), (width, height), interpolation=cv2.INTER_NEAREST

@@ -153,6 +153,8 @@ def _check_tiff(path: Path) -> None:
     }
     for what in [what for what, found in odd.items() if found]:
         raise ValueError(f"{path} has {what}, which cannot be read: save it as a PNG")
+    if page.dtype not in (None, bool, np.uint8, np.uint16):
+        raise ValueError(f"{path} has values of type {page.dtype}: save it as 8 or 16 bit")
     if pages > 1:
         raise ValueError(f"{path} has {pages} pages: save each as a picture of its own")
 

@@ -248,7 +248,10 @@ class Model:
     def degradation(self, images: Float[Array, "b h w 3"]) -> Degradation:
         """The degradation representation of images of any size, and its four maps."""
         self._require(ESTIMATING, "has no degradation encoder with its pyramid")
-        return self._degradation(self._arrays, _unit_range(images))
+        images = _unit_range(images)
+        if images.ndim != 4 or images.shape[-1] != 3:
+            raise ValueError(f"images of shape {images.shape} must be (number, height, width, 3)")
+        return self._degradation(self._arrays, images)
 
     def degradation_for(
         self, representation: Float[Array, "b r q c"], size: tuple[int, int]

@@ -51,8 +51,9 @@ ROWS = (
 )
 # Of the same paper's ablations: names of configs/ablation.py, PSNR on GoPro in dB.
 ABLATIONS = {"no_degradation": 32.81, "no_reblurring": 33.09, "full": 33.28}
-# Test images, and the figures of `protocols` that the tables of a set mean.
+# Test images, the protocol that the tables of a set mean, and its figures.
 IMAGES = {"GoPro": 1111, "RealBlur-J": 980}
+PROTOCOL = {"GoPro": "gopro", "RealBlur-J": "realblur"}
 MEANT = {"GoPro": ("psnr", "ssim_3d"), "RealBlur-J": ("psnr_aligned", "ssim_aligned")}
 NETWORKS = ("msdi_net", "msdi2_net")
 

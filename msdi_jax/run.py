@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import ml_collections
@@ -117,6 +118,8 @@ class _Data(NamedTuple):
     held_out: Sequence[Mapping]
     test: Sequence[Mapping]
     configuration: str
+    # Of frames to train on, see `records.training_sizes`.
+    sizes: Mapping[str, int] = MappingProxyType({})
 
 
 def _open_data(config: ml_collections.ConfigDict) -> _Data:
@@ -138,7 +141,8 @@ def _open_data(config: ml_collections.ConfigDict) -> _Data:
     if config.validation:
         train, aside = validation.divide(train, records.photographs(path), config.validation)
         held_out = Readable(aside)
-    return _Data(train, held_out, test, pairs.configuration(path))
+    sizes = records.training_sizes(path)
+    return _Data(train, held_out, test, pairs.configuration(path), sizes)
 
 
 def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
@@ -151,7 +155,20 @@ def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) 
         pipeline.centre_crops(data.held_out, settings.crop, settings.held_out_images, context)
         # Test frames are whole, those to train on may be tiles: the first tells of what size.
         if not (settings.get("twins") or config.skip_damaged):
-            pipeline.RandomCrop(settings.crop, context).check(Readable(data.train)[0])
+            crop = pipeline.RandomCrop(settings.crop, context)
+            crop.check(Readable(data.train)[0])
+            _check_frames(data.sizes, crop)
+
+
+def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
+    """Frames smaller than tiles stay whole, and the first record need not be one of them."""
+    small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
+    if small:
+        told = ", ".join(f"{count} of {size} px" for size, count in small.items())
+        raise ValueError(
+            f"frames to train on are smaller than the {crop.size} px that a crop of {crop.crop} px "
+            f"needs ({told}): lower the crop, or remove these pairs and prepare the rest"
+        )
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:

@@ -96,7 +96,11 @@ def test_row(called, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("scoring", "figures", "told"),
     [
-        (["float"], {"psnr_float"}, "scored here by other protocols, so no difference"),
+        (
+            ["float"],
+            {"psnr_float"},
+            "by other protocols, so no difference: give --protocol gopro\n",
+        ),
         (["per_channel"], {"psnr", "ssim"}, "; difference -"),
     ],
 )

@@ -98,6 +98,11 @@ def test_views_have_the_image_s_size(joint):
     assert all(view.shape == BLURRY.shape for view in views.values())
 
 
+def test_a_picture_too_small_for_the_coarsest_map_is_refused(joint):
+    with pytest.raises(ValueError, match=r"picture of 7×40 px .* at least 8×8 px"):
+        explore.views_of(joint, BLURRY[:7, :40])
+
+
 def test_gradient_energy_falls_with_blur():
     blurred = (SHARP + np.roll(SHARP, 1, axis=0) + np.roll(SHARP, 1, axis=1)) / 3
     assert explore.gradient_energy(blurred) < 0.7 * explore.gradient_energy(SHARP)

@@ -55,6 +55,11 @@ def assert_same_arrays(found, expected):
         np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
 
 
+def test_an_image_is_not_a_batch(loaded):
+    with pytest.raises(ValueError, match=r"shape \(32, 32, 3\) must be \(number, height"):
+        loaded.degradation(np.zeros((32, 32, 3), np.float32))
+
+
 def test_whole_numbers_are_no_images(loaded):
     image = np.zeros((1, 32, 32, 3), np.uint8)
     for call in (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import msdi_jax
-from data.records import open_split
+from data.records import find_set, open_split, training_sizes
 from msdi_jax import pairs, run
 from msdi_jax.__main__ import main
 from tests.data import miniatures
@@ -77,6 +77,8 @@ def test_summary(tmp_path, capsys):
     assert re.search(r"test +1 pairs \(100×80 px\) +1 records [\d.]+ MB", printed)
     # 10² over 80 rows.
     assert f"PSNR {10 * np.log10(255**2 * 80 / 100):.2f} dB on average" in printed
+    directory = find_set(tmp_path, "pairs")
+    assert training_sizes(directory) == {"100×80": 1, "110×80": 1, "120×80": 1}
     again = len(printed.splitlines())
     prepare("pairs", tmp_path / "pairs.csv", tmp_path, "--tile=64")
     assert len(capsys.readouterr().out.splitlines()) == again

@@ -16,6 +16,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+import launch as entry
 from configs import quickstart
 from msdi_jax import checks, load, locks, run
 from msdi_jax.model import BOX, DIRECTORIES, describe
@@ -329,6 +330,33 @@ def test_training_images_smaller_than_a_later_crop_are_refused_at_once(tmp_path,
     told = pytest.raises(ValueError, match="96×96 px, smaller than the crop of 128 px: lower the")
     with told if refused else contextlib.nullcontext():
         run._check_sizes(config, tmp_path, data)
+
+
+def test_one_small_frame_among_tiles_is_refused_at_once(tmp_path):
+    """It stays whole, as a record of its own that the first one tells nothing of."""
+    config = quickstart.get_config()
+    config.reblur.crop, config.deblur.crop = 64, 96
+    pair = {key: np.zeros((128, 128, 3), np.uint8) for key in ("blurry", "sharp")}
+    sizes = {"128×128": 2, "72×200": 1}
+    data = run._Data([pair], [pair], [pair], "set", sizes)
+    with pytest.raises(ValueError, match=r"the 96 px .* \(1 of 72×200 px\): lower the crop"):
+        run._check_sizes(config, tmp_path, data)
+    config.deblur.crop = 72
+    run._check_sizes(config, tmp_path, data)
+
+
+def test_sigterm_between_steps_is_told_as_a_stop(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(run, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(entry.hosts, "start", lambda *_: None)
+    flag = SimpleNamespace(value="run")
+    for name in ("_CONFIG", "_WORKDIR", "_COORDINATOR", "_PROCESS", "_PROCESSES"):
+        monkeypatch.setattr(entry, name, flag)
+    try:
+        with pytest.raises(SystemExit, match="stopped: the same command goes on"):
+            entry.main([])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_data_that_moved_are_gone_on_with(tmp_path):
