@@ -172,5 +172,5 @@ def _tell_losses(photograph: images.Photograph, target: Path) -> None:
     if photograph.exif is not None and suffix not in images.HOLD_EXIF:
         lost.append("EXIF")
     if lost:
-        message = f"{target}: {suffix} cannot hold {' and '.join(lost)}; .png can"
+        message = f"{target}: written without {' and '.join(lost)}, which .png keeps"
         tqdm.write(message, file=sys.stderr)

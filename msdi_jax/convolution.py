@@ -84,11 +84,20 @@ def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
     return many and moderate and suited and jax.default_backend() == "cpu" and not shares_rows()
 
 
+# A network has many convolutions of few shapes: each is traced, and lowered, once.
+_once_per_shape = functools.partial(jax.jit, static_argnames="padding")
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve_many(x: Array, kernel: Array, padding: int) -> Array:
-    """Traced on a CPU, but not necessarily for one: exported programs run anywhere."""
     if not _has_many_channels(kernel, MANY_CHANNELS):
         return _convolve_as_it_is(x, kernel, padding)
+    return _by_winograd(x, kernel, padding)
+
+
+@_once_per_shape
+def _by_winograd(x: Array, kernel: Array, padding: int) -> Array:
+    """Traced on a CPU, but not necessarily for one: exported programs run anywhere."""
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -102,13 +111,17 @@ def _forward(x: Array, kernel: Array, padding: int) -> tuple[Array, tuple[Array,
 
 
 def _backward(padding: int, inputs: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    return _gradients_by_winograd(*inputs, dy, padding)
+
+
+@_once_per_shape
+def _gradients_by_winograd(x: Array, kernel: Array, dy: Array, padding: int) -> tuple[Array, Array]:
     def of_default(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
         _, pull_back = jax.vjp(functools.partial(_convolve_as_it_is, padding=padding), x, kernel)
         return pull_back(dy)
 
-    return jax.lax.platform_dependent(
-        *inputs, dy, cpu=functools.partial(winograd.gradients, padding=padding), default=of_default
-    )
+    cpu = functools.partial(winograd.gradients, padding=padding)
+    return jax.lax.platform_dependent(x, kernel, dy, cpu=cpu, default=of_default)
 
 
 _convolve_many.defvjp(_forward, _backward)

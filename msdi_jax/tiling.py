@@ -160,11 +160,12 @@ class BoundedRestorer:
     def _restore(self, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
         padded = pad_to_multiple(image)
         height, width, _ = padded.shape
-        tile = self.tile(height, width)
-        program = self.program(tile)
         maps = ()
+        # First, since it is computed while the programs of tiles are traced.
         if not self._native:
             maps = self._degradation(resize_bilinear(jnp.asarray(padded[None]), *_ENCODED)).maps
+        tile = self.tile(height, width)
+        program = self.program(tile)
         total = np.zeros_like(padded)
         places = list(itertools.product(spans(height, tile[0]), spans(width, tile[1])))
         for row, column in tqdm(places, "tiles", leave=False, disable=len(places) == 1):

@@ -46,11 +46,7 @@ _OF_PRODUCTS = (
 # Along both axes, by columns first, as tiles are.
 _OF_KERNEL = np.einsum("jb,ia->jiab", _OF_TAPS, _OF_TAPS).reshape(SUMS**2, -1)
 
-# A network has many convolutions of few shapes: each is traced once.
-_traced_once = functools.partial(jax.jit, static_argnames="padding", inline=True)
 
-
-@_traced_once
 def convolve(
     x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"], padding: int
 ) -> Float[Array, "b h+2*padding-2 w+2*padding-2 o"]:
@@ -65,7 +61,6 @@ def convolve(
     return y.reshape(x.shape[0], rows, columns, -1)[:, :height, :width]
 
 
-@_traced_once
 def gradients(
     x: Float[Array, "b h w i"],
     kernel: Float[Array, "3 3 i o"],
