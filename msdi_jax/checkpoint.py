@@ -229,8 +229,9 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def load_arrays(path: Path, like: Any) -> Arrays:
     """Arrays saved by `save_arrays`, with the structure and shapes of the abstract `like`.
 
-    Group by group: orbax holds what it reads several times over, which for a whole network
-    would be half as much memory again as its weights.
+    On this process's first device, where every call would copy host arrays to. Group by group:
+    orbax holds what it reads several times over, which for a whole network would be half as much
+    memory again as its weights.
 
     Raises:
         ValueError: when the arrays there have other names or shapes.
@@ -246,7 +247,7 @@ def load_arrays(path: Path, like: Any) -> Arrays:
         if saved != {tuple(map(str, k)): x.shape for k, x in expected.items()}:
             raise ValueError("their names or shapes are another network's")
         for group in _groups(expected):
-            tree = traverse_util.unflatten_dict(group)
+            tree = _here(traverse_util.unflatten_dict(group))
             arguments = ocp.args.PyTreeRestore(
                 item=tree,
                 restore_args=ocp.checkpoint_utils.construct_restore_args(tree),
@@ -255,6 +256,11 @@ def load_arrays(path: Path, like: Any) -> Arrays:
             restored = checkpointer.restore(path.absolute(), args=arguments)
             found |= traverse_util.flatten_dict(jax.block_until_ready(restored))
     return traverse_util.unflatten_dict(found)
+
+
+def _here(tree: Any) -> Any:
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), tree)
 
 
 def _groups(arrays: dict[tuple, Any]) -> Iterator[dict[tuple, Any]]:

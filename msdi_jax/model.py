@@ -434,7 +434,7 @@ def load(path: Path | str) -> Model:
     graph, shapes = description.abstract()
     try:
         if (path / "arrays.npz").is_file():
-            arrays = compact.read(path / "arrays.npz", shapes)
+            arrays = jax.tree.map(jnp.asarray, compact.read(path / "arrays.npz", shapes))
         else:
             arrays = load_arrays(path / "arrays", shapes)
     except (OSError, ValueError, KeyError) as error:

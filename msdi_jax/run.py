@@ -12,7 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import jax
 import ml_collections
+from flax import nnx
 
 from data import pipeline, records, validation
 from data.damaged import Readable
@@ -174,7 +176,7 @@ def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
     sources = trained.sources(name, config, workdir)
-    loaded = {key: model.load(path) for key, path in sources.items()}
+    loaded = {key: _load(path) for key, path in sources.items()}
     network = loaded["start"].network if "start" in loaded else None
     if name == "reblur":
         return reblur.ReblurStage(config, _vgg(config.reblur), network)
@@ -185,8 +187,15 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
 
 
+def _load(path: Path | str) -> model.Model:
+    """With a network of host arrays: stages place their own."""
+    loaded = model.load(path)
+    nnx.update(loaded.network, jax.device_get(nnx.state(loaded.network)))
+    return loaded
+
+
 def _encoder(path: Path | str) -> Arrays:
-    loaded = model.load(find(path, *DIRECTORIES.values()))
+    loaded = _load(find(path, *DIRECTORIES.values()))
     alone = loaded.description.network == "encoder"
     return arrays_of(loaded.network if alone else loaded.estimator.encoder)
 

@@ -12,6 +12,7 @@ across any tile's border 0.1 levels.
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -135,15 +136,13 @@ class BoundedRestorer:
         self._orientations = model.description.orientations
         # A self-ensemble holds the sum and a turned copy.
         self._copies = COPIES + (2 if self._orientations > 1 else 0) * BYTES_PER_PIXEL
-        # A native encoder estimates tile by tile.
-        self._native = model.description.native
-        self._degradation = model.degradation
         self._graph, self._arrays = nnx.split(model.network)
-        maps = () if self._native else jax.eval_shape(model.degradation, _image(*_ENCODED)).maps
-        self._maps = maps
-        self._fixed = sum(
-            math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves((self._arrays, maps))
-        )
+        # A native encoder estimates tile by tile.
+        estimation = None if model.description.native else self._lower(_maps, _image(*_ENCODED))
+        self._estimation = estimation
+        self._maps = estimation.out_info if estimation else ()
+        held = jax.tree.leaves((self._arrays, self._maps))
+        self._fixed = sum(math.prod(x.shape) * x.dtype.itemsize for x in held)
         self.memory = memory
         self._per_pixel: dict[tuple[int, int], float] = {}
         # A photograph upright and turned, and a few sizes of photographs.
@@ -160,10 +159,8 @@ class BoundedRestorer:
     def _restore(self, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
         padded = pad_to_multiple(image)
         height, width, _ = padded.shape
-        maps = ()
         # First, since it is computed while the programs of tiles are traced.
-        if not self._native:
-            maps = self._degradation(resize_bilinear(jnp.asarray(padded[None]), *_ENCODED)).maps
+        maps = self._degradation(padded)
         tile = self.tile(height, width)
         program = self.program(tile)
         total = np.zeros_like(padded)
@@ -175,6 +172,16 @@ class BoundedRestorer:
             restored = np.asarray(program(self._arrays, padded[window][None], maps, place))[0]
             total[window] += restored * np.outer(row.weights, column.weights)[..., None]
         return total[: image.shape[0], : image.shape[1]]
+
+    def _degradation(self, image: Float[np.ndarray, "h w 3"]) -> tuple[Array, ...]:
+        """The maps that all tiles share."""
+        if self._estimation is None:
+            return ()
+        return self._estimate(self._arrays, resize_bilinear(jnp.asarray(image[None]), *_ENCODED))
+
+    @functools.cached_property
+    def _estimate(self) -> jax.stages.Compiled:
+        return compile_for_memory(self._estimation)
 
     def bound(self, height: int, width: int) -> int:
         """Bytes allowed for an image of these sides."""
@@ -219,16 +226,26 @@ class BoundedRestorer:
         return self._per_pixel[shape]
 
     def _compile(self, tile: tuple[int, int]):
-        def restore(arrays, image: Array, maps: tuple[Array, ...], place: Array) -> Array:
-            network = nnx.merge(self._graph, arrays)
-            windows = crop_maps(maps, tile, place) if maps else network.degradation(image).maps
+        def restore(network, image: Array, maps: tuple[Array, ...], place: Array) -> Array:
+            windows = crop_maps(maps, tile, place) if maps else _maps(network, image)
             if hasattr(network, "deblur"):
                 return network.deblur(image, windows)
             return network(image, Degradation(None, windows)).deblurred
 
         place = jax.ShapeDtypeStruct((4,), jnp.int32)
-        program = jax.jit(precise(restore))
-        return compile_for_memory(program.lower(self._arrays, _image(*tile), self._maps, place))
+        return compile_for_memory(self._lower(restore, _image(*tile), self._maps, place))
+
+    def _lower(self, function: Callable, *arguments) -> jax.stages.Lowered:
+        """`function` of the network and of `arguments`, which need only have shapes."""
+
+        def call(arrays, *arguments):
+            return function(nnx.merge(self._graph, arrays), *arguments)
+
+        return jax.jit(precise(call)).lower(self._arrays, *arguments)
+
+
+def _maps(network: nnx.Module, image: Array) -> tuple[Array, ...]:
+    return network.degradation(image).maps
 
 
 def crop_maps(
