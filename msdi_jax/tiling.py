@@ -31,7 +31,7 @@ from msdi_jax.unet import MULTIPLE
 
 # For photographs of up to so many pixels; larger ones may take more by what they are themselves.
 MEMORY, PIXELS = 2 * 10**9, 12 * 10**6
-# Of that, measured: 0.3 GB are Python and its libraries, 0.5 GB stay with a process that compiled.
+# Of that, measured: 0.3 GB are Python and its libraries, 0.5 GB a compiler takes.
 PROCESS = 800 * 10**6
 OVERLAP = 128
 _ENCODED = (ENCODER_SIZE, ENCODER_SIZE)
