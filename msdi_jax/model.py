@@ -459,8 +459,10 @@ def mean(models: Sequence[Model]) -> Model:
     forms = [vars(m.description) | rest for m in models]
     if different := {key for form in forms for key in form if form[key] != forms[0][key]}:
         raise ValueError(f"models that differ in {', '.join(sorted(different))} have no mean")
-    arrays = jax.tree.map(lambda *x: sum(x) / len(x), *(arrays_of(m.network) for m in models))
-    network = nnx.merge(first.description.abstract()[0], arrays)
+    # By NumPy, since JAX would compile a program for each shape.
+    weights = [jax.device_get(arrays_of(m.network)) for m in models]
+    arrays = jax.tree.map(lambda *x: sum(x) / len(x), *weights)
+    network = nnx.merge(first.description.abstract()[0], jax.tree.map(jnp.asarray, arrays))
     vectors = nnx.state(network, PowerIteration)
     # Read off shorter ones, singular values would be too small.
     nnx.update(network, jax.tree.map(lambda x: x / jnp.linalg.norm(x), vectors))

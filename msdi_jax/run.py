@@ -206,7 +206,7 @@ def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
             "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
         )
         return None
-    return convert.read_vgg(settings.vgg_weights)
+    return jax.device_get(convert.read_vgg(settings.vgg_weights))
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:

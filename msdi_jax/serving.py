@@ -96,7 +96,8 @@ def _program(loaded: model.Model, height: int, width: int):
 def fold_spectral_norm(network: nnx.Module) -> nnx.Module:
     """A copy with plain convolutions of the divided kernels: for serving, where nothing moves."""
     graph, state = nnx.split(network)
-    folded = nnx.merge(graph, nnx.to_pure_dict(state))
+    # Host arrays, which NumPy divides: JAX would compile a program for each of their shapes.
+    folded = nnx.merge(graph, jax.device_get(nnx.to_pure_dict(state)))
     for path, layer in list(nnx.iter_graph(folded)):
         if isinstance(layer, SpectralConv):
             *parents, name = path

@@ -93,6 +93,14 @@ def test_round_trip(saved, loaded, network):
     assert json.loads((saved / "model.json").read_text()) == expected
 
 
+def test_weights_lie_where_calls_take_them(tmp_path, saved, network):
+    """Of host arrays every call would make a copy."""
+    model.save(tmp_path / "compact", network, model.describe(saved), compactly=True)
+    for path in (saved, tmp_path / "compact"):
+        arrays = jax.tree.leaves(nnx.state(model.load(path).network))
+        assert all(isinstance(x, jax.Array) for x in arrays)
+
+
 def test_mean_of_weights(tmp_path, saved, network):
     other = filled(lambda rngs: ReblurDeblurNet(2, hidden=5, rngs=rngs), seed=1)
     model.save(tmp_path / "other", other, dataclasses.replace(DESCRIPTION, window=32))

@@ -4,8 +4,10 @@ import dataclasses
 import shutil
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from configs import finetune, quickstart
 from msdi_jax import checks, model, run, trained
@@ -39,6 +41,12 @@ def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_pa
     config.evaluation.update(asked)
     description = trained.describe("deblur", config, tmp_path)
     assert (description.window, description.orientations) == found
+
+
+def test_a_stage_is_given_host_arrays():
+    """It places its own: those of the model that it starts from would stay on the device."""
+    loaded = run._load(model.BOX)
+    assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(nnx.state(loaded.network)))
 
 
 def test_without_a_start_it_is_used_as_published():
