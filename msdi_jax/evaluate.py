@@ -49,6 +49,8 @@ def evaluate(
     shown = set(np.linspace(0, len(source) - 1, sample_count).astype(int).tolist())
     network = deblurrer or joint
     rows, shown_names = [], []
+    # Of so few images all are among the extremes, but the middle one: none is restored twice.
+    few = len(source) <= 2 * extremes.COUNT
     if samples is not None:
         _clear(samples)
     for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
@@ -59,6 +61,8 @@ def evaluate(
             row, pictures = measure(record, network, joint, restoration, protocols)
             if kept is not None and row["name"] not in kept.rows:
                 kept.add(row)
+            if samples is not None and few:
+                extremes.draw(samples / "extremes", row["name"], pictures)
         rows.append(row)
         if pictured:
             shown_names.append(row["name"])

@@ -49,15 +49,20 @@ def write(
         What `choose` returns.
     """
     chosen = choose(rows)
-    folder.mkdir(parents=True, exist_ok=True)
     index = {row["name"]: i for i, row in enumerate(rows)}
     names = [*chosen["worst"], *chosen["best"]]
     # The error map is written last.
     missing = [name for name in names if not path(folder, name, "error").exists()]
     for name in tqdm(missing, desc="pictures", unit="image") if missing else ():
-        for role, picture in _shown(pictures(index[name])).items():
-            _write(path(folder, name, role), picture)
+        draw(folder, name, pictures(index[name]))
     return chosen
+
+
+def draw(folder: Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
+    """What `write` makes of one image; it will find it there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for role, picture in _shown(pictures).items():
+        _write(path(folder, name, role), picture)
 
 
 def _write(file: Path, picture: np.ndarray) -> None:

@@ -317,7 +317,13 @@ def test_a_failure_in_a_thread_ends_the_work_and_keeps_what_is_done(tmp_path):
 
 
 def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
-    halves = SimpleNamespace(deblur=lambda x: x / 2, description=DESCRIPTION)
+    restored = []
+
+    def deblur(x):
+        restored.append(x)
+        return x / 2
+
+    halves = SimpleNamespace(deblur=deblur, description=DESCRIPTION)
     stale = tmp_path / "samples" / "extremes" / "other-error.jpg"
     stale.parent.mkdir(parents=True)
     for former in (stale, tmp_path / "samples" / "r1-deblurred.png"):
@@ -330,6 +336,7 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
         sample_count=2,
     )
     assert found["samples"] == ["r0", "r3"]
+    assert len(restored) == 4, "of so few images none is restored again for its pictures"
     ranked = sorted(found["per_image"], key=lambda row: row["psnr_deblurred"])
     assert found["extremes"]["worst"] == [row["name"] for row in ranked[:2]]
     pictures = {path.name for path in (tmp_path / "samples" / "extremes").iterdir()}
