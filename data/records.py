@@ -108,7 +108,7 @@ def describe(directory: str | Path) -> dict[str, Part]:
 
 
 def training_sizes(directory: str | Path) -> Counter[str]:
-    """ "WIDTH×HEIGHT" of the frames to train on → how many; empty where the builder notes none."""
+    """`Part.sizes` of the frames to train on; empty where the builder notes none."""
     return Counter((_open(directory).info.metadata or {}).get("train"))
 
 
