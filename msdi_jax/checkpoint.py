@@ -234,7 +234,7 @@ def load_arrays(path: Path, like: Any) -> Arrays:
     memory again as its weights.
 
     Raises:
-        ValueError: when the arrays there have other names or shapes.
+        ValueError: when the arrays there have other names or shapes, or are damaged.
     """
     expected, found = traverse_util.flatten_dict(like), {}
     alone = _alone(path)
@@ -253,7 +253,11 @@ def load_arrays(path: Path, like: Any) -> Arrays:
                 restore_args=ocp.checkpoint_utils.construct_restore_args(tree),
                 partial_restore=True,
             )
-            restored = checkpointer.restore(path.absolute(), args=arguments)
+            try:
+                restored = checkpointer.restore(path.absolute(), args=arguments)
+            # Whatever orbax and its libraries raise for the many ways a file can be damaged.
+            except Exception as error:
+                raise ValueError(_first_line(error.__cause__ or error)) from error
             found |= traverse_util.flatten_dict(jax.block_until_ready(restored))
     return traverse_util.unflatten_dict(found)
 

@@ -1,3 +1,5 @@
+import os
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -122,3 +124,14 @@ def test_arrays(tmp_path, monkeypatch):
     shapes["b"] = jax.ShapeDtypeStruct((4,), jnp.int32)
     with pytest.raises(ValueError, match="shape"):
         load_arrays(tmp_path / "arrays", shapes)
+
+
+def test_a_shortened_file_of_arrays_is_refused(tmp_path):
+    """The index is whole, the array it points to is not: noticed when that is read."""
+    arrays = {"a": np.random.default_rng(0).random((1024, 1024), np.float32)}
+    save_arrays(tmp_path / "arrays", arrays)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    os.truncate(largest, largest.stat().st_size // 2)
+    with pytest.raises(ValueError, match="Error reading"):
+        load_arrays(tmp_path / "arrays", {"a": jax.ShapeDtypeStruct((1024, 1024), np.float32)})
