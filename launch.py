@@ -18,8 +18,9 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from msdi_jax import hosts, run, train
-from msdi_jax.compilation import keep_programs
+from msdi_jax.runtime import hosts
+from msdi_jax.runtime.compilation import keep_programs
+from msdi_jax.training import run, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: made, or gone on with.")

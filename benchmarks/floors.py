@@ -15,15 +15,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import rebuild_shake
+from msdi_jax.data.exposure import kernel
+from msdi_jax.data.shake import middle_path
 from skimage.filters import unsharp_mask
 from skimage.restoration import richardson_lucy
 from tqdm import tqdm
 
-from data.camera_shake.camera_shake_dataset_builder import rebuild_shake
-from data.exposure import kernel
-from data.shake import middle_path
-from msdi_jax import metrics, model, pairs, restore
-from msdi_jax.images import to_uint8, to_unit
+from msdi_jax.evaluation import metrics, pairs
+from msdi_jax.models import model
+from msdi_jax.restoration import restore
+from msdi_jax.restoration.images import to_uint8, to_unit
 
 TUNED_ON = 24
 RADII, AMOUNTS = (0.7, 1.0, 1.5, 2.0), (0.25, 0.5, 1.0, 1.5)

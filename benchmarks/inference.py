@@ -11,7 +11,8 @@ import torch
 
 from benchmarks import timing
 from benchmarks.torch_baseline import FORMS, MSDINet, fold, forms, load_published
-from msdi_jax import model, restore
+from msdi_jax.models import model
+from msdi_jax.restoration import restore
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from flax import nnx
 
 from benchmarks import timing
-from msdi_jax import model, tiling
+from msdi_jax.models import model
+from msdi_jax.restoration import tiling
 
 ALLOWED = 10**11
 

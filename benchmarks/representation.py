@@ -6,8 +6,8 @@ On test photographs of a `camera_shake` set, evenly spaced:
 
 * interpolation: does gradient energy fall with every level from 0 to 1, and on to 1.5?
 * transfer: the blur of A is put on the sharp B, of another photograph. What motion does the result
-  show, as msdi_jax/motion.py measures it: one closer to A's true motion than to that which blurred
-  B itself? Without any transfer the answer is yes half of the time.
+  show, as msdi_jax/research/motion.py measures it: one closer to A's true motion than to that which
+  blurred B itself? Without any transfer the answer is yes half of the time.
 
 On crops of the test photographs, blurred on the spot:
 
@@ -19,15 +19,17 @@ On crops of the test photographs, blurred on the spot:
 import argparse
 
 import numpy as np
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
+from msdi_jax.data.photographs import find
+from msdi_jax.data.shake import motion_field
+from msdi_jax.data.twins import Twins, told
 from tqdm import tqdm
 
-from data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
-from data.photographs import find
-from data.shake import motion_field
-from data.twins import Twins, told
-from msdi_jax import explore, model, motion, pairs
-from msdi_jax.images import to_uint8, to_unit
-from msdi_jax.metrics import psnr
+from msdi_jax.evaluation import pairs
+from msdi_jax.evaluation.metrics import psnr
+from msdi_jax.models import model
+from msdi_jax.research import explore, motion
+from msdi_jax.restoration.images import to_uint8, to_unit
 
 # Side of the crops that are blurred on the spot, px.
 CROP = 192

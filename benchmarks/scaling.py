@@ -87,7 +87,7 @@ def _row(stage: str, mesh: str, found: dict, alone: dict) -> str:
 def _print_case(options: argparse.Namespace) -> None:
     import jax
 
-    from msdi_jax.mesh import make_mesh
+    from msdi_jax.runtime.mesh import make_mesh
 
     stage, shape = options.case.split(":")
     mesh = make_mesh(*_sizes(shape))
@@ -121,10 +121,10 @@ def _step(name: str, options: argparse.Namespace, mesh, *, sharded: bool):
     """The jitted step and the shapes of its arguments."""
     import jax
     import jax.numpy as jnp
+    from msdi_jax.configs import base
 
-    from configs import base
-    from msdi_jax.mesh import over_batch
-    from msdi_jax.train import abstract_state
+    from msdi_jax.runtime.mesh import over_batch
+    from msdi_jax.training.train import abstract_state
 
     config = base.get_config()
     config.width, config.mesh.shard_state = options.width, sharded
@@ -140,10 +140,10 @@ def _step(name: str, options: argparse.Namespace, mesh, *, sharded: bool):
 def _stage(name: str, config):
     from flax import nnx
 
-    from msdi_jax.deblur import DeblurStage
-    from msdi_jax.degradation import DegradationEstimator
-    from msdi_jax.reblur import ReblurStage
-    from msdi_jax.state import arrays_of
+    from msdi_jax.networks.degradation import DegradationEstimator
+    from msdi_jax.networks.state import arrays_of
+    from msdi_jax.training.deblur import DeblurStage
+    from msdi_jax.training.reblur import ReblurStage
 
     if name == "reblur":
         return ReblurStage(config)

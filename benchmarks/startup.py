@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks import timing
-from msdi_jax import model
+from msdi_jax.models import model
 
 # What a user of the PyTorch network would run: build, load, one forward pass.
 THEIRS = """

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 from flax import nnx, traverse_util
 
-from msdi_jax.deblur_net import MSDINet
-from msdi_jax.published import to_published
-from msdi_jax.state import abstract
+from msdi_jax.interop.published import to_published
+from msdi_jax.networks.deblur_net import MSDINet
+from msdi_jax.networks.state import abstract
 
 ROOT = Path(__file__).parent.parent
 Row = dict[str, Any]

@@ -8,15 +8,15 @@ import argparse
 import jax
 import numpy as np
 import torch
+from msdi_jax.configs import base
 
 from benchmarks import timing
 from benchmarks.torch_baseline import Discriminator, JointNet, MSDINet
 from benchmarks.torch_training import deblur_step, reblur_step
-from configs import base
-from msdi_jax.deblur import DeblurStage
-from msdi_jax.degradation import DegradationEstimator
-from msdi_jax.reblur import ReblurStage
-from msdi_jax.state import abstract, arrays_of
+from msdi_jax.networks.degradation import DegradationEstimator
+from msdi_jax.networks.state import abstract, arrays_of
+from msdi_jax.training.deblur import DeblurStage
+from msdi_jax.training.reblur import ReblurStage
 
 
 def main() -> None:

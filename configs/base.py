@@ -19,12 +19,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.width = 64
     # Context channels of the modulation; 0 means 2 · width.
     config.hidden = 0
-    # "published" or "calibrated", for trainings of thousands of steps; see msdi_jax/calibrate.py.
+    # "published" or "calibrated", for trainings of thousands of steps; see
+    # msdi_jax/networks/calibrate.py.
     config.initial = "published"
     # Degradation encoder of the deblurring network: 2 is `msdi2_net`, 1 is `msdi_net`.
     config.version = 2
     # Published: False. The degradation encoder sees images as they are instead of at 256×256, and
-    # normalises over the batch; see msdi_jax/degradation.py.
+    # normalises over the batch; see msdi_jax/networks/degradation.py.
     config.native_encoder = False
     # Published: False. The degradation encoder sees every neighbourhood at the same contrast, which
     # tells little of blur and much of content.
@@ -89,13 +90,13 @@ def get_config() -> ml_collections.ConfigDict:
         }
     )
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
-    # those of msdi_jax/protocols.py.
+    # those of msdi_jax/evaluation/protocols.py.
     config.evaluation = ml_collections.ConfigDict(
         {
             "restore": "grid",
             # How a deblurring network is used; None: as deblur.start_from is, if there is one.
             # Published: 0. Side of the windows, px, that half instance norms take their statistics
-            # in, see msdi_jax/windows.py; None without a start: 0, the whole image.
+            # in, see msdi_jax/networks/windows.py; None without a start: 0, the whole image.
             "window": config_dict.placeholder(int),
             # Published: 1. In how many every image is restored, see `restore.ensemble`; None
             # without a start: 1.

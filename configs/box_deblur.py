@@ -6,8 +6,7 @@ Hardware: two CPU cores, an hour. configs/box_longer.py goes on from there.
 """
 
 import ml_collections
-
-from configs import box_reblur
+from msdi_jax.configs import box_reblur
 
 
 def get_config() -> ml_collections.ConfigDict:

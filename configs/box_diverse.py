@@ -8,8 +8,7 @@ Hardware: two CPU cores, 75 minutes beside other work, after those of configs/bo
 """
 
 import ml_collections
-
-from configs import box_longer, box_whole
+from msdi_jax.configs import box_longer, box_whole
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -1,15 +1,14 @@
 """Stage 2 of the model in the box, sixth part: crops partly out of focus, and cables.
 
-    python -m data.open_photographs --source unpacked --target photographs_5 --part 4
-    python -m data.cables --folder photographs_5/train
+    python -m msdi_jax.data.open_photographs --source unpacked --target photographs_5 --part 4
+    python -m msdi_jax.data.cables --folder photographs_5/train
     python launch.py --config configs/box_focus.py --workdir runs/box_focus
 
 Hardware: two CPU cores, 80 minutes beside other work, after those of configs/box_diverse.py.
 """
 
 import ml_collections
-
-from configs import box_diverse, box_longer
+from msdi_jax.configs import box_diverse, box_longer
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,8 +10,7 @@ and configs/box_whole.py goes on from that mean.
 """
 
 import ml_collections
-
-from configs import box_longer
+from msdi_jax.configs import box_longer
 
 
 def get_config() -> ml_collections.ConfigDict:

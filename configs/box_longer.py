@@ -6,8 +6,7 @@ Hardware: two CPU cores, 85 minutes beside other work, after those of configs/bo
 """
 
 import ml_collections
-
-from configs import box_deblur
+from msdi_jax.configs import box_deblur
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -7,8 +7,7 @@ data/open_photographs.py says. configs/twins.py, which the model in the box has,
 """
 
 import ml_collections
-
-from configs import base
+from msdi_jax.configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:

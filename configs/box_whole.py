@@ -6,8 +6,7 @@ Hardware: two CPU cores, 46 minutes, after those of configs/box_larger.py.
 """
 
 import ml_collections
-
-from configs import box_larger, box_longer
+from msdi_jax.configs import box_larger, box_longer
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -15,8 +15,7 @@ the held-out PSNR in the report and stop where it falls.
 
 import ml_collections
 from ml_collections import config_dict
-
-from configs import base
+from msdi_jax.configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:

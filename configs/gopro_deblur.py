@@ -8,8 +8,7 @@ Expected on the test split: 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's figur
 """
 
 import ml_collections
-
-from configs import base, gopro_reblur
+from msdi_jax.configs import base, gopro_reblur
 
 
 def get_config() -> ml_collections.ConfigDict:

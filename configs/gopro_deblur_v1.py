@@ -11,8 +11,7 @@ Expected on the test split: near 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's 
 """
 
 import ml_collections
-
-from configs import gopro_deblur
+from msdi_jax.configs import gopro_deblur
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -7,8 +7,7 @@ shows that everything runs, and what a run directory holds.
 """
 
 import ml_collections
-
-from configs import base
+from msdi_jax.configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:

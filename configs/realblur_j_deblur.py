@@ -16,8 +16,7 @@ not aligned and reads lower.
 
 import ml_collections
 from ml_collections import config_dict
-
-from configs import gopro_deblur
+from msdi_jax.configs import gopro_deblur
 
 
 def get_config() -> ml_collections.ConfigDict:

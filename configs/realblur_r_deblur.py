@@ -4,13 +4,12 @@
     python launch.py --config configs/realblur_r_deblur.py --workdir runs/realblur_r_deblur
 
 Hardware: as configs/gopro_deblur.py. Hours: not measured.
-Expected: the paper's table of real blur, as carried in `msdi_jax.published_rows`, has RealBlur-J
-only; there is no published figure of MSDI-Net to compare with.
+Expected: the paper's table of real blur, as carried in
+`msdi_jax.evaluation.published_rows`, has RealBlur-J only; there is no published figure of MSDI-Net to compare with.
 """
 
 import ml_collections
-
-from configs import gopro_deblur, realblur_j_deblur
+from msdi_jax.configs import gopro_deblur, realblur_j_deblur
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -6,8 +6,7 @@ Hardware: two CPU cores, 46 minutes beside other work. Photographs as for config
 """
 
 import ml_collections
-
-from configs import box_reblur
+from msdi_jax.configs import box_reblur
 
 
 def get_config() -> ml_collections.ConfigDict:

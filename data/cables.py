@@ -1,6 +1,6 @@
 """Photographs with cables drawn across them: thin lines side by side that are no motion.
 
-    python -m data.cables --folder photographs_5/train
+    python -m msdi_jax.data.cables --folder photographs_5/train
 
 Of a photograph, what shows a thin line twice is mostly motion. A network that has seen few cables,
 masts and railings in pairs takes every pair of them for one that was shaken.

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
-
-from data.validation import Part
+from msdi_jax.data.validation import Part
 
 
 @dataclasses.dataclass

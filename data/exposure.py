@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-
-from data.shake import Layer, Shake, View, apply, homographies, margin, middle_path, square
+from msdi_jax.data.shake import Layer, Shake, View, apply, homographies, margin, middle_path, square
 
 GAMMA = 2.2
 SUPERSAMPLING = 2

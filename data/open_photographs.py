@@ -5,7 +5,7 @@ other three and two from scikit-image (data/photographs.py):
 
     apt-get download lomiri-wallpapers-16.04
     dpkg -x lomiri-wallpapers-16.04_*.deb unpacked
-    python -m data.open_photographs --source unpacked --target open_photographs
+    python -m msdi_jax.data.open_photographs --source unpacked --target open_photographs
 
 configs/box_longer.py has thirteen more to train on (`--part 2`), from Debian's sddm-theme-maldives
 and from the themes of WordPress, as an npm package carries them:
@@ -14,7 +14,7 @@ and from the themes of WordPress, as an npm package carries them:
     dpkg -x sddm-theme-maldives_*.deb unpacked
     npm pack @wp-playground/wordpress-builds@0.9.19
     tar -xzf wp-playground-wordpress-builds-0.9.19.tgz -C unpacked
-    python -m data.open_photographs --source unpacked --target photographs_2 --part 2
+    python -m msdi_jax.data.open_photographs --source unpacked --target photographs_2 --part 2
 
 and configs/box_larger.py and box_whole.py thirteen more again (`--part 3`), from Debian's
 palapeli-data and from the source of its budgie-backgrounds 3.0 (pool/main/b/budgie-backgrounds):
@@ -22,7 +22,7 @@ palapeli-data and from the source of its budgie-backgrounds 3.0 (pool/main/b/bud
     apt-get download palapeli-data
     dpkg -x palapeli-data_*.deb unpacked
     tar -xJf budgie-backgrounds_3.0.orig.tar.xz -C unpacked
-    python -m data.open_photographs --source unpacked --target photographs_3 --part 3
+    python -m msdi_jax.data.open_photographs --source unpacked --target photographs_3 --part 3
 
 configs/box_diverse.py has forty-three more still (`--part 4`), which Debian's gnome-taquin,
 puzzle-jigsaw and endless-sky-high-dpi have between them; the last in its version 0.11.0, which
@@ -30,7 +30,7 @@ Debian unstable has (pool/main/e/endless-sky-high-dpi), since 0.9.8 lacks twenty
 
     apt-get download gnome-taquin puzzle-jigsaw
     for package in *.deb; do dpkg -x $package unpacked; done
-    python -m data.open_photographs --source unpacked --target photographs_4 --part 4
+    python -m msdi_jax.data.open_photographs --source unpacked --target photographs_4 --part 4
 
 configs/box_focus.py has copies of every fourth of these besides, across which cables are drawn
 (data/cables.py).
@@ -48,10 +48,9 @@ import operator
 import sys
 from pathlib import Path
 
+from msdi_jax.data import photographs
+from msdi_jax.data.photographs import Photograph, Split
 from PIL import Image, ImageOps
-
-from data import photographs
-from data.photographs import Photograph, Split
 
 # Reduced to this, px, a camera's own smoothing and JPEG's blocks no longer pass for sharpness.
 LONGEST_SIDE = 1600

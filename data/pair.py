@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from data.photographs import images_below
+from msdi_jax.data.photographs import images_below
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msdi_jax.data.pair import Pair
+from msdi_jax.data.photographs import Photograph
+from msdi_jax.data.problems import UNREADABLE, listing
+from msdi_jax.data.shards import workers
 from PIL import Image
 from tqdm import tqdm
-
-from data.pair import Pair
-from data.photographs import Photograph
-from data.problems import UNREADABLE, listing
-from data.shards import workers
 
 
 def check(pairs: Mapping[str, Sequence[Pair]]) -> None:

@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
-
-from data import shards
-from data.pair import Pair
-from data.pair_check import check
-from data.photographs import Photograph
-from data.pipeline import crop_grid
-from data.records import PHOTOGRAPHS, encode_png, in_runs
+from msdi_jax.data import shards
+from msdi_jax.data.pair import Pair
+from msdi_jax.data.pair_check import check
+from msdi_jax.data.photographs import Photograph
+from msdi_jax.data.pipeline import crop_grid
+from msdi_jax.data.records import PHOTOGRAPHS, encode_png, in_runs
 
 TILE = 512
 SMALLEST_TILE = 64

@@ -19,9 +19,8 @@ import cv2
 import grain
 import numpy as np
 from jaxtyping import Int, UInt8
-
-from data.augment import UNCHANGED, Augment, Augmentation
-from data.damaged import Readable
+from msdi_jax.data.augment import UNCHANGED, Augment, Augmentation
+from msdi_jax.data.damaged import Readable
 
 
 def batches(

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from data import paired
-from data.pair import Pair, match
-from data.records import find_prepared
+from msdi_jax.data import paired
+from msdi_jax.data.pair import Pair, match
+from msdi_jax.data.records import find_prepared
 
 _SHOWN = 4
 

@@ -9,9 +9,9 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from data import published
-from data.pair import Pair
-from data.problems import listing
+from msdi_jax.data import published
+from msdi_jax.data.pair import Pair
+from msdi_jax.data.problems import listing
 
 FOLDERS = {
     # Spelt "itensity" in the download.

@@ -51,7 +51,7 @@ def find_builder(name: str) -> ModuleType:
     known = sorted(p.parent.name for p in Path(__file__).parent.glob("*/*_dataset_builder.py"))
     if name not in known:
         raise ValueError(f"there is no data set {name!r}: choose one of {', '.join(known)}")
-    return importlib.import_module(f"data.{name}.{name}_dataset_builder")
+    return importlib.import_module(f"msdi_jax.data.{name}.{name}_dataset_builder")
 
 
 def find_prepared(directory: str | Path, name: str, kind: str) -> Path:

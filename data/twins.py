@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
-
-from data.camera_shake.camera_shake_dataset_builder import LARGEST_REACH, Settings
-from data.exposure import place, render_evenly
-from data.photographs import Photograph
-from data.shake import DOMAINS, MotionField, Shake, View, draw_shake, motion_field
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import LARGEST_REACH, Settings
+from msdi_jax.data.exposure import place, render_evenly
+from msdi_jax.data.photographs import Photograph
+from msdi_jax.data.shake import DOMAINS, MotionField, Shake, View, draw_shake, motion_field
 
 # Crops of one size can be had almost without end.
 _ENDLESS = 2**40

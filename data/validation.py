@@ -8,7 +8,7 @@ with all that was made of them.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from data.photographs import unit_hash
+from msdi_jax.data.photographs import unit_hash
 
 
 @dataclasses.dataclass

@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from msdi_jax import (
+from msdi_jax import report
+from msdi_jax.cli import (
     command_convert,
     command_deblur,
     command_evaluate,
@@ -12,10 +13,9 @@ from msdi_jax import (
     command_probe,
     command_reblur,
     command_table,
-    hosts,
-    report,
 )
-from msdi_jax.compilation import keep_programs
+from msdi_jax.runtime import hosts
+from msdi_jax.runtime.compilation import keep_programs
 
 
 def main(arguments: list[str] | None = None) -> None:

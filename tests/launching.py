@@ -12,10 +12,10 @@ import skimage.data
 from flax import nnx
 from PIL import Image
 
-from msdi_jax import model
-from msdi_jax.checkpoint import Checkpoints
-from msdi_jax.degradation import DegradationEstimator
-from msdi_jax.state import arrays_of
+from msdi_jax.models import model
+from msdi_jax.networks.degradation import DegradationEstimator
+from msdi_jax.networks.state import arrays_of
+from msdi_jax.runtime.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[1]
 # What `start` has started, and `end_all` not ended.

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msdi_jax import convolution
-from msdi_jax.mesh import by_rows, make_mesh, over_batch, place
+from msdi_jax.networks import convolution
+from msdi_jax.runtime.mesh import by_rows, make_mesh, over_batch, place
 
 
 def main() -> None:

@@ -9,14 +9,14 @@ import sys
 import jax
 import numpy as np
 from flax import nnx
+from msdi_jax.configs import base
 
-from configs import base
-from msdi_jax.deblur import DeblurStage
-from msdi_jax.degradation import DegradationEstimator
-from msdi_jax.mesh import make_mesh, over_batch, place
-from msdi_jax.reblur import ReblurStage
-from msdi_jax.state import arrays_of
-from msdi_jax.train import abstract_state
+from msdi_jax.networks.degradation import DegradationEstimator
+from msdi_jax.networks.state import arrays_of
+from msdi_jax.runtime.mesh import make_mesh, over_batch, place
+from msdi_jax.training.deblur import DeblurStage
+from msdi_jax.training.reblur import ReblurStage
+from msdi_jax.training.train import abstract_state
 
 STEPS = 5
 

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from msdi_jax.configs import base
 
-from configs import base
-from msdi_jax.deblur import DeblurStage
-from msdi_jax.degradation import DegradationEstimator
-from msdi_jax.reblur import ReblurStage
-from msdi_jax.state import abstract, arrays_of
+from msdi_jax.networks.degradation import DegradationEstimator
+from msdi_jax.networks.state import abstract, arrays_of
+from msdi_jax.training.deblur import DeblurStage
+from msdi_jax.training.reblur import ReblurStage
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)

@@ -3,13 +3,15 @@
 import cv2
 import numpy as np
 import pytest
+from msdi_jax.data import photographs, twins
+from msdi_jax.data.exposure import render
+from msdi_jax.data.shake import draw_shake
 
-from data import photographs, twins
-from data.exposure import render
-from data.shake import draw_shake
-from msdi_jax import BOX, explore, images, load, motion, restore
+from msdi_jax import BOX, load
 from msdi_jax.__main__ import main
-from msdi_jax.model import DIRECTORIES, describe, find
+from msdi_jax.models.model import DIRECTORIES, describe, find
+from msdi_jax.research import explore, motion
+from msdi_jax.restoration import images, restore
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from msdi_jax import compilation
+from msdi_jax.runtime import compilation
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_where_nothing_can_be_written_there_is_no_cache(tmp_path, monkeypatch):
 def test_a_second_process_finds_the_program_of_the_first(tmp_path):
     code = (
         "import jax, jax.numpy as jnp\n"
-        "from msdi_jax.compilation import keep_programs\n"
+        "from msdi_jax.runtime.compilation import keep_programs\n"
         "keep_programs()\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
         "found = []\n"

@@ -7,17 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
+from msdi_jax.configs import ablation
+from msdi_jax.data.records import find_builder
 
-from configs import ablation
-from data.records import find_builder
-from msdi_jax import checks, model, summary
+from msdi_jax.models import model, summary
+from msdi_jax.training import checks
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 NAMES = [file.stem for file in FILES if file.stem not in ("__init__", "base")]
 
 
 def module(name):
-    return importlib.import_module(f"configs.{name}")
+    return importlib.import_module(f"msdi_jax.configs.{name}")
 
 
 @pytest.mark.parametrize("name", NAMES)

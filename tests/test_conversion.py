@@ -9,11 +9,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from msdi_jax.configs import base
 
 import msdi_jax
-from configs import base
-from msdi_jax import checks, convert, model
 from msdi_jax.__main__ import main
+from msdi_jax.interop import convert
+from msdi_jax.models import model
+from msdi_jax.training import checks
 
 ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
 MSDI_NET, JUDGE = "msdi_net-w8", "MultiscaleDiscriminator-w8"

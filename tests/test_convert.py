@@ -8,11 +8,11 @@ import pytest
 import torch
 from flax import nnx
 
-from msdi_jax import convert
-from msdi_jax.deblur_net import MSDINet
-from msdi_jax.discriminator import MultiscaleDiscriminator
-from msdi_jax.joint_net import ReblurDeblurNet
-from msdi_jax.state import abstract
+from msdi_jax.interop import convert
+from msdi_jax.networks.deblur_net import MSDINet
+from msdi_jax.networks.discriminator import MultiscaleDiscriminator
+from msdi_jax.networks.joint_net import ReblurDeblurNet
+from msdi_jax.networks.state import abstract
 
 REFERENCE = Path(__file__).parent / "reference"
 MAKE = {

@@ -7,14 +7,15 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from msdi_jax.configs import base
+from msdi_jax.data import pipeline
+from msdi_jax.data.records import open_split
 
-from configs import base
-from data import pipeline
-from data.records import open_split
-from msdi_jax import metrics, model
 from msdi_jax.__main__ import main
-from msdi_jax.deblur import DeblurStage
-from msdi_jax.state import arrays_of
+from msdi_jax.evaluation import metrics
+from msdi_jax.models import model
+from msdi_jax.networks.state import arrays_of
+from msdi_jax.training.deblur import DeblurStage
 from tests.data import miniatures
 from tests.networks import small_network
 from tests.test_prepare import SETS, prepare

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from msdi_jax.configs import base
 
-from configs import base
-from msdi_jax import deblur
-from msdi_jax.state import State, arrays_of
+from msdi_jax.networks.state import State, arrays_of
+from msdi_jax.training import deblur
 
 
 @pytest.fixture

@@ -8,18 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from msdi_jax.configs import base
 
-from configs import base
-from msdi_jax import losses, model, reblur, tiling
-from msdi_jax.deblur import DeblurStage
-from msdi_jax.degradation import (
+from msdi_jax.models import model
+from msdi_jax.networks.degradation import (
     Degradation,
     DegradationEncoder,
     DegradationEstimator,
     local_contrast,
 )
-from msdi_jax.layers import SpectralConv
-from msdi_jax.state import abstract, arrays_of
+from msdi_jax.networks.layers import SpectralConv
+from msdi_jax.networks.state import abstract, arrays_of
+from msdi_jax.restoration import tiling
+from msdi_jax.training import losses, reblur
+from msdi_jax.training.deblur import DeblurStage
 from tests.networks import draw_arrays
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 from flax import nnx
 
-from msdi_jax.discriminator import MultiscaleDiscriminator
+from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 
 
 def test_published_features(stand_in, golden, image):

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
-
-from configs import base
+from msdi_jax.configs import base
 
 ROOT = Path(__file__).parents[1]
 

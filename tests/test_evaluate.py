@@ -10,11 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from flax import nnx
+from msdi_jax.configs import quickstart
 
-from configs import quickstart
-from msdi_jax import evaluate as evaluation
-from msdi_jax import locks, measurements, metrics, model, published_rows, run
 from msdi_jax.__main__ import main
+from msdi_jax.evaluation import evaluate as evaluation
+from msdi_jax.evaluation import measurements, metrics, published_rows
+from msdi_jax.models import model
+from msdi_jax.runtime import locks
+from msdi_jax.training import run
 
 DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
 

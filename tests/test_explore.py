@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax import explore, model
 from msdi_jax.__main__ import main
-from msdi_jax.state import abstract
+from msdi_jax.models import model
+from msdi_jax.networks.state import abstract
+from msdi_jax.research import explore
 from tests.networks import draw_arrays, small_network
 
 RNG = np.random.default_rng(0)

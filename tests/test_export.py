@@ -8,9 +8,10 @@ import torch
 from flax import nnx
 
 import msdi_jax
-from msdi_jax import convert, model
 from msdi_jax.__main__ import main
-from msdi_jax.state import abstract
+from msdi_jax.interop import convert
+from msdi_jax.models import model
+from msdi_jax.networks.state import abstract
 from tests.networks import draw_arrays
 
 NETWORKS = {

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax import extremes
+from msdi_jax.evaluation import extremes
 
 
 def rows(count):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from msdi_jax import figures
+from msdi_jax.evaluation import figures
 
 
 def rows(blurry, deblurred):

@@ -5,15 +5,16 @@ import json
 import jax
 import numpy as np
 import pytest
+from msdi_jax.configs import finetune
+from msdi_jax.data.exposure import render
+from msdi_jax.data.photographs import embedded
+from msdi_jax.data.shake import draw_shake
 from PIL import Image
 
-from configs import finetune
-from data.exposure import render
-from data.photographs import embedded
-from data.shake import draw_shake
-from msdi_jax import model, run
 from msdi_jax.__main__ import main
-from msdi_jax.state import arrays_of
+from msdi_jax.models import model
+from msdi_jax.networks.state import arrays_of
+from msdi_jax.training import run
 from tests.networks import small_network
 
 SIDE = 96

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from msdi_jax import hosts
+from msdi_jax.runtime import hosts
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
 

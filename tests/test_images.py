@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax import images
+from msdi_jax.restoration import images
 
 # What the eight EXIF orientations ask of a viewer.
 UPRIGHT = {

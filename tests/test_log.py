@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
-from msdi_jax import log
+from msdi_jax.training import log
 
 
 def write_rows(folder, *rows, tail=""):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from msdi_jax import losses
+from msdi_jax.training import losses
 
 
 def test_l1():

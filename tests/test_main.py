@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax import model
 from msdi_jax.__main__ import main
+from msdi_jax.models import model
 from tests.networks import small_network
 
 

@@ -4,7 +4,7 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from msdi_jax import mesh
+from msdi_jax.runtime import mesh
 
 
 def test_one_device():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from msdi_jax import metrics
+from msdi_jax.evaluation import metrics
 
 
 @pytest.mark.parametrize("case", ["m0", "m1"])

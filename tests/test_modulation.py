@@ -6,8 +6,8 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from msdi_jax import modulation
-from msdi_jax.state import arrays_of, merge, split
+from msdi_jax.networks import modulation
+from msdi_jax.networks.state import arrays_of, merge, split
 
 CHANNELS, HIDDEN = 3, 5
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from msdi_jax import optimise
+from msdi_jax.training import optimise
 
 
 def settings(**fields):

@@ -6,8 +6,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from msdi_jax import pairs
-from msdi_jax.pairs import Size
+from msdi_jax.evaluation import pairs
+from msdi_jax.evaluation.pairs import Size
 
 
 def write(path, size=(12, 16), **options):
@@ -83,8 +83,8 @@ def test_folders_are_a_source(tmp_path):
 
 
 def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
-    from data.damaged import Readable
-    from data.pairs.pairs_dataset_builder import open_split, prepare
+    from msdi_jax.data.damaged import Readable
+    from msdi_jax.data.pairs.pairs_dataset_builder import open_split, prepare
 
     for i in range(6):
         write(tmp_path / "sharp" / f"scene{i}.png", (12, 16 + i))
@@ -106,7 +106,7 @@ def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
 
 
 def test_a_damaged_record_of_a_prepared_set_is_named(tmp_path, monkeypatch):
-    from data.pairs.pairs_dataset_builder import prepare
+    from msdi_jax.data.pairs.pairs_dataset_builder import prepare
 
     folders = {kind: tmp_path / kind for kind in ("blurry", "sharp")}
     for folder, number in itertools.product(folders.values(), range(4)):

@@ -15,8 +15,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from msdi_jax import command_deblur, images, model
 from msdi_jax.__main__ import main
+from msdi_jax.cli import command_deblur
+from msdi_jax.models import model
+from msdi_jax.restoration import images
 
 HEIGHT, WIDTH = 5, 7
 

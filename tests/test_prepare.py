@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msdi_jax.data.records import find_set, open_split, training_sizes
 
 import msdi_jax
-from data.records import find_set, open_split, training_sizes
-from msdi_jax import pairs, run
 from msdi_jax.__main__ import main
+from msdi_jax.evaluation import pairs
+from msdi_jax.training import run
 from tests.data import miniatures
 
 SETS = {
@@ -40,11 +41,13 @@ def test_a_set_is_found_by_its_configuration(name, tmp_path, capsys):
     fields = f"--config.dataset.name={name} --config.dataset.directory={directory}"
     assert f"launch.py: {fields}" in printed
     assert "Download" not in printed
-    builder = importlib.import_module(f"data.{name}.{name}_dataset_builder")
+    builder = importlib.import_module(f"msdi_jax.data.{name}.{name}_dataset_builder")
     config = {"gopro": "gopro_deblur", "pairs": "finetune"}.get(name, f"{name}_deblur")
     fields = {}
     if name != "hide":
-        fields = importlib.import_module(f"configs.{config}").get_config().dataset.to_dict()
+        fields = (
+            importlib.import_module(f"msdi_jax.configs.{config}").get_config().dataset.to_dict()
+        )
         assert fields.pop("name") == name
         assert fields.pop("directory") == "prepared"
     assert builder.prepare(tmp_path, **fields) == builder.prepare(directory, **fields) == directory
@@ -137,7 +140,7 @@ def test_an_interruption_is_told(tmp_path, monkeypatch):
 
     source = miniatures.pairs(tmp_path / "source")
     with monkeypatch.context() as patch:
-        patch.setattr("data.paired.encode_png", interrupt)
+        patch.setattr("msdi_jax.data.paired.encode_png", interrupt)
         with pytest.raises(SystemExit, match="stopped: the same command goes on"):
             prepare("pairs", source, tmp_path)
     prepare("pairs", source, tmp_path)
@@ -167,7 +170,7 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     prepare(name, SETS[name](tmp_path / "source"), tmp_path, *options)
     printed = capsys.readouterr().out
     (line,) = re.findall("^launch.py: (.+)$", printed, re.MULTILINE)
-    config = importlib.import_module(f"configs.{config}").get_config()
+    config = importlib.import_module(f"msdi_jax.configs.{config}").get_config()
     dataset = config.dataset
     for option in line.split():
         field, value = option.removeprefix("--config.dataset.").split("=")
@@ -186,7 +189,7 @@ def test_a_configuration_of_another_data_set_is_refused():
         ("quickstart", "gopro", "photographs"),
         ("gopro_reblur", "camera_shake", "accept_part"),
     ):
-        config = importlib.import_module(f"configs.{config}").get_config()
+        config = importlib.import_module(f"msdi_jax.configs.{config}").get_config()
         config.dataset.name = name
         with pytest.raises(ValueError, match=rf"dataset\.{field}.*: {name} has no such fields"):
             run._open_data(config)

@@ -6,10 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from msdi_jax import model, pairs, probe
 from msdi_jax.__main__ import main
-from msdi_jax.degradation import DegradationEstimator
-from msdi_jax.state import abstract
+from msdi_jax.evaluation import pairs
+from msdi_jax.models import model
+from msdi_jax.networks.degradation import DegradationEstimator
+from msdi_jax.networks.state import abstract
+from msdi_jax.research import probe
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)

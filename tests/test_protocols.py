@@ -6,8 +6,8 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from msdi_jax import metrics, protocols
-from msdi_jax.alignment import align
+from msdi_jax.evaluation import metrics, protocols
+from msdi_jax.evaluation.alignment import align
 
 MARGIN = 24
 

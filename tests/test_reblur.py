@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from msdi_jax.configs import base
 
-from configs import base
-from msdi_jax import reblur
-from msdi_jax.state import State, arrays_of, merge, split
-from msdi_jax.vgg import VGG19
+from msdi_jax.networks.state import State, arrays_of, merge, split
+from msdi_jax.networks.vgg import VGG19
+from msdi_jax.training import reblur
 
 SCALARS = (
     "hinge_generator",

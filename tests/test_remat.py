@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax.deblur_net import MSDINet
-from msdi_jax.degradation import Degradation
-from msdi_jax.state import abstract, merge, split
-from msdi_jax.unet import UNet
+from msdi_jax.networks.deblur_net import MSDINet
+from msdi_jax.networks.degradation import Degradation
+from msdi_jax.networks.state import abstract, merge, split
+from msdi_jax.networks.unet import UNet
 
 WIDTH = 4
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax import extremes, figures, report
-from msdi_jax.measurements import Measurements
+from msdi_jax import report
+from msdi_jax.evaluation import extremes, figures
+from msdi_jax.evaluation.measurements import Measurements
 from msdi_jax.report import reading
 
 VOID = {"meta", "img", "input"}  # no end tag

@@ -9,7 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from msdi_jax import extremes, figures, report
+from msdi_jax import report
+from msdi_jax.evaluation import extremes, figures
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 OPTIONS = (

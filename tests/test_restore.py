@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from msdi_jax import restore
+from msdi_jax.restoration import restore
 
 SIZES = [(1, 1), (1, 40), (17, 23), (256, 256), (300, 700)]
 

@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 
 from benchmarks import timing
-from msdi_jax import model, restore, tiling
-from msdi_jax.discriminator import MultiscaleDiscriminator
-from msdi_jax.state import abstract
+from msdi_jax.models import model
+from msdi_jax.networks.discriminator import MultiscaleDiscriminator
+from msdi_jax.networks.state import abstract
+from msdi_jax.restoration import restore, tiling
 from tests.networks import small_network
 
 # The width-2 network below takes about 16 MB for a pass over 272×512 pixels.

@@ -14,14 +14,16 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
+from msdi_jax.configs import quickstart
 from PIL import Image
 
 import launch as entry
-from configs import quickstart
-from msdi_jax import checks, load, locks, run
-from msdi_jax.model import BOX, DIRECTORIES, describe
-from msdi_jax.state import arrays_of
-from msdi_jax.train import Interrupted
+from msdi_jax import load
+from msdi_jax.models.model import BOX, DIRECTORIES, describe
+from msdi_jax.networks.state import arrays_of
+from msdi_jax.runtime import locks
+from msdi_jax.training import checks, run
+from msdi_jax.training.train import Interrupted
 
 ROOT = Path(__file__).parents[1]
 SHRUNK = [

@@ -9,12 +9,14 @@ import pytest
 from flax import nnx
 from jax import export
 
-from msdi_jax import layers, model, onnx_graph, serving
 from msdi_jax.__main__ import main
-from msdi_jax.deblur_net import MSDINet
-from msdi_jax.discriminator import MultiscaleDiscriminator
-from msdi_jax.joint_net import ReblurDeblurNet
-from msdi_jax.state import abstract
+from msdi_jax.interop import onnx_graph, serving
+from msdi_jax.models import model
+from msdi_jax.networks import layers
+from msdi_jax.networks.deblur_net import MSDINet
+from msdi_jax.networks.discriminator import MultiscaleDiscriminator
+from msdi_jax.networks.joint_net import ReblurDeblurNet
+from msdi_jax.networks.state import abstract
 from tests.networks import draw_arrays
 
 

@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from msdi_jax import optimise, stage
+from msdi_jax.training import optimise, stage
 
 SETTINGS = ml_collections.ConfigDict(
     {"accumulate": 1, "clip_norm": 0.01, "adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8}

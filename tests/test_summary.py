@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax import model, summary
 from msdi_jax.__main__ import main
-from msdi_jax.layers import Conv, UpConv
-from msdi_jax.state import abstract
+from msdi_jax.models import model, summary
+from msdi_jax.networks.layers import Conv, UpConv
+from msdi_jax.networks.state import abstract
 
 
 def description(network, width=64, version=None):

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from msdi_jax import published_rows, table
 from msdi_jax.__main__ import main
-from msdi_jax.protocols import FIGURES
+from msdi_jax.evaluation import published_rows, table
+from msdi_jax.evaluation.protocols import FIGURES
 
 
 def evaluated(

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from msdi_jax.configs import base
 
-from configs import base
-from msdi_jax import train
-from msdi_jax.mesh import make_mesh
-from msdi_jax.state import State
+from msdi_jax.networks.state import State
+from msdi_jax.runtime.mesh import make_mesh
+from msdi_jax.training import train
 
 
 class Source:

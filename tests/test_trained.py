@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from msdi_jax.configs import finetune, quickstart
 
-from configs import finetune, quickstart
-from msdi_jax import checks, model, run, trained
+from msdi_jax.models import model
+from msdi_jax.training import checks, run, trained
 from tests.networks import small_network
 
 START = model.Description(

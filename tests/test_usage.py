@@ -9,9 +9,10 @@ import pytest
 from flax import nnx
 from jax import export
 
-from msdi_jax import images, model, restore, tiling
 from msdi_jax.__main__ import main
-from msdi_jax.state import abstract
+from msdi_jax.models import model
+from msdi_jax.networks.state import abstract
+from msdi_jax.restoration import images, restore, tiling
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)

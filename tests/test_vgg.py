@@ -5,9 +5,9 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from msdi_jax.convert import to_published
-from msdi_jax.state import abstract, arrays_of
-from msdi_jax.vgg import VGG19
+from msdi_jax.interop.convert import to_published
+from msdi_jax.networks.state import abstract, arrays_of
+from msdi_jax.networks.vgg import VGG19
 
 # torchvision's `vgg19().features`: a number is a 3×3 convolution and the relu after it.
 LAYERS = [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", 512]

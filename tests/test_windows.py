@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax import layers, model, windows
-from msdi_jax.state import abstract
+from msdi_jax.models import model
+from msdi_jax.networks import layers, windows
+from msdi_jax.networks.state import abstract
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)

@@ -20,13 +20,12 @@ from typing import Literal
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
-
-from data import photographs as sources
-from data import shards
-from data.exposure import render
-from data.problems import listing
-from data.records import PHOTOGRAPHS, encode_png, in_runs, open_split
-from data.shake import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
+from msdi_jax.data import photographs as sources
+from msdi_jax.data import shards
+from msdi_jax.data.exposure import render
+from msdi_jax.data.problems import listing
+from msdi_jax.data.records import PHOTOGRAPHS, encode_png, in_runs, open_split
+from msdi_jax.data.shake import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
 
 __all__ = ["Builder", "open_split", "plan", "prepare", "rebuild_shake"]
 

@@ -19,9 +19,9 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from data import published
-from data.pair import Pair, match
-from data.records import open_split
+from msdi_jax.data import published
+from msdi_jax.data.pair import Pair, match
+from msdi_jax.data.records import open_split
 
 __all__ = ["Builder", "find", "open_split", "prepare"]
 

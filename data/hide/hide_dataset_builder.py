@@ -15,10 +15,10 @@ Licence: none is stated, so ask the authors before you publish pictures or weigh
 from pathlib import Path
 from typing import ClassVar
 
-from data import published
-from data.pair import Pair
-from data.photographs import images_below
-from data.records import open_split
+from msdi_jax.data import published
+from msdi_jax.data.pair import Pair
+from msdi_jax.data.photographs import images_below
+from msdi_jax.data.records import open_split
 
 __all__ = ["Builder", "find", "open_split", "prepare"]
 

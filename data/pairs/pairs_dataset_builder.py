@@ -18,11 +18,11 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from data import paired
-from data.pair import Pair, match
-from data.photographs import TEST_SHARE, unit_hash
-from data.problems import listing
-from data.records import find_prepared, open_split
+from msdi_jax.data import paired
+from msdi_jax.data.pair import Pair, match
+from msdi_jax.data.photographs import TEST_SHARE, unit_hash
+from msdi_jax.data.problems import listing
+from msdi_jax.data.records import find_prepared, open_split
 
 __all__ = ["Builder", "from_folders", "from_table", "open_split", "prepare"]
 

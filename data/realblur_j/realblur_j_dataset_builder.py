@@ -12,8 +12,8 @@ Licence: CC BY 4.0.
 
 import functools
 
-from data import realblur
-from data.records import open_split
+from msdi_jax.data import realblur
+from msdi_jax.data.records import open_split
 
 __all__ = ["Builder", "open_split", "prepare"]
 

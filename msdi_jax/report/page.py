@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msdi_jax import extremes
-from msdi_jax.protocols import FIGURES
+from msdi_jax.evaluation import extremes
+from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.report import charts, pictures, reading, summary, tables
 from msdi_jax.report.reading import Album, Curves, Sample, difference
 from msdi_jax.report.words import STAGES, is_number, plain, text

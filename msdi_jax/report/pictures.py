@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from msdi_jax import extremes
+from msdi_jax.evaluation import extremes
 from msdi_jax.report.reading import Sample, difference
 from msdi_jax.report.words import number, text
 

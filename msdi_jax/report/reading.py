@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from msdi_jax import extremes, figures
+from msdi_jax.evaluation import extremes, figures
 from msdi_jax.report.words import count, is_number
 
 ROLES = ("blurry", "deblurred", "sharp", "reblurred")
@@ -158,7 +158,7 @@ class Album:
         return self._fitting("samples", found, lambda stem: self._sample(folder, stem, listed))
 
     def extremes(self, folder: Path, names: Sequence[str]) -> list[Sample]:
-        """Of the images `names`, as `msdi_jax.extremes` wrote them."""
+        """Of the images `names`, as `msdi_jax.evaluation.extremes` wrote them."""
         return self._fitting("extremes", names, lambda name: self._extreme(folder, name))
 
     def _fitting(self, kind: str, names: Sequence[str], read) -> list[Sample]:

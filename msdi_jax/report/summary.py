@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msdi_jax import figures
+from msdi_jax.evaluation import figures
 from msdi_jax.report.reading import Curves, difference, per_image
 from msdi_jax.report.words import STAGES, count, is_number, number, plain
 

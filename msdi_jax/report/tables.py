@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from msdi_jax import figures
-from msdi_jax.protocols import FAILED, FIGURES
+from msdi_jax.evaluation import figures
+from msdi_jax.evaluation.protocols import FAILED, FIGURES
 from msdi_jax.report import charts
 from msdi_jax.report.reading import difference
 from msdi_jax.report.words import STAGES, is_number, number, plain, significant, text

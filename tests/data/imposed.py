@@ -3,8 +3,7 @@
 import dataclasses
 
 import numpy as np
-
-from data.shake import Layer, View, draw_shake
+from msdi_jax.data.shake import Layer, View, draw_shake
 
 HEIGHT, WIDTH = 64, 96
 DISC = Layer(

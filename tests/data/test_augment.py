@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from data.augment import Augment, Augmentation, compress, exposure_curve
-from data.pipeline import batches
+from msdi_jax.data.augment import Augment, Augmentation, compress, exposure_curve
+from msdi_jax.data.pipeline import batches
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
 

@@ -4,9 +4,8 @@ import sys
 
 import numpy as np
 import pytest
+from msdi_jax.data import cables
 from PIL import Image
-
-from data import cables
 
 GREY = np.full((240, 360, 3), 120, np.uint8)
 

@@ -2,10 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
-
-from data import photographs
-from data.camera_shake.camera_shake_dataset_builder import (
+from msdi_jax.data import photographs
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import (
     Settings,
     frame_size,
     open_split,
@@ -13,8 +11,10 @@ from data.camera_shake.camera_shake_dataset_builder import (
     prepare,
     rebuild_shake,
 )
-from data.exposure import render
-from msdi_jax import pairs
+from msdi_jax.data.exposure import render
+from PIL import Image
+
+from msdi_jax.evaluation import pairs
 
 SMALL = {"train_pairs": 2, "test_pairs": 1, "longest_side": 256}
 
@@ -81,7 +81,7 @@ def test_a_finished_set_is_reused_and_other_settings_make_another(tmp_path, fold
 
 
 def test_an_interrupted_set_is_not_taken_for_a_finished_one(tmp_path, folder, monkeypatch):
-    module = "data.camera_shake.camera_shake_dataset_builder"
+    module = "msdi_jax.data.camera_shake.camera_shake_dataset_builder"
     with monkeypatch.context() as patch:
 
         def fail(*_):

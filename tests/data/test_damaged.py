@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-
-from data.damaged import Readable
-from data.pipeline import batches
+from msdi_jax.data.damaged import Readable
+from msdi_jax.data.pipeline import batches
 
 
 class Damaged(tfds.core.GeneratorBasedBuilder):

@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from msdi_jax.data import photographs
+from msdi_jax.data.exposure import kernel, render, render_evenly
+from msdi_jax.data.shake import draw_shake, margin
 from scipy import ndimage
 
-from data import photographs
-from data.exposure import kernel, render, render_evenly
-from data.shake import draw_shake, margin
 from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 

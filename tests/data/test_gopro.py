@@ -3,10 +3,9 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from msdi_jax.data.gopro.gopro_dataset_builder import find, open_split, prepare
+from msdi_jax.data.pair import Pair
 from PIL import Image
-
-from data.gopro.gopro_dataset_builder import find, open_split, prepare
-from data.pair import Pair
 
 FRAMES = {
     "train": ["GOPR0372_07_00/000047", "GOPR0372_07_00/000048", "GOPR0374_11_01/000150"],
@@ -135,8 +134,10 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
         part: [Pair(f"{i}", "scene", tmp_path / f"b{i}", tmp_path / f"s{i}") for i in range(count)]
         for part, count in (("train", 2103), ("test", 1111))
     }
-    monkeypatch.setattr("data.gopro.gopro_dataset_builder.find", lambda *_, blur: pairs)
-    monkeypatch.setattr("data.paired.prepare", lambda builder, directory, kind, pairs, raw: pairs)
+    monkeypatch.setattr("msdi_jax.data.gopro.gopro_dataset_builder.find", lambda *_, blur: pairs)
+    monkeypatch.setattr(
+        "msdi_jax.data.paired.prepare", lambda builder, directory, kind, pairs, raw: pairs
+    )
     assert prepare(tmp_path, tmp_path) == pairs
     pairs["test"].append(pairs["train"][0])
     with pytest.raises(ValueError, match="test: found 1112 pairs, expected 1111"):
@@ -226,7 +227,7 @@ def test_an_interrupted_set_is_not_taken_for_a_finished_one(mendable, tmp_path, 
         def fail(*_):
             raise KeyboardInterrupt
 
-        patch.setattr("data.paired.encode_png", fail)
+        patch.setattr("msdi_jax.data.paired.encode_png", fail)
         with pytest.raises(KeyboardInterrupt):
             prepare(tmp_path, mendable, accept_part=True)
     assert not list(tmp_path.rglob("dataset_info.json"))

@@ -3,9 +3,8 @@
 import re
 
 import pytest
+from msdi_jax.data import open_photographs, photographs
 from PIL import Image
-
-from data import open_photographs, photographs
 
 
 @pytest.fixture

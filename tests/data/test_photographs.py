@@ -2,10 +2,10 @@ import hashlib
 
 import numpy as np
 import pytest
+from msdi_jax.data import photographs
 from PIL import Image
 
-from data import photographs
-from msdi_jax import images
+from msdi_jax.restoration import images
 
 
 def write(path, value=0, size=(40, 30), **options):

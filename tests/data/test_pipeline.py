@@ -3,8 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from data.pipeline import batches, crop_grid, iterate
+from msdi_jax.data.pipeline import batches, crop_grid, iterate
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "protocol.npz"
 

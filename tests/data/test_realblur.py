@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msdi_jax.data.realblur import find
+from msdi_jax.data.realblur_j.realblur_j_dataset_builder import open_split, prepare
 
-from data.realblur import find
-from data.realblur_j.realblur_j_dataset_builder import open_split, prepare
 from tests.data import miniatures
 from tests.data.miniatures import REALBLUR, picture, save
 
@@ -22,7 +22,7 @@ def records(directory, part):
 @pytest.mark.parametrize("kind", ["J", "R"])
 def test_records_are_the_listed_pairs(kind, tmp_path):
     name = f"realblur_{kind.lower()}"
-    builder = importlib.import_module(f"data.{name}.{name}_dataset_builder")
+    builder = importlib.import_module(f"msdi_jax.data.{name}.{name}_dataset_builder")
     directory = builder.prepare(
         tmp_path / "new", miniatures.realblur(tmp_path / "RealBlur", kind), accept_part=True
     )

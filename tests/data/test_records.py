@@ -1,8 +1,8 @@
 import pytest
 import tensorflow_datasets as tfds
+from msdi_jax.data.records import describe, find_builder
 
-from data.records import describe, find_builder
-from msdi_jax import pairs
+from msdi_jax.evaluation import pairs
 from tests.data import miniatures
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from msdi_jax.data.shake import draw_shake, middle_path, motion_field
 
-from data.shake import draw_shake, middle_path, motion_field
 from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 

@@ -4,10 +4,9 @@ import threading
 
 import numpy as np
 import pytest
+from msdi_jax.data import paired
+from msdi_jax.data.pairs.pairs_dataset_builder import Builder, open_split, prepare
 from PIL import Image
-
-from data import paired
-from data.pairs.pairs_dataset_builder import Builder, open_split, prepare
 
 COUNT = 12
 
@@ -75,7 +74,7 @@ def test_a_repeated_run_makes_only_what_is_missing(source, spy, tmp_path, monkey
     assert sorted(order) == [f"{index:02d}.png" for index in range(COUNT)]
     interrupt(spy, source, tmp_path / "twice", limit=5)
     assert not list(tmp_path.glob("twice/**/dataset_info.json"))
-    monkeypatch.setattr("data.paired.check", lambda pairs: pytest.fail("checked again"))
+    monkeypatch.setattr("msdi_jax.data.paired.check", lambda pairs: pytest.fail("checked again"))
     resumed = prepare(tmp_path / "twice", source)
     # Two shards of two pairs were finished.
     assert spy.names == order[4:]

@@ -2,15 +2,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from msdi_jax.data import twins
+from msdi_jax.data.augment import Augmentation
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings
+from msdi_jax.data.photographs import Photograph
+from msdi_jax.data.pipeline import batches_of_crops
+from msdi_jax.data.shake import MotionField, motion_field
+from msdi_jax.data.twins import Twins, told
 from PIL import Image
-
-from data import twins
-from data.augment import Augmentation
-from data.camera_shake.camera_shake_dataset_builder import Settings
-from data.photographs import Photograph
-from data.pipeline import batches_of_crops
-from data.shake import MotionField, motion_field
-from data.twins import Twins, told
 
 SETTINGS = Settings(longest_side=256, domain="both")
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from msdi_jax.configs import quickstart
+from msdi_jax.data import pipeline, records, validation
+from msdi_jax.data.damaged import Readable
+from msdi_jax.data.photographs import find
 
-from configs import quickstart
-from data import pipeline, records, validation
-from data.damaged import Readable
-from data.photographs import find
-from msdi_jax import run, train
+from msdi_jax.training import run, train
 from tests.data import miniatures
 
 PREPARED = {

@@ -11,10 +11,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from msdi_jax import hosts
-from msdi_jax.checkpoint import Checkpoints
-from msdi_jax.mesh import make_mesh, place, replicated
-from msdi_jax.state import State
+from msdi_jax.networks.state import State
+from msdi_jax.runtime import hosts
+from msdi_jax.runtime.checkpoint import Checkpoints
+from msdi_jax.runtime.mesh import make_mesh, place, replicated
 
 
 def main(folder: str, coordinator: str, process: str) -> None:

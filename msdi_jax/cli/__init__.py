@@ -1,0 +1,1 @@
+"""The `msdi` command, one file per subcommand."""

@@ -1,0 +1,1 @@
+"""Other formats: PyTorch checkpoints, StableHLO and ONNX."""

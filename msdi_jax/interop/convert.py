@@ -1,0 +1,304 @@
+"""Published PyTorch files → model directories, and back. Both need PyTorch.
+
+Files are read with PyTorch's restricted unpickler: one that wants to run code is refused.
+"""
+
+import hashlib
+import os
+import pickle
+import re
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from msdi_jax.interop import published, recognise
+from msdi_jax.interop.published import Entry, from_published, key_table, to_published
+from msdi_jax.models import model
+from msdi_jax.networks.deblur_net import LEVELS
+from msdi_jax.networks.unet import DEPTH
+
+__all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
+
+WITHOUT_PARTS = ("vgg19", "discriminator", "encoder", "pyramid")
+# Files of these alone have their keys without the prefix they have within a network.
+ALONE = {"encoder": recognise.ENCODER, "pyramid": recognise.PYRAMID}
+LICENCES = {
+    "vgg19": "torchvision's, see there",
+    None: (
+        "the converted file's; that of the published MSDI-Net weights is unclear: "
+        "do not redistribute them"
+    ),
+}
+
+
+class Weights(NamedTuple):
+    """A file's arrays by their standard keys, and whether they stood in a `params` entry."""
+
+    arrays: dict[str, np.ndarray]
+    wrapped: bool
+
+
+class Converted(NamedTuple):
+    description: model.Description
+    arrays: int
+    unused: list[str]
+
+
+def convert(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    encoder: Path | str | None = None,
+    pyramid: Path | str | None = None,
+    check: Callable[[model.Model], None] = lambda _: None,
+) -> Converted:
+    """Writes the model directory `destination` from a published checkpoint, whole or not at all.
+
+    Which network it is, and how wide, is read off its keys and shapes. Floating-point arrays
+    become float32. Arrays that the network never uses are kept beside for `export`.
+
+    Args:
+        source: a `.pth` file.
+        destination: made, or replaced when it is a model directory.
+        encoder, pyramid: files of these alone, for a source without them.
+        check: sees the model before anything is written, and raises ValueError to refuse it.
+
+    Raises:
+        ValueError: when a file is no checkpoint of tensors, or does not fit: all unknown, missing
+            and misshaped keys are in one message.
+    """
+    destination = Path(destination)
+    model.check_replaceable(destination)
+    weights = read(source)
+    arrays = _joined(source, weights.arrays, {"encoder": encoder, "pyramid": pyramid})
+    try:
+        found = recognise.recognise(arrays)
+        _check_whole(found, arrays)
+        network, unused = _network(found, arrays)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    parts = {"encoder": encoder, "pyramid": pyramid}
+    description = model.Description(
+        **found._asdict(),
+        provenance=_provenance(source, weights.wrapped, found)
+        | {name: _origin(path) for name, path in parts.items() if path},
+        licence=LICENCES.get(found.network, LICENCES[None]),
+    )
+    check(model.Model(network, description))
+    # VGG19's classifier would be six times its convolutions, and nobody exports VGG19.
+    kept = {} if found.network == "vgg19" else {key: arrays[key] for key in unused}
+    model.save(destination, network, description, kept)
+    return Converted(description, len(arrays) - len(unused), unused)
+
+
+def export(source: Path | str, destination: Path | str) -> int:
+    """Writes the model directory `source` as a file with the published keys, shapes and layout.
+
+    Arrays that the network never uses come from the converted file, or are new: zeros, and ones
+    for running variances. Returns the number of arrays.
+
+    Raises:
+        ValueError: when `source` is no model directory, or `destination` cannot be written.
+    """
+    destination = Path(destination)
+    if destination.is_dir() or not destination.parent.is_dir():
+        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    loaded = model.load(source)
+    name = loaded.description.network
+    if name == "vgg19":
+        raise ValueError(f"{source} is VGG19 up to relu5_1: use torchvision's own file instead")
+    _check_publishable(source, loaded.description)
+    kept = model.load_unused(source)
+    arrays = to_published(loaded.network)
+    for key, shape in published.never_used(loaded.network).items():
+        arrays[key] = kept.get(key, _fresh(key, shape))
+    torch = _torch(destination)
+    tensors = {
+        key.removeprefix(ALONE.get(name, "")): torch.from_numpy(np.array(array, order="C"))
+        for key, array in arrays.items()
+    }
+    wrapped = loaded.description.provenance.get("wrapped", True)
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    try:
+        torch.save({"params": tensors} if wrapped else tensors, temporary)
+        temporary.replace(destination)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(tensors)
+
+
+def read_vgg(path: str) -> dict:
+    """VGG19's arrays out of torchvision's `vgg19-*.pth`, or of its model directory.
+
+    Raises:
+        ValueError: when the file is no such checkpoint, or PyTorch, which reads it, is missing.
+    """
+    if Path(path).is_dir():
+        loaded = model.load(path)
+        if loaded.description.network != "vgg19":
+            raise ValueError(f"{path} is a {loaded.description.network} model, not VGG19")
+        return model.arrays_of(loaded.network)
+    vgg = recognise.Recognised("vgg19", None, 64, None)
+    return model.arrays_of(_network(vgg, read(path).arrays)[0])
+
+
+def read(path: Path | str) -> Weights:
+    """The arrays of a PyTorch file, floating-point ones as float32.
+
+    Raises:
+        ValueError: when PyTorch is missing, or the file holds anything but named tensors.
+    """
+    torch = _torch(path)
+    try:
+        # Only PyTorch's zip files can be mapped instead of read.
+        mapped = zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {_reason(error)}") from error
+    except Exception as error:
+        # A damaged file makes PyTorch raise nearly anything.
+        lack = "it does not exist" if not Path(path).exists() else _reason(error)
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {lack}") from error
+    wrapped = isinstance(content, Mapping) and isinstance(content.get("params"), Mapping)
+    if wrapped and (others := _of_the_same_keys(content)):
+        raise ValueError(
+            f"{path} holds {', '.join(others)} beside params: save by themselves those that you "
+            f"want, as torch.save(torch.load({str(path)!r})[{others[0]!r}], 'alone.pth')"
+        )
+    content = content["params"] if wrapped else content
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: it has no named arrays")
+    arrays = {str(key): _array(path, key, value) for key, value in content.items()}
+    try:
+        return Weights(recognise.standard_keys(arrays), wrapped)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _of_the_same_keys(content: Mapping) -> list[str]:
+    """Names of other weights of the network whose weights "params" are, averaged ones perhaps."""
+    return [
+        str(name)
+        for name, found in content.items()
+        if name != "params"
+        and isinstance(found, Mapping)
+        and found.keys() == content["params"].keys()
+    ]
+
+
+def _torch(path: Path | str):
+    try:
+        import torch
+    except ImportError as error:
+        raise ValueError(f"reading or writing {path} needs PyTorch: pip install torch") from error
+    return torch
+
+
+def _reason(error: Exception) -> str:
+    """PyTorch's own message recommends to load without protection."""
+    wanted = re.search(r"GLOBAL (\S+)", str(error))
+    if wanted:
+        return f"it wants to run {wanted[1]}, which is refused"
+    return "it is damaged, or of another kind"
+
+
+def _array(path: Path | str, key: Any, value: Any) -> np.ndarray:
+    torch = _torch(path)
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(
+            f"{path} is no PyTorch checkpoint of tensors: {key!r} holds a {type(value).__name__}"
+        )
+    if str(key).endswith("num_batches_tracked") and value.numel() == 1:
+        # PyTorch, too, reads the (1,) of older versions and of NumPy as a scalar.
+        value = value.reshape(())
+    return (value.detach().float() if value.is_floating_point() else value).numpy()
+
+
+def _joined(
+    source: Path | str, arrays: dict[str, np.ndarray], files: dict[str, Path | str | None]
+) -> dict[str, np.ndarray]:
+    for name, path in files.items():
+        if not path:
+            continue
+        prefix = ALONE[name]
+        if any(key.startswith(prefix) for key in arrays):
+            raise ValueError(f"{source} has its own {name} ({prefix}*): leave out --{name}")
+        part = read(path).arrays
+        if not any(key.startswith(prefix) for key in part):
+            raise ValueError(f"{path} holds no {name}: it has no key {prefix}*")
+        foreign = [key for key in part if not key.startswith(prefix)]
+        if foreign:
+            raise ValueError(f"{path} is no {name} alone: it also has {foreign[0]}")
+        arrays = arrays | part
+    return arrays
+
+
+def _check_whole(found: recognise.Recognised, arrays: dict[str, np.ndarray]) -> None:
+    if found.network in WITHOUT_PARTS:
+        return
+    for name, prefix in ALONE.items():
+        if not any(key.startswith(prefix) for key in arrays):
+            raise ValueError(f"the {name} ({prefix}*) is missing: give its file by --{name}")
+
+
+def _network(found: recognise.Recognised, arrays: dict) -> tuple[nnx.Module, list[str]]:
+    description = model.Description(**found._asdict(), provenance={}, licence="")
+    graph, shapes = description.abstract()
+    ours, unused = from_published(nnx.merge(graph, shapes), arrays)
+    wrong = [key for key, a in arrays.items() if key not in unused and a.dtype != np.float32]
+    if wrong:
+        raise ValueError(f"not floating-point: {', '.join(wrong)}")
+    if damaged := [key for key, a in arrays.items() if not np.isfinite(a).all()]:
+        raise ValueError(f"not finite, the weights are damaged: {', '.join(damaged)}")
+    return nnx.merge(graph, jax.tree.map(np.ascontiguousarray, ours)), unused
+
+
+def _check_publishable(source: Path | str, what: model.Description) -> None:
+    """Raises ValueError for what no published file can say."""
+    lacks = {
+        "native": ("a native encoder", "native_encoder"),
+        "contrast": ("an encoder of local contrast", "local_contrast"),
+    }
+    for field, (name, setting) in lacks.items():
+        if getattr(what, field):
+            raise ValueError(
+                f"{source} has {name}, which no published file can say: export a model that was "
+                f"trained with {setting}=False"
+            )
+    if what.injected != LEVELS:
+        raise ValueError(
+            f"{source} modulates the levels {what.injected} only, which no published file can say: "
+            "export a model that modulates all of them"
+        )
+    if (what.depth, what.patch, what.degradation_width) != (DEPTH, 1, what.width):
+        raise ValueError(
+            f"{source} has depth {what.depth}, patch {what.patch} and a degradation encoder of "
+            f"width {what.degradation_width}: published files are of depth {DEPTH}, patch 1 and "
+            "one width"
+        )
+
+
+def _provenance(path: Path | str, wrapped: bool, found: recognise.Recognised) -> dict[str, Any]:
+    return {
+        "converted": time.strftime("%Y-%m-%d"),
+        **_origin(path),
+        "network": found.network,
+        "width": found.width,
+        "wrapped": wrapped,
+    }
+
+
+def _origin(path: Path | str) -> dict[str, str]:
+    with Path(path).open("rb") as file:
+        return {"file": Path(path).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _fresh(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    kind = np.int64 if key.endswith("num_batches_tracked") else np.float32
+    return (np.ones if key.endswith("running_var") else np.zeros)(shape, kind)

@@ -1,0 +1,214 @@
+"""Published PyTorch state dicts ↔ our networks: one table of names, and the layouts of the arrays.
+
+The published names and shapes are facts of the checkpoints; what they compute is restated in the
+modules. Conversion is strict: every key is accounted for, or refused with all the others.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from flax import nnx, traverse_util
+
+from msdi_jax.networks.degradation import (
+    DegradationEncoder,
+    DegradationEstimator,
+    DegradationPyramid,
+)
+
+# Ours → published, applied in order to the dotted path of an array. Levels count from the finest
+# here and from the deepest in the published skip and up paths, hence `3 - level`.
+SKIPS = (2, 4, 5, 6)
+RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [
+    (r"^degradation\.encoder\.shallow\.down\.(\d)", lambda m: f"net_prior.layer{int(m[1]) + 1}.0"),
+    (r"^degradation\.encoder\.deep\.(\d)", lambda m: f"net_prior.layer{int(m[1]) + 5}.0"),
+    (r"^degradation\.encoder\.shallow\.smooth", "net_prior.conv_7x7"),
+    (r"^degradation\.encoder\.residual\.(\d)\.conv_1", r"net_prior.res_\1.conv_block.1"),
+    (r"^degradation\.encoder\.residual\.(\d)\.conv_2", r"net_prior.res_\1.conv_block.4"),
+    (r"^degradation\.pyramid\.up\.(\d)\.", r"prior_upsampling.conv_latent_\1.conv_block."),
+    (r"^(prior_upsampling\..*\.)before", r"\g<1>1"),
+    (r"^(prior_upsampling\..*\.)after", r"\g<1>5"),
+    (r"^deblur\.", "generator."),
+    (r"^reblur\.", "inverse_generator."),
+    (r"\bstem_([12])", r"conv_0\1"),
+    (r"\bstem", "conv_01"),
+    (r"\bunet\.", "unet_1."),
+    (r"\bunet_([12])\.down\.", r"down_path_\1."),
+    (r"\bunet_([12])\.downsample\.(\d)", r"down_path_\1.\2.downsample"),
+    (r"\bunet_([12])\.up\.(\d)\.", lambda m: f"up_path_{m[1]}.{3 - int(m[2])}."),
+    (r"(up_path_\d\.\d)\.block\.", r"\1.conv_block."),
+    (r"^before\.(\d)", lambda m: f"skip_conv_1.{3 - int(m[1])}"),
+    (r"^after\.(\d)", lambda m: f"skip_conv_3.{3 - int(m[1])}"),
+    (r"^skip\.(\d)\.(\d)", lambda m: f"skip_conv_{SKIPS[int(m[2])]}.{3 - int(m[1])}"),
+    (r"\bpointwise", "conv_3"),
+    (r"\bfuse_encoder", "csff_enc"),
+    (r"\bfuse_decoder", "csff_dec"),
+    (r"\bmodulation\.(\d)\.project", r"ad1_list.\1.conv_0"),
+    (
+        r"\bmodulation\.(\d)\.shared\.(\d)",
+        lambda m: f"ad1_list.{m[1]}.norm_0.mlp_shared.{2 * int(m[2])}",
+    ),
+    (r"\bmodulation\.(\d)\.norm\.(mean|var)", r"ad1_list.\1.norm_0.param_free_norm.running_\2"),
+    (r"\bmodulation\.(\d)\.(gamma|beta)", r"ad1_list.\1.norm_0.mlp_\2"),
+    (r"^attention\.feature", "sam12.conv1"),
+    (r"^attention\.to_image", "sam12.conv2"),
+    (r"^attention\.gate", "sam12.conv3"),
+    (r"^merge", "cat12"),
+    (r"^scale\.(\d)\.first", r"discriminator_\1.model0.0"),
+    (r"^scale\.(\d)\.middle\.(\d)", lambda m: f"discriminator_{m[1]}.model{int(m[2]) + 1}.0.0"),
+    (r"^scale\.(\d)\.last", r"discriminator_\1.model4.0"),
+    (r"^conv\.(\d+)", r"features.\1"),
+    (r"\.scale$", ".weight"),
+    (r"\.([uv])$", r".weight_\1"),
+]
+# The two versions of the degradation networks number the same things differently.
+VERSION_RULES = {
+    1: [
+        (r"^degradation\.encoder\.out\.0", "net_prior.out.0"),
+        (r"conv_latent_0", "conv_latent_init"),
+        (r"conv_latent_(\d)", lambda m: f"conv_latent_up{int(m[1]) + 1}"),
+    ],
+    2: [
+        (
+            r"^degradation\.encoder\.out\.(\d)",
+            lambda m: f"net_prior.out.{1 + 3 * int(m[1])}.0",
+        ),
+        (r"conv_latent_(\d)", lambda m: f"conv_latent_up{int(m[1]) + 2}"),
+    ],
+}
+# Where these networks stand in the larger ones, after which the published keys are named.
+PLACES = {
+    DegradationEstimator: ("degradation",),
+    DegradationEncoder: ("degradation", "encoder"),
+    DegradationPyramid: ("degradation", "pyramid"),
+}
+# The published checkpoints also hold arrays that the published networks never use. Each has the
+# shape of one that they do use, beside it: used key → never used key.
+NEVER_USED = [
+    (r"\bconv_3\.weight$", "conv_4.weight"),
+    (r"\bmlp_gamma\.bias$", "param_free_norm.running_mean"),
+    (r"\bmlp_gamma\.bias$", "param_free_norm.running_var"),
+    (r"\bmlp_gamma\.bias$", "param_free_norm.num_batches_tracked"),
+    (r"generator\.conv_01\b", "generator.conv_02"),
+]
+# torchvision's VGG19 goes on after relu5_1.
+VGG_REST = r"^(features\.(30|32|34)|classifier\.\d)\.(weight|bias)$"
+
+Path = tuple[str | int, ...]
+
+
+class Entry(NamedTuple):
+    """Where one of our arrays stands in a published state dict, and in which layout."""
+
+    key: str
+    kind: str  # 'kernel', 'up', 'u', 'v' or 'vector'
+    kernel_shape: tuple[int, ...]
+
+    def shape(self, ours: tuple[int, ...]) -> tuple[int, ...]:
+        """The published shape of our array of shape `ours`."""
+        if self.kind == "kernel":
+            return (ours[3], ours[2], *ours[:2])
+        return (*ours[2:], *ours[:2]) if self.kind == "up" else ours
+
+    def to_ours(self, published: np.ndarray) -> np.ndarray:
+        if self.kind == "kernel":
+            return published.transpose(2, 3, 1, 0)
+        if self.kind == "up":
+            return published.transpose(2, 3, 0, 1)
+        if self.kind == "v":
+            height, width, inputs, _ = self.kernel_shape
+            return published.reshape(inputs, height, width).transpose(1, 2, 0).ravel()
+        return published
+
+    def to_published(self, ours: np.ndarray) -> np.ndarray:
+        if self.kind == "kernel":
+            return ours.transpose(3, 2, 0, 1)
+        if self.kind == "up":
+            return ours.transpose(2, 3, 0, 1)
+        if self.kind == "v":
+            height, width, inputs, _ = self.kernel_shape
+            return ours.reshape(height, width, inputs).transpose(2, 0, 1).ravel()
+        return ours
+
+
+def key_table(network: nnx.Module) -> dict[Path, Entry]:
+    """Every array of `network` (abstract or real) with its published name and layout.
+
+    An encoder or pyramid by itself has the keys it has within a network.
+    """
+    place = PLACES.get(type(network), ())
+    arrays = {(*place, *path): array for path, array in _flat(network).items()}
+    deepest = (("encoder", "deep", 1, "kernel"), ("pyramid", "up", 5, "before", "kernel"))
+    version = 1 if any(("degradation", *path) in arrays for path in deepest) else 2
+    return {path[len(place) :]: _entry(path, arrays, VERSION_RULES[version]) for path in arrays}
+
+
+def _flat(network: nnx.Module) -> dict[Path, np.ndarray]:
+    return traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(network)))
+
+
+def _entry(path: Path, arrays: Mapping[Path, np.ndarray], version_rules: list) -> Entry:
+    key = ".".join(map(str, path))
+    for pattern, replacement in [*RULES, *version_rules]:
+        key = re.sub(pattern, replacement, key)
+    *stem, leaf = path
+    kernel_shape = arrays[(*stem, "kernel")].shape if (*stem, "kernel") in arrays else ()
+    if leaf == "kernel":
+        spectral = (*stem, "u") in arrays
+        key = key.removesuffix("kernel") + ("weight_orig" if spectral else "weight")
+        kind = "up" if stem[-1] == "up" else "kernel"
+    else:
+        kind = leaf if leaf in ("u", "v") else "vector"
+    return Entry(key, kind, kernel_shape)
+
+
+def never_used(network: nnx.Module) -> dict[str, tuple[int, ...]]:
+    """The keys, with their shapes, that a published state dict of `network` has and never uses."""
+    arrays = _flat(network)
+    shapes = {e.key: e.shape(arrays[path].shape) for path, e in key_table(network).items()}
+    found = {}
+    for key, shape in shapes.items():
+        for pattern, replacement in NEVER_USED:
+            beside, matches = re.subn(pattern, replacement, key)
+            if matches and beside not in shapes:
+                found[beside] = () if beside.endswith("num_batches_tracked") else shape
+    return found
+
+
+def from_published(network: nnx.Module, weights: Mapping[str, np.ndarray]) -> tuple[dict, list]:
+    """Arrays for `network` out of a published state dict.
+
+    Args:
+        network: abstract (`nnx.eval_shape`) or real; only names and shapes are looked at.
+        weights: published key → array.
+
+    Returns:
+        The nested dict of arrays, and the keys of `weights` that the networks never use.
+
+    Raises:
+        ValueError: naming every unknown, missing and misshaped key.
+    """
+    arrays, table = _flat(network), key_table(network)
+    expected = {e.key: e.shape(arrays[path].shape) for path, e in table.items()}
+    beside = never_used(network)
+    unused = [k for k in weights if k in beside or (k not in expected and re.match(VGG_REST, k))]
+    problems = [f"unknown: {k}" for k in weights if k not in expected and k not in unused]
+    problems += [f"missing: {k}" for k in expected if k not in weights]
+    problems += [
+        f"misshaped: {key} is {np.shape(weights[key])}, expected {shape}"
+        for key, shape in (expected | beside).items()
+        if key in weights and np.shape(weights[key]) != shape
+    ]
+    if problems:
+        raise ValueError(
+            f"{len(problems)} keys do not fit this network:\n  " + "\n  ".join(problems)
+        )
+    found = {path: e.to_ours(np.asarray(weights[e.key])) for path, e in table.items()}
+    return traverse_util.unflatten_dict(found), unused
+
+
+def to_published(network: nnx.Module) -> dict[str, np.ndarray]:
+    """The published state dict of `network`, without the keys that are never used."""
+    arrays, table = _flat(network), key_table(network)
+    return {entry.key: entry.to_published(np.asarray(arrays[p])) for p, entry in table.items()}

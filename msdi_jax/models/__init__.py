@@ -1,0 +1,1 @@
+"""A network with its description and weights, on disk and in memory."""

@@ -1,0 +1,1 @@
+"""The networks and their layers. Nothing here reads a configuration or a file."""

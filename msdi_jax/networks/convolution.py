@@ -1,0 +1,222 @@
+"""Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from msdi_jax.networks.rewrites import winograd
+from msdi_jax.networks.rewrites.correlation import (
+    correlate,
+    correlate_as_product,
+    has_narrow_registers,
+)
+from msdi_jax.runtime.mesh import shares_rows
+
+# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns. It is
+# what a register of AVX-512 holds; half as many where registers are half as wide.
+FEW_CHANNELS = 16
+# At least this many, in and out, and it is Winograd's on a CPU: with fewer, writing and reading the
+# sums takes about as long as the products that they save. Half as many where registers are narrow
+# and products take longer, and half as many for gradients, since XLA's own take longer.
+MANY_CHANNELS = 128
+# And at most so many values per image, in or out: of more, the sums take memory that the time is
+# not worth.
+MANY_VALUES = 256 * 256 * 64
+
+
+def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
+    """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
+
+    Seven shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
+    product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
+    is otherwise an order of magnitude slower), few channels as pairs of columns, many by Winograd's
+    algorithm (unless the image is large, and on CPUs alone: other backends choose for themselves),
+    images of no more pixels than the kernel has outputs as a matrix product too, and those without
+    padding or with so much that more pixels come out than go in, whose columns are padded
+    otherwise.
+
+    Raises:
+        ValueError: for a stride other than 1 and 2.
+    """
+    if stride not in (1, 2):
+        raise ValueError(f"stride={stride} must be 1 or 2")
+    size = kernel.shape[0]
+    if stride == 2:
+        return _convolve_stride_2(x, kernel, padding)
+    if size == 1 and padding == 0:
+        return correlate(x, kernel)
+    if _is_small(x.shape[1:3], kernel):
+        return correlate_as_product(x, kernel, ((padding, padding),) * 2)
+    if _suits_pairs(x, kernel, padding):
+        return _convolve_in_pairs(x, kernel)
+    if _suits_winograd(x, kernel, padding):
+        return _convolve_many(x, kernel, padding)
+    return _convolve_as_it_is(x, kernel, padding)
+
+
+def _convolve_as_it_is(x: Array, kernel: Array, padding: int) -> Array:
+    columns = (padding, padding)
+    if padding == 0:
+        # Without any padding XLA's CPU backend takes a path that is four times as slow.
+        columns = (0, 1)
+    elif 2 * padding >= kernel.shape[0]:
+        # Where more pixels come out than go in, it takes one for the kernel's gradient that is
+        # thirty times as slow.
+        x, columns = jnp.pad(x, ((0, 0), (0, 0), columns, (0, 0))), (0, 0)
+    y = correlate(x, kernel, ((padding, padding), columns))
+    return y[:, :, :-1] if padding == 0 else y
+
+
+def _is_small(size: tuple[int, int], kernel: Array) -> bool:
+    """Whether an image of `size` is less to move about in memory than the kernel is."""
+    return size[0] * size[1] <= kernel.shape[-1]
+
+
+def _has_many_channels(kernel: Array, least: int) -> bool:
+    return min(kernel.shape[2:]) >= least // (2 if has_narrow_registers() else 1)
+
+
+def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
+    many = _has_many_channels(kernel, MANY_CHANNELS // 2)
+    size = [side + 2 * padding - 2 for side in x.shape[1:3]]
+    moderate = math.prod(size) * max(kernel.shape[2:]) <= MANY_VALUES
+    # Sums of so many pixels lose too much of the few digits of shorter types.
+    suited = kernel.shape[:2] == (3, 3) and padding <= 2 and x.dtype.itemsize >= 4
+    return many and moderate and suited and jax.default_backend() == "cpu" and not shares_rows()
+
+
+# A network has many convolutions of few shapes: each is traced, and lowered, once.
+_once_per_shape = functools.partial(jax.jit, static_argnames="padding")
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve_many(x: Array, kernel: Array, padding: int) -> Array:
+    if not _has_many_channels(kernel, MANY_CHANNELS):
+        return _convolve_as_it_is(x, kernel, padding)
+    return _by_winograd(x, kernel, padding)
+
+
+@_once_per_shape
+def _by_winograd(x: Array, kernel: Array, padding: int) -> Array:
+    """Traced on a CPU, but not necessarily for one: exported programs run anywhere."""
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=functools.partial(winograd.convolve, padding=padding),
+        default=functools.partial(_convolve_as_it_is, padding=padding),
+    )
+
+
+def _forward(x: Array, kernel: Array, padding: int) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve_many(x, kernel, padding), (x, kernel)
+
+
+def _backward(padding: int, inputs: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    return _gradients_by_winograd(*inputs, dy, padding)
+
+
+@_once_per_shape
+def _gradients_by_winograd(x: Array, kernel: Array, dy: Array, padding: int) -> tuple[Array, Array]:
+    def of_default(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+        _, pull_back = jax.vjp(functools.partial(_convolve_as_it_is, padding=padding), x, kernel)
+        return pull_back(dy)
+
+    cpu = functools.partial(winograd.gradients, padding=padding)
+    return jax.lax.platform_dependent(x, kernel, dy, cpu=cpu, default=of_default)
+
+
+_convolve_many.defvjp(_forward, _backward)
+
+
+def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
+    few = max(kernel.shape[2:]) <= FEW_CHANNELS // (2 if has_narrow_registers() else 1)
+    return few and kernel.shape[0] == 3 and padding == 1 and x.shape[2] % 2 == 0
+
+
+def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
+    """A 3×3 convolution of pairs of columns with twice the channels: two taps instead of three.
+
+    Two neighbouring columns of the output see four of the padded input, which are two pairs. A
+    quarter of the products is with zeros, which the fuller registers more than make up for.
+    """
+    batch, height, width, inputs = x.shape
+    outputs = kernel.shape[-1]
+    x = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    x = x.reshape(batch, height, width // 2 + 1, 2 * inputs)
+    left, right = (jnp.pad(kernel, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in (0, 1))
+    kernel = jnp.stack([left, right], axis=3).reshape(3, 2, 2 * inputs, 2 * outputs)
+    # Rows are padded by the convolution itself: devices that share them need only exchange edges.
+    y = correlate(x, kernel, ((1, 1), (0, 0)))
+    return y.reshape(batch, height, width, outputs)
+
+
+def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
+    """Stride 2 on pixels is stride 1 on 2×2 blocks: fold blocks and kernel taps into channels."""
+    *_, height, width, channels = x.shape
+    size, _, _, outputs = kernel.shape
+    taps = (size + 1) // 2
+    outs = [(n + 2 * padding - size) // 2 + 1 for n in (height, width)]
+    after = [
+        2 * (n + taps - 1) - length - padding for n, length in zip(outs, x.shape[1:3], strict=True)
+    ]
+    odd = 2 * taps - size
+    kernel = jnp.pad(kernel, ((0, odd), (0, odd), (0, 0), (0, 0)))
+    x = jax.lax.pad(
+        x,
+        jnp.zeros((), x.dtype),
+        ((0, 0, 0), (padding, after[0], 0), (padding, after[1], 0), (0, 0, 0)),
+    )
+    x = fold(x, 2)
+    kernel = kernel.reshape(taps, 2, taps, 2, channels, outputs)
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, 4 * channels, outputs)
+    return convolve(x, kernel)
+
+
+def fold(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h//side w//side c*side*side"]:
+    """Space to depth: every square of `side`² pixels becomes one of as many times the channels."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // side, side, width // side, side, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
+
+
+def unfold(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h*side w*side c//side**2"]:
+    """Undoes `fold`."""
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height, width, side, side, -1)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * side, width * side, -1)
+
+
+def convolve_doubled(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]
+) -> Float[Array, "b 2*h 2*w o"]:
+    """3×3 convolution of `x` doubled in size by nearest and padded by reflection.
+
+    Done at the size of `x`: of the three taps along an axis two always meet the same pixel, so
+    each parity of the output is a convolution with two, and the reflection repeats the edge.
+    All four parities share one 2×2 convolution, in which each takes its own window. Where the
+    image is small, to put its kernel together would take longer than it saves.
+    """
+    batch, height, width, _ = x.shape
+    if _is_small((2 * height, 2 * width), kernel):
+        doubled = x.repeat(2, axis=1).repeat(2, axis=2)
+        return convolve(jnp.pad(doubled, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), kernel)
+    taps = _pair_taps(_pair_taps(kernel[None, None], 2), 3).transpose(2, 3, 4, 0, 1, 5)
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    y = convolve(x, taps.reshape(*taps.shape[:3], -1))
+    y = y.reshape(*y.shape[:3], 2, 2, -1)
+    rows = [
+        jnp.stack([y[:, i : i + height, j : j + width, i, j] for j in (0, 1)], axis=3)
+        for i in (0, 1)
+    ]
+    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+
+
+def _pair_taps(kernel: Array, axis: int) -> Array:
+    """Three taps along `axis` → two, for each parity of the output; parities on axis `axis - 2`."""
+    first, middle, last = jnp.split(kernel, 3, axis)
+    even = jnp.concatenate([first, middle + last], axis)
+    odd = jnp.concatenate([first + middle, last], axis)
+    return jnp.concatenate([even, odd], axis - 2)

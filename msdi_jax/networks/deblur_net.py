@@ -1,0 +1,148 @@
+"""MSDI-Net: a two-stage U-Net whose first skips a degradation pyramid modulates.
+
+Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 2022, section 3.3.
+The two-stage layout with half instance norm is HINet's (Chen et al., CVPRW 2021).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from msdi_jax.networks.convolution import fold, unfold
+from msdi_jax.networks.degradation import Degradation, DegradationEstimator
+from msdi_jax.networks.layers import Conv
+from msdi_jax.networks.modulation import SpatiallyAdaptiveModulation, Unmodulated
+from msdi_jax.networks.unet import DEPTH, MULTIPLE, Block, UNet, check_size, recomputed
+
+# Published: whose skips are modulated. The bottom of the U-Net has none.
+LEVELS = tuple(range(DEPTH - 1))
+
+
+def check_form(depth: int, patch: int, of: str = "") -> None:
+    """Raises ValueError, naming the fields after `of`, unless `MULTIPLE` px can be so divided."""
+    if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
+        raise ValueError(
+            f"{of}depth={depth}, {of}patch={patch}: depth must be 2 … {DEPTH}, and patch · "
+            f"2^(depth - 1) a divisor of {MULTIPLE}"
+        )
+
+
+class Deblurred(NamedTuple):
+    """Both outputs in [0, 1] up to overshoot: nothing is clipped."""
+
+    deblurred: Float[Array, "b h w 3"]
+    intermediate: Float[Array, "b h w 3"]
+
+
+class SupervisedAttention(nnx.Module):
+    """An intermediate image, and features gated by what that image shows (MPRNet)."""
+
+    def __init__(self, width: int, colours: int, *, rngs: nnx.Rngs):
+        self.feature = Conv(width, width, 3, rngs=rngs)
+        self.to_image = Conv(width, colours, 3, rngs=rngs)
+        self.gate = Conv(colours, width, 3, rngs=rngs)
+
+    def __call__(self, x: Array, image: Array) -> tuple[Array, Array]:
+        restored = self.to_image(x) + image
+        return self.feature(x) * jax.nn.sigmoid(self.gate(restored)) + x, restored
+
+
+class MSDINet(nnx.Module):
+    """Deblurs images of any size that is a multiple of 16.
+
+    Args:
+        width: channels of the finest level; published: 64.
+        depth: levels of both U-Nets, at most 5; published: 5.
+        patch: side of the squares of pixels that are one to the U-Nets, their colours side by
+            side (FFDNet, Zhang et al., 2018); 2 halves the size of all features. Published: 1.
+        degradation_width: of the degradation encoder and its pyramid; published: `width`.
+        version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
+        hidden: context channels of the modulation; published: 2 · width.
+        native, contrast: whether the encoder is, and sees that; see `degradation`.
+        injected: levels whose skips are modulated, 0 the finest, as far as there are such;
+            published: all four. The others lack the modulation's weights and are otherwise
+            the same.
+        remat: in training, blocks of so many of the finest levels are computed again instead of
+            kept for the backward pass.
+
+    Raises:
+        ValueError: for a depth and a patch that do not go together.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        depth: int = DEPTH,
+        patch: int = 1,
+        degradation_width: int | None = None,
+        version: int = 2,
+        hidden: int | None = None,
+        native: bool = False,
+        contrast: bool = False,
+        injected: Sequence[int] = LEVELS,
+        remat: int = 0,
+        rngs: nnx.Rngs,
+    ):
+        def block(level: int) -> Block:
+            channels = width * 2**level
+            return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
+
+        check_form(depth, patch)
+        self.remat, self.patch = remat, patch
+        colours = 3 * patch**2
+        levels = range(depth - 1)
+        seen = degradation_width or width
+        sight = {"native": native, "contrast": contrast}
+        self.degradation = DegradationEstimator(seen, version=version, **sight, rngs=rngs)
+        self.stem_1 = Conv(colours, width, 3, rngs=rngs)
+        self.unet_1 = UNet(width, depth=depth, pointwise=True, remat=remat, rngs=rngs)
+        self.before = nnx.List(block(i) for i in levels)
+        self.modulation = nnx.List(
+            SpatiallyAdaptiveModulation(width * 2**i, seen * 2**i, hidden or 2 * width, rngs=rngs)
+            if i in injected
+            else Unmodulated()
+            for i in levels
+        )
+        self.after = nnx.List(block(i) for i in levels)
+        self.attention = SupervisedAttention(width, colours, rngs=rngs)
+        self.stem_2 = Conv(colours, width, 3, rngs=rngs)
+        self.merge = Conv(2 * width, width, 1, rngs=rngs)
+        self.unet_2 = UNet(width, depth=depth, pointwise=True, fuse=True, remat=remat, rngs=rngs)
+        self.skip = nnx.List(nnx.List(block(i) for _ in range(4)) for i in levels)
+        self.last = Conv(width, colours, 3, rngs=rngs)
+
+    def __call__(
+        self, image: Float[Array, "b h w 3"], degradation: Degradation | None = None
+    ) -> Deblurred:
+        """`degradation` is the image's own unless another is given."""
+        check_size(image)
+        if degradation is None:
+            degradation = self.degradation(image)
+        image = fold(image, self.patch)
+        bottom, encoded = self.unet_1.encode(self.stem_1(image))
+        decoded = self.unet_1.decode(
+            bottom, encoded, lambda i, x: self._inject(i, x, degradation.maps[i])
+        )
+        gated, intermediate = self.attention(decoded[0], image)
+        x = self.merge(self.stem_2(image), gated)
+        fusion = list(zip(encoded, decoded, strict=True))
+        bottom, encoded = self.unet_2.encode(x, fusion)
+        decoded = self.unet_2.decode(bottom, encoded, self._cross)
+        return Deblurred(
+            unfold(self.last(decoded[0]) + image, self.patch), unfold(intermediate, self.patch)
+        )
+
+    def _inject(self, level: int, x: Array, degradation_map: Array) -> Array:
+        before, after = (
+            recomputed(blocks[level], level < self.remat) for blocks in (self.before, self.after)
+        )
+        return after(self.modulation[level](before(x), degradation_map))
+
+    def _cross(self, level: int, x: Array) -> Array:
+        for block in self.skip[level]:
+            x = recomputed(block, level < self.remat)(x)
+        return x

@@ -1,0 +1,235 @@
+"""From a blurry image to its degradation representation, and from there to four maps.
+
+Two versions are published. Version 1 (`msdi_net`) has a 4×4 representation of 4·width channels,
+version 2 (`msdi2_net` and the joint network) an 8×8 one of 32·width channels.
+
+Both see an image at 256×256 and normalise each channel of each image. How long a blur is in pixels,
+and what all regions share, such as the blur of a camera that shook without turning, survives in the
+relations between channels only. The native encoder, which is ours, keeps both: it takes an image as
+it is and normalises over the batch, so that a representation has a cell per 32×32 pixels. How
+much of an edge's contrast is left tells of blur, how much contrast there was tells of content: an
+encoder of local contrast, ours too, sees every neighbourhood at the same one.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from msdi_jax.networks.layers import (
+    BatchNorm,
+    Conv,
+    DoublingSpectralConv,
+    InstanceNorm,
+    SpectralConv,
+    average_pool,
+    leaky_relu,
+    reflect_pad,
+    resize_bilinear,
+)
+
+ENCODER_SIZE = 256
+# Sides, in px, of what a cell of a native representation stands for.
+CELL = 32
+# Side, in px, of the neighbourhood whose contrast is evened out, and the variance that is little.
+NEIGHBOURHOOD = 33
+LITTLE = 1e-4
+
+
+class Degradation(NamedTuple):
+    """What an image's blur looks like to the network.
+
+    `maps[i]` modulates U-Net level i: (b, 256 / 2^i, 256 / 2^i, 2^i · width), and of a native
+    encoder (b, h / 2^i, w / 2^i, 2^i · width).
+    """
+
+    representation: Float[Array, "b r r c"]
+    maps: tuple[Array, ...]
+
+
+def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Every pixel less its neighbourhood's mean, over the standard deviation there.
+
+    Jarrett et al., "What is the Best Multi-Stage Architecture for Object Recognition?", 2009.
+    """
+    wide = image.astype(jnp.promote_types(image.dtype, jnp.float32))
+    rows, columns = (_neighbours(side) for side in wide.shape[1:3])
+    count = jnp.asarray(np.outer(rows, columns)[..., None], wide.dtype)
+    mean = _neighbourhood_sum(wide) / count
+    power = _neighbourhood_sum(jnp.square(wide)) / count
+    variance = (power - jnp.square(mean)).mean(-1, keepdims=True)
+    found = (wide - mean) * jax.lax.rsqrt(jnp.maximum(variance, 0) + LITTLE)
+    return found.astype(image.dtype)
+
+
+def _neighbours(side: int) -> Float[np.ndarray, " side"]:
+    """How many pixels of a neighbourhood lie within an axis of `side` px, itself included."""
+    here, reach = np.arange(side), NEIGHBOURHOOD // 2
+    return 1.0 + np.minimum(here, reach) + np.minimum(side - 1 - here, reach)
+
+
+def _neighbourhood_sum(x: Array) -> Array:
+    for window in ((1, NEIGHBOURHOOD, 1, 1), (1, 1, NEIGHBOURHOOD, 1)):
+        x = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1, 1, 1, 1), "SAME")
+    return x
+
+
+class ResidualBlock(nnx.Module):
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.conv_1 = Conv(channels, channels, 3, padding=0, rngs=rngs)
+        self.conv_2 = Conv(channels, channels, 3, padding=0, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        y = leaky_relu(self.conv_1(reflect_pad(x, 1)))
+        return leaky_relu(x + self.conv_2(reflect_pad(y, 1)))
+
+
+def _norms(convs: nnx.List, native: bool) -> nnx.List:
+    return nnx.List(
+        BatchNorm(conv.kernel.shape[-1]) if native else InstanceNorm() for conv in convs
+    )
+
+
+class ShallowEncoder(nnx.Module):
+    """The first layers of the encoder; stage 2 also compares images by these five features."""
+
+    def __init__(self, width: int, *, native: bool = False, rngs: nnx.Rngs):
+        channels = [3, *(width * k for k in (1, 2, 4, 8))]
+        self.down = nnx.List(
+            SpectralConv(i, o, 3, stride=2, bias=False, rngs=rngs)
+            for i, o in itertools.pairwise(channels)
+        )
+        self.norms = _norms(self.down, native)
+        self.smooth = Conv(width, width, 7, padding=0, rngs=rngs)
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> list[Array]:
+        first = self.norms[0](self.down[0](image))
+        found = [first, self.smooth(reflect_pad(leaky_relu(first), 3))]
+        for conv, norm in list(zip(self.down, self.norms, strict=True))[1:]:
+            found.append(norm(conv(leaky_relu(found[-1]))))
+        return found
+
+
+class DegradationEncoder(nnx.Module):
+    """Blurry image of any size → degradation representation.
+
+    Args:
+        width: channels of the first layer; published: 64.
+        version: 1 or 2.
+        native: whether to see images as they are; see above.
+        contrast: whether to see their local contrast; see above.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        version: int = 2,
+        native: bool = False,
+        contrast: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        if version not in (1, 2):
+            raise ValueError(f"version must be 1 or 2, not {version!r}")
+        self.version = version
+        self.native = native
+        self.contrast = contrast
+        self.shallow = ShallowEncoder(width, native=native, rngs=rngs)
+        deepest, outs = (8, (4,)) if version == 1 else (16, (32, 32, 32))
+        channels = [8 * width, deepest * width]
+        self.deep = nnx.List([SpectralConv(*channels, 3, stride=2, bias=False, rngs=rngs)])
+        if version == 1:
+            self.deep.append(SpectralConv(8 * width, 8 * width, 3, bias=False, rngs=rngs))
+        self.residual = nnx.List(
+            ResidualBlock(channels[-1], rngs=rngs) for _ in range(5 if version == 1 else 3)
+        )
+        self.out = nnx.List(
+            SpectralConv(i * width, o * width, 3, padding=0, bias=False, rngs=rngs)
+            for i, o in zip((deepest, *outs[:-1]), outs, strict=True)
+        )
+        self.deep_norms, self.out_norms = (_norms(convs, native) for convs in (self.deep, self.out))
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b r r c"]:
+        if not self.native:
+            image = resize_bilinear(image, ENCODER_SIZE, ENCODER_SIZE)
+        if self.contrast:
+            image = local_contrast(image)
+        x = self.shallow(image)[-1]
+        for conv, norm in zip(self.deep, self.deep_norms, strict=True):
+            x = norm(conv(leaky_relu(x)))
+        for block in list(self.residual)[:3]:
+            x = block(x)
+        return self._version_1_end(x) if self.version == 1 else self._version_2_end(x)
+
+    def _version_1_end(self, x: Array) -> Array:
+        x = average_pool(x)
+        for block in list(self.residual)[3:]:
+            x = block(x)
+        return self.out_norms[0](self.out[0](reflect_pad(x, 1)))
+
+    def _version_2_end(self, x: Array) -> Array:
+        for conv, norm in zip(self.out, self.out_norms, strict=True):
+            x = leaky_relu(norm(conv(reflect_pad(x, 1))))
+        return x
+
+
+class UpBlock(nnx.Module):
+    """Convolve, double the size, convolve."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.before = SpectralConv(inputs, outputs, 3, padding=0, rngs=rngs)
+        self.after = DoublingSpectralConv(outputs, outputs, 3, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        x = leaky_relu(self.before(reflect_pad(x, 1)))
+        return leaky_relu(self.after(x))
+
+
+class DegradationPyramid(nnx.Module):
+    """Degradation representation → one map per U-Net level, finest first."""
+
+    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs):
+        outs = [16, 8, 4, 2, 1] if version == 2 else [32, 16, 8, 4, 2, 1]
+        ins = [32 if version == 2 else 4, *outs[:-1]]
+        self.up = nnx.List(
+            UpBlock(i * width, o * width, rngs=rngs) for i, o in zip(ins, outs, strict=True)
+        )
+
+    def __call__(self, representation: Float[Array, "b r r c"]) -> tuple[Array, ...]:
+        x, found = representation, []
+        for block in self.up:
+            x = block(x)
+            found.append(x)
+        return tuple(found[:-5:-1])
+
+
+class DegradationEstimator(nnx.Module):
+    """Encoder and pyramid: what stage 1 learns and stage 2 freezes.
+
+    Args:
+        width, version: of both.
+        sight: `native` and `contrast` of the encoder.
+    """
+
+    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs, **sight: bool):
+        self.encoder = DegradationEncoder(width, version=version, **sight, rngs=rngs)
+        self.pyramid = DegradationPyramid(width, version=version, rngs=rngs)
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> Degradation:
+        representation = self.encoder(image)
+        return Degradation(representation, self.maps(representation, image.shape[1:3]))
+
+    def maps(
+        self, representation: Float[Array, "b r q c"], size: tuple[int, int]
+    ) -> tuple[Array, ...]:
+        """A representation's maps for an image of `size`, whose image it need not be."""
+        if not self.encoder.native:
+            return self.pyramid(representation)
+        height, width = size
+        cells = resize_bilinear(representation, -(-height // CELL), -(-width // CELL))
+        # The last cells may reach beyond the image.
+        return tuple(m[:, : height >> i, : width >> i] for i, m in enumerate(self.pyramid(cells)))

@@ -1,0 +1,74 @@
+"""Spatially adaptive modulation: a degradation map scales and shifts features, pixel by pixel.
+
+The two published networks differ in what predicts scale and shift, and in what they act on:
+the deblurring network looks at feature and map and modulates the feature as it is; the joint
+network looks at the map alone and modulates the batch-normalised feature.
+"""
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from msdi_jax.networks.layers import BatchNorm, Conv, SpectralConv, leaky_relu, resize_nearest
+
+
+class _Modulation(nnx.Module):
+    """n · (1 + gamma(a)) + beta(a), convolved and added to the feature."""
+
+    def __init__(self, channels: int, hidden: int, *, rngs: nnx.Rngs):
+        self.gamma = Conv(hidden, channels, 3, rngs=rngs)
+        self.beta = Conv(hidden, channels, 3, rngs=rngs)
+        self.project = SpectralConv(channels, channels, 3, rngs=rngs)
+
+    def modulate(self, x: Array, normalised: Array, context: Array) -> Array:
+        y = normalised * (1 + self.gamma(context)) + self.beta(context)
+        return x + self.project(leaky_relu(y))
+
+
+class SpatiallyAdaptiveModulation(_Modulation):
+    """The deblurring network's modulation of a skip connection.
+
+    Args:
+        channels: of the feature.
+        seen: channels of the degradation map.
+        hidden: channels of the shared context; published: 128 = 2 · width.
+    """
+
+    def __init__(self, channels: int, seen: int, hidden: int, *, rngs: nnx.Rngs):
+        super().__init__(channels, hidden, rngs=rngs)
+        self.shared = nnx.List(
+            [
+                Conv(channels + seen, channels, 1, rngs=rngs),
+                Conv(channels, hidden, 3, rngs=rngs),
+                Conv(hidden, hidden, 3, rngs=rngs),
+            ]
+        )
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], degradation: Float[Array, "b p q s"]
+    ) -> Float[Array, "b h w c"]:
+        parts = x, resize_nearest(degradation, *x.shape[1:3])
+        for conv in self.shared:
+            parts = (leaky_relu(conv(*parts)),)
+        return self.modulate(x, x, *parts)
+
+
+class Unmodulated(nnx.Module):
+    """Stands where a skip connection is left as it is."""
+
+    def __call__(self, x: Array, degradation: Array) -> Array:
+        return x
+
+
+class NormalisedModulation(_Modulation):
+    """The joint network's modulation: batch norm, context from the degradation map alone."""
+
+    def __init__(self, channels: int, hidden: int, *, groups: int = 1, rngs: nnx.Rngs):
+        super().__init__(channels, hidden, rngs=rngs)
+        self.shared = nnx.List([Conv(channels, hidden, 3, rngs=rngs)])
+        self.norm = BatchNorm(channels, groups=groups)
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], degradation: Float[Array, "b p q c"]
+    ) -> Float[Array, "b h w c"]:
+        context = nnx.relu(self.shared[0](resize_nearest(degradation, *x.shape[1:3])))
+        return self.modulate(x, self.norm(x), context)

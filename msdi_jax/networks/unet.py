@@ -1,0 +1,149 @@
+"""The U-Net both networks are made of: half instance norm on the way down."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from msdi_jax.networks.layers import Conv, HalfInstanceNorm, UpConv, leaky_relu
+
+# Published: five levels.
+DEPTH = 5
+# Four halvings: what a side of the image must be a multiple of.
+MULTIPLE = 2 ** (DEPTH - 1)
+
+
+class Block(nnx.Module):
+    """Two 3×3 convolutions beside a 1×1 shortcut.
+
+    Args:
+        inputs, outputs: channels.
+        half_norm: half instance norm after the first convolution.
+        pointwise: the deblurring network's form, with a 1×1 convolution between the two and a
+            shortcut without bias; the joint network has neither.
+        fuse: also add features of an earlier U-Net (cross-stage feature fusion, MPRNet).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        half_norm: bool,
+        pointwise: bool,
+        fuse: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.identity = Conv(inputs, outputs, 1, bias=not pointwise, rngs=rngs)
+        self.conv_1 = Conv(inputs, outputs, 3, rngs=rngs)
+        self.norm = HalfInstanceNorm(outputs) if half_norm else None
+        self.pointwise = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if pointwise else None
+        self.conv_2 = Conv(outputs, outputs, 3, rngs=rngs)
+        self.fuse_encoder = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if fuse else None
+        self.fuse_decoder = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if fuse else None
+
+    def __call__(self, *parts: Array, fusion: tuple[Array, Array] | None = None) -> Array:
+        y = self.conv_1(*parts)
+        if self.norm is not None:
+            y = self.norm(y)
+        y = leaky_relu(y)
+        if self.pointwise is not None:
+            y = leaky_relu(self.pointwise(y))
+        y = leaky_relu(self.conv_2(y)) + self.identity(*parts)
+        if fusion is not None:
+            y = y + self.fuse_encoder(fusion[0]) + self.fuse_decoder(fusion[1])
+        return y
+
+
+def recomputed(block: Callable[..., Array], chosen: bool) -> Callable[..., Array]:
+    """`block`, whose inner values the backward pass computes again instead of keeping them."""
+    return jax.checkpoint(lambda *parts, **more: block(*parts, **more)) if chosen else block
+
+
+class UpStep(nnx.Module):
+    """Double the size, join the skip connection, convolve."""
+
+    def __init__(self, inputs: int, outputs: int, *, pointwise: bool, rngs: nnx.Rngs):
+        self.up = UpConv(inputs, outputs, rngs=rngs)
+        self.block = Block(2 * outputs, outputs, half_norm=False, pointwise=pointwise, rngs=rngs)
+
+    def __call__(self, x: Array, skip: Array) -> Array:
+        return self.block(self.up(x), skip)
+
+
+class UNet(nnx.Module):
+    """Level i has 2^i · width channels at 1 / 2^i of the size; level 0 is the finest.
+
+    Args:
+        width: channels of the finest level.
+        depth: number of levels, at most 5.
+        pointwise, fuse: see `Block`.
+        remat: blocks of so many of the finest levels are `recomputed`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        depth: int = DEPTH,
+        pointwise: bool,
+        fuse: bool = False,
+        remat: int = 0,
+        rngs: nnx.Rngs,
+    ):
+        self.remat = remat
+        channels = [width * 2**i for i in range(depth)]
+        self.down = nnx.List(
+            Block(
+                channels[max(i - 1, 0)],
+                channels[i],
+                half_norm=True,
+                pointwise=pointwise,
+                fuse=fuse and i < depth - 1,
+                rngs=rngs,
+            )
+            for i in range(depth)
+        )
+        self.downsample = nnx.List(
+            Conv(c, c, 4, stride=2, padding=1, bias=False, rngs=rngs) for c in channels[:-1]
+        )
+        self.up = nnx.List(UpStep(2 * c, c, pointwise=pointwise, rngs=rngs) for c in channels[:-1])
+
+    def encode(
+        self, x: Float[Array, "b h w c"], fusion: Sequence[tuple[Array, Array]] = ()
+    ) -> tuple[Array, list[Array]]:
+        """Returns the bottom and the features of each level above it, finest first."""
+        features = []
+        for level, downsample in enumerate(self.downsample):
+            down = recomputed(self.down[level], level < self.remat)
+            x = down(x, fusion=fusion[level] if fusion else None)
+            features.append(x)
+            x = downsample(x)
+        return recomputed(self.down[-1], self.remat >= len(self.down))(x), features
+
+    def decode(
+        self, x: Array, features: Sequence[Array], skip: Callable[[int, Array], Array]
+    ) -> list[Array]:
+        """Returns the decoded features of each level, finest first.
+
+        `skip(level, feature)` is what the encoder's feature passes through on its way across.
+        """
+        decoded = []
+        for level in reversed(range(len(self.up))):
+            up = recomputed(self.up[level], level < self.remat)
+            x = up(x, skip(level, features[level]))
+            decoded.append(x)
+        return decoded[::-1]
+
+
+def check_size(image: Array) -> None:
+    """Raises ValueError unless there are images, whose sides are multiples of 16."""
+    if image.ndim != 4 or image.shape[-1] != 3 or image.size == 0:
+        raise ValueError(f"expected images of shape (batch, height, width, 3), got {image.shape}")
+    height, width = image.shape[1:3]
+    if height % MULTIPLE or width % MULTIPLE:
+        raise ValueError(
+            f"height and width must be multiples of {MULTIPLE}, got {height}×{width}: "
+            "msdi_jax.restoration.restore pads images of any size by reflection"
+        )

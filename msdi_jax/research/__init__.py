@@ -1,0 +1,1 @@
+"""What the degradation representation holds, and what can be done with it."""

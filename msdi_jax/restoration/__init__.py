@@ -1,0 +1,1 @@
+"""Images in, restored images out, within a bound on memory."""

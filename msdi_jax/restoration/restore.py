@@ -1,0 +1,98 @@
+"""One image of any size, restored: whole, or in the tiles of the published evaluation.
+
+`msdi_jax.restoration.tiling` restores within a bound on memory.
+"""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from msdi_jax.networks.unet import MULTIPLE
+
+TILE = 256
+Images = Float[np.ndarray, "b h w 3"]
+Restorer = Callable[[Images], Images]
+
+
+def tile_origins(height: int, width: int, tile: int = TILE) -> Int[np.ndarray, "n 2"]:
+    """(top, left) of the tiles of the published evaluation, row by row.
+
+    (side - 1) // tile + 1 tiles at equal steps, rounded up; the last is flush with the border.
+    """
+    tops, lefts = (_origins(side, tile) for side in (height, width))
+    return np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def _origins(side: int, tile: int) -> np.ndarray:
+    count = (side - 1) // tile + 1
+    if count == 1:
+        return np.zeros(1, np.int64)
+    step = -(-(side - tile) // (count - 1))
+    return np.minimum(np.arange(count) * step, side - tile)
+
+
+def whole(restorer: Restorer, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Restores in one piece: padded by reflection to a multiple of 16, and cropped again."""
+    height, width, _ = image.shape
+    restored = np.asarray(restorer(pad_to_multiple(image)[None]))[0]
+    return np.clip(restored[:height, :width], 0, 1)
+
+
+def grid(restorer: Restorer, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Restores 256×256 tiles one by one; where they overlap they are averaged, un-clamped.
+
+    The published tables are computed this way.
+    """
+    height, width, _ = image.shape
+    image = _reflect_to(image, max(height, TILE), max(width, TILE))
+    # The image may be several side by side, what is restored is one.
+    total = np.zeros((*image.shape[:2], 3), np.float32)
+    count = np.zeros((*image.shape[:2], 1), np.float32)
+    for top, left in tile_origins(*image.shape[:2]):
+        window = np.s_[top : top + TILE, left : left + TILE]
+        total[window] += np.asarray(restorer(image[window][None]))[0]
+        count[window] += 1
+    return np.clip((total / count)[:height, :width], 0, 1)
+
+
+MODES = {"whole": whole, "grid": grid}
+ORIENTATIONS = (1, 2, 4, 8)
+
+
+def ensemble(restorer: Restorer, orientations: int) -> Restorer:
+    """Self-ensemble: the mean, un-clamped, of what is restored in several orientations.
+
+    Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", 2016.
+
+    Args:
+        orientations: 1 is the image alone, 2 with itself upside down, 4 these and their quarter
+            turns, 8 four turns of both.
+    """
+    # The flip first: it leaves the sides as they are, and so the program.
+    chosen = list(itertools.product(range(4), (False, True)))[:orientations]
+    if len(chosen) == 1:
+        return restorer
+
+    def restore(x: Images) -> Images:
+        total = np.zeros(x.shape, np.float32)
+        for turns, flip in chosen:
+            y = np.rot90(x[:, ::-1] if flip else x, turns, (1, 2))
+            y = np.asarray(restorer(np.ascontiguousarray(y)))
+            y = np.rot90(y, -turns, (1, 2))
+            total += y[:, ::-1] if flip else y
+        return total / np.float32(len(chosen))
+
+    return restore
+
+
+def pad_to_multiple(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h2 w2 3"]:
+    """Grows the image at its end by reflection, to sides that the networks take."""
+    return _reflect_to(image, *(-(-side // MULTIPLE) * MULTIPLE for side in image.shape[:2]))
+
+
+def _reflect_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """NumPy reflects as often as a small image needs."""
+    rows, columns = height - image.shape[0], width - image.shape[1]
+    return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="reflect")

@@ -1,0 +1,1 @@
+"""Devices, processes, compilation, and files on disk."""

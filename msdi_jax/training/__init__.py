@@ -1,0 +1,1 @@
+"""A run: its stages, losses, optimizer, loop and records."""

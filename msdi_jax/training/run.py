@@ -1,0 +1,316 @@
+"""A whole run: data, its stages one after the other, models, evaluation, report.
+
+Everything lands in the run directory; started again on it, a run goes on where it stopped.
+"""
+
+import contextlib
+import inspect
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import ml_collections
+from flax import nnx
+
+from msdi_jax import report
+from msdi_jax.data import pipeline, records, validation
+from msdi_jax.data.damaged import Readable
+from msdi_jax.evaluation import figures, pairs
+from msdi_jax.evaluation.evaluate import evaluate, manner
+from msdi_jax.evaluation.measurements import Measurements
+from msdi_jax.evaluation.protocols import FIGURES
+from msdi_jax.interop import convert
+from msdi_jax.models import model, summary
+from msdi_jax.models.model import DIRECTORIES, find
+from msdi_jax.networks.state import Arrays, State, arrays_of
+from msdi_jax.runtime import hosts, locks
+from msdi_jax.runtime.mesh import make_mesh
+from msdi_jax.training import checks, deblur, reblur, trained
+from msdi_jax.training.log import held_out_ends
+from msdi_jax.training.stage import Stage
+from msdi_jax.training.train import Interrupted, StopRequest, train
+
+# Kind of weights → what is appended to the names of their directories; see `train`.
+SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
+
+
+def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
+    """Runs `config` (fields: `configs/base.py`) in `workdir`.
+
+    Raises:
+        ValueError: before anything is written, when the configuration is unusable or `workdir`
+            belongs to another one, other data or another process; later, what `train` raises.
+        Interrupted: see `train`.
+    """
+    checks.check(config)
+    checks.check_workdir(config, workdir)
+    data = hosts.first_then_others("data", lambda: _open_data(config))
+    checks.check_data(data.configuration, workdir)
+    _check_sizes(config, workdir, data)
+    # The others see what the first has written: all of them at once would be in each other's way.
+    with locks.alone_in(workdir) if hosts.is_first() else contextlib.nullcontext():
+        if hosts.is_first():
+            checks.claim(config, data.configuration, workdir)
+        hosts.wait_for_all("workdir")
+        _train_and_evaluate(config, workdir, data)
+
+
+def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
+    mesh = make_mesh(config.mesh.data, config.mesh.rows)
+    hosts.say(f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}")
+    with StopRequest().listening() as stop:
+        for name in config.stages:
+            if (workdir / DIRECTORIES[name]).exists():
+                hosts.say(f"{name}: finished before")
+                continue
+            stage = make_stage(name, config, workdir)
+            # Now, since what it starts from may be gone when it is done.
+            description = trained.describe(name, config, workdir)
+            states = train(
+                name,
+                stage,
+                config,
+                workdir=workdir,
+                mesh=mesh,
+                train_source=data.train,
+                held_out_source=data.held_out,
+                stop=stop,
+            )
+            _save(name, stage, states, description, workdir)
+            if not hosts.all_agree(f"{name} goes on", not stop.made):
+                raise Interrupted(config[name].steps)
+    if hosts.is_first():
+        _evaluate(config, workdir, data)
+        print(f"report: {report.write_report(workdir)}", flush=True)
+
+
+def _save(
+    name: str,
+    stage: Stage,
+    states: dict[str, State],
+    description: model.Description,
+    workdir: Path,
+) -> None:
+    """Model directories of all kinds of weights; the last one's tells that the stage is done."""
+    if hosts.is_first():
+        for kind, suffix in SUFFIXES.items():
+            if kind in states:
+                found = trained.at_step(description, int(states[kind].step), kind)
+                path = workdir / f"{DIRECTORIES[name]}{suffix}"
+                model.save(path, stage.network(states[kind]), found)
+    hosts.wait_for_all(f"{name} saved")
+
+
+class _Data(NamedTuple):
+    """A prepared set: what to train, look at while training, and test on, and which set it is."""
+
+    train: Sequence[Mapping]
+    held_out: Sequence[Mapping]
+    test: Sequence[Mapping]
+    configuration: str
+    # Of frames to train on, see `records.training_sizes`.
+    sizes: Mapping[str, int] = MappingProxyType({})
+
+
+def _open_data(config: ml_collections.ConfigDict) -> _Data:
+    """`data/NAME`, prepared when it is not."""
+    dataset = config.dataset
+    fields = dataset.to_dict()
+    builder = records.find_builder(fields.pop("name"))
+    directory = fields.pop("directory")
+    # What prepare() takes, or passes on to the builder's own settings.
+    known = inspect.signature(getattr(builder, "Settings", builder.prepare)).parameters
+    if foreign := [f"dataset.{field}" for field in fields if field not in known]:
+        raise ValueError(
+            f"{', '.join(foreign)}: {dataset.name} has no such fields: take a configuration "
+            "that is for this data set"
+        )
+    path = Path(builder.prepare(directory, **fields))
+    train, test = builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
+    held_out = test
+    if config.validation:
+        train, aside = validation.divide(train, records.photographs(path), config.validation)
+        held_out = Readable(aside)
+    sizes = records.training_sizes(path)
+    return _Data(train, held_out, test, pairs.configuration(path), sizes)
+
+
+def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
+    """Refuses, before the first stage is trained, frames that are too small for a later one."""
+    for name in config.stages:
+        settings = config[name]
+        if (workdir / DIRECTORIES[name]).exists():
+            continue
+        context = settings.get("context", 0)
+        pipeline.centre_crops(data.held_out, settings.crop, settings.held_out_images, context)
+        # Test frames are whole, those to train on may be tiles: the first tells of what size.
+        if not (settings.get("twins") or config.skip_damaged):
+            crop = pipeline.RandomCrop(settings.crop, context)
+            crop.check(Readable(data.train)[0])
+            _check_frames(data.sizes, crop)
+
+
+def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
+    """Frames smaller than tiles stay whole, and the first record need not be one of them."""
+    small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
+    if small:
+        told = ", ".join(f"{count} of {size} px" for size, count in small.items())
+        raise ValueError(
+            f"frames to train on are smaller than the {crop.size} px that a crop of {crop.crop} px "
+            f"needs ({told}): lower the crop, or remove these pairs and prepare the rest"
+        )
+
+
+def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
+    """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
+    sources = trained.sources(name, config, workdir)
+    loaded = {key: _load(path) for key, path in sources.items()}
+    network = loaded["start"].network if "start" in loaded else None
+    if name == "reblur":
+        return reblur.ReblurStage(config, _vgg(config.reblur), network)
+    degradation = arrays_of((loaded.get("degradation") or loaded["start"]).estimator)
+    encoder = degradation["encoder"]
+    if config.deblur.features_from:
+        encoder = _encoder(config.deblur.features_from)
+    return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
+
+
+def _load(path: Path | str) -> model.Model:
+    """With a network of host arrays: stages place their own."""
+    loaded = model.load(path)
+    nnx.update(loaded.network, jax.device_get(nnx.state(loaded.network)))
+    return loaded
+
+
+def _encoder(path: Path | str) -> Arrays:
+    loaded = _load(find(path, *DIRECTORIES.values()))
+    alone = loaded.description.network == "encoder"
+    return arrays_of(loaded.network if alone else loaded.estimator.encoder)
+
+
+def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
+    if not settings.vgg_weights:
+        hosts.say(
+            "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
+        )
+        return None
+    return jax.device_get(convert.read_vgg(settings.vgg_weights))
+
+
+def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
+    models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
+    # A run of stage 1 measures the joint network as it is.
+    usage = {"window": None, "orientations": 1}
+    if "deblur" in models:
+        usage = trained.usage(config, models["deblur"].description)
+        models["deblur"] = models["deblur"].using(**usage)
+    found = _measure(
+        "last",
+        config,
+        workdir,
+        data,
+        deblurrer=models.get("deblur"),
+        joint=models.get("reblur"),
+        samples=workdir / "samples",
+        sample_count=config.evaluation.samples,
+    )
+    others = {}
+    for kind, path in _other_weights(config, workdir).items():
+        other = model.load(path).using(**usage)
+        figures_of = _measure(kind, config, workdir, data, deblurrer=other, joint=None)
+        others[kind] = {k: value for k, value in figures_of.items() if k.endswith("_deblurred")}
+    record = {
+        "dataset": config.dataset.name,
+        "configuration": data.configuration,
+        "split": "test",
+        "steps": {name: config[name].steps for name in config.stages},
+        "validation": config.validation,
+        "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
+        "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
+        "other_weights": others,
+        **found,
+    }
+    temporary = workdir / "evaluation.json.new"
+    temporary.write_text(json.dumps(record, indent=2) + "\n")
+    temporary.replace(workdir / "evaluation.json")
+    _print_figures(record)
+
+
+def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
+    """Kind → model directory of the last stage's network with other than the last weights."""
+    stage = config.stages[-1]
+    name = DIRECTORIES[stage]
+    paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
+    if start := trained.sources(stage, config, workdir).get("start"):
+        paths["start"] = start
+    return {kind: path for kind, path in paths.items() if path.exists()}
+
+
+def _measure(
+    kind: str,
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    data: _Data,
+    *,
+    deblurrer: model.Model | None,
+    joint: model.Model | None,
+    **samples,
+) -> dict:
+    """`evaluate` on the test split; interrupted, it goes on at the image that it was at."""
+    restoration, scoring = config.evaluation.restore, list(config.evaluation.protocols)
+    networks = [network for network in (deblurrer, joint) if network]
+    header = {
+        "models": [network.digest for network in networks],
+        **manner(restoration, networks[0]),
+        "protocols": scoring,
+        "configuration": data.configuration,
+    }
+    folder = workdir / "evaluation" / kind
+    try:
+        kept = Measurements(folder, header)
+    except ValueError:  # of other weights or another manner, or damaged
+        shutil.rmtree(folder)
+        kept = Measurements(folder, header)
+    return evaluate(
+        data.test,
+        deblurrer=deblurrer,
+        joint=joint,
+        restoration=restoration,
+        protocols=scoring,
+        kept=kept,
+        **samples,
+    )
+
+
+def _parameters(loaded: model.Model) -> int:
+    """Of a deblurring network, without an encoder that modulates nothing."""
+    parts = summary.summarise(loaded.description).parts
+    unused = not loaded.description.injected
+    return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))
+
+
+def _print_figures(record: dict) -> None:
+    restored = figures.restored(record)
+    print(f"{record['dataset']} {record['split']}, {record['images']} images, {restored}")
+    for figure, values in figures.measured(record):
+        label, digits = FIGURES[figure]
+        told = [
+            f"{kind} {value:.{digits}f}"
+            for kind, value in zip(figures.KINDS, values, strict=True)
+            if value is not None
+        ]
+        print(f"  {label:18} {'  '.join(told)}")
+    for kind, found in record["other_weights"].items():
+        key = figures.psnr_key(found, "deblurred")
+        if key is not None:
+            of_these = kind == "best" and not record["validation"]
+            chosen = " (chosen on crops of these images)" if of_these else ""
+            print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
+    for name, ends in record["held_out"].items():
+        print(
+            f"  {name}: held-out loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}"
+        )

@@ -1,0 +1,152 @@
+"""What the loop asks of a training stage, and the step both stages are made of."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from flax import nnx
+from jaxtyping import Array, Bool
+
+from msdi_jax.networks.degradation import Degradation, DegradationEstimator
+from msdi_jax.networks.layers import singular_values
+from msdi_jax.networks.state import Arrays, State
+from msdi_jax.runtime.mesh import by_image, by_rows, gathered
+from msdi_jax.training import optimise
+
+Batch = dict[str, Array]
+"""`blurry` and `sharp`, uint8 (b, h, w, 3); of twins also `motion`, see data/twins.py."""
+
+Scalars = dict[str, Array]
+
+# What to compute in → JAX's name for how products of float32 are taken. By default GPUs and TPUs
+# would shorten them.
+PRODUCTS = {"float32": "highest", "tensorfloat32": "tensorfloat32", "bfloat16": "default"}
+
+STATISTICS = ("u", "v", "mean", "var")
+"""Names of what forward passes move in training."""
+
+Loss = Callable[[Arrays, Any], tuple[Array, tuple[Scalars, Arrays]]]
+"""Parameters, part of a batch → what to minimise, (scalars to log, next statistics)."""
+
+
+class Stage(Protocol):
+    """Pure functions over `State`."""
+
+    def init(self, key: Array) -> State: ...
+
+    def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """The next state, and scalars to log."""
+
+    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, Array]]:
+        """Losses and PSNR (dB) in evaluation mode, and the pictures they are of; nothing moves."""
+
+    def network(self, state: State) -> nnx.Module:
+        """The network to use, in evaluation mode."""
+
+
+class Moved(NamedTuple):
+    """What `move` returns; `finite` says whether anything moved."""
+
+    params: Arrays
+    opt: Any
+    stats: Arrays
+    scalars: Scalars
+    finite: Bool[Array, ""]
+
+
+def move(
+    loss: Loss,
+    params: Arrays,
+    opt: Any,
+    stats: Arrays,
+    images: Any,
+    *,
+    settings: ml_collections.ConfigDict,
+    rate: Any,
+) -> Moved:
+    """One optimiser step down the mean of `loss` over the parts of a batch.
+
+    Nothing moves where a scalar or the gradient is not finite. All parts start from the same
+    statistics; the next ones are the mean of theirs.
+    """
+    gradients, (scalars, after) = mean_gradient(loss, gathered(params), images, settings.accumulate)
+    new = optimise.update(
+        optimise.adam(settings), gradients, params, opt, rate=rate, clip_norm=settings.clip_norm
+    )
+    scalars = scalars | {
+        "gradient_norm": new.gradient_norm,
+        "weight_norm": optax.tree.norm(params),
+        "learning_rate": jnp.stack(jax.tree.leaves(rate)).max(),
+    }
+    finite = jnp.all(jnp.stack([jnp.isfinite(value) for value in scalars.values()]))
+    chosen = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        (new.params, new.opt, after),
+        (params, opt, stats),
+    )
+    return Moved(*chosen, scalars, finite)
+
+
+def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
+    """Gradient and auxiliary output of `loss`, each the mean over `parts` parts of the batch.
+
+    Parts are interleaved, so that none of them crosses from one device to another.
+    """
+    gradient = jax.grad(loss, has_aux=True)
+    if parts == 1:
+        return gradient(params, images)
+    pieces = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), images)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], pieces))
+
+    def add(total, piece):
+        return jax.tree.map(jnp.add, total, gradient(params, piece)), None
+
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, pieces)
+    return jax.tree.map(lambda x: x / parts, total)
+
+
+def moving_average(ema: Arrays, new: Moved, decay: float) -> Arrays:
+    """`ema` moved towards the new weights; empty stays empty, and all stays where nothing moved."""
+    if not ema:
+        return ema
+    decay = jnp.where(new.finite, decay, 1)
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, new.params)
+
+
+def spectral_scalars(network: nnx.Module) -> Scalars:
+    """Largest and smallest σ that spectral normalisation divides by."""
+    values = jnp.stack(singular_values(network))
+    return {"sigma_max": values.max(), "sigma_min": values.min()}
+
+
+def in_type(arrays: Arrays, compute_dtype: str) -> Arrays:
+    """Parameters in the type to compute in; only that of "bfloat16" is not the one kept."""
+    if compute_dtype != "bfloat16":
+        return arrays
+
+    def cast(path: tuple, x: Array) -> Array:
+        return x if path[-1].key in STATISTICS else x.astype(jnp.bfloat16)
+
+    return jax.tree_util.tree_map_with_path(cast, arrays)
+
+
+def pair_of(batch: Batch) -> tuple[Array, Array]:
+    """Blurry and sharp images in [0, 1], shared among devices as the batch is."""
+    return by_rows(unit_range(batch["blurry"])), by_rows(unit_range(batch["sharp"]))
+
+
+def unit_range(images: Array) -> Array:
+    """uint8 → [0, 1]; floating images are taken to be there already."""
+    if images.dtype != jnp.uint8:
+        return images
+    return images.astype(jnp.float32) / 255
+
+
+def degradation_of(estimator: DegradationEstimator, blurry: Array) -> Degradation:
+    """`estimator(blurry)`, each image on one device, its maps shared as images are."""
+    found = estimator(by_image(blurry))
+    return found._replace(maps=tuple(by_rows(level) for level in found.maps))
