@@ -4,8 +4,8 @@
     python launch.py --config configs/realblur_r_deblur.py --workdir runs/realblur_r_deblur
 
 Hardware: as configs/gopro_deblur.py. Hours: not measured.
-Expected: the paper's table of real blur, as carried in
-`msdi_jax.evaluation.published_rows`, has RealBlur-J only; there is no published figure of MSDI-Net to compare with.
+Expected: not known. The paper reports RealBlur-J only, see
+`msdi_jax.evaluation.reported_results`.
 """
 
 import ml_collections
