@@ -18,9 +18,9 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from msdi_jax.runtime import hosts
+from msdi_jax.runtime import processes
 from msdi_jax.runtime.compilation import keep_programs
-from msdi_jax.training import run, train
+from msdi_jax.training import loop, run
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, a file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory: made, or gone on with.")
@@ -37,26 +37,26 @@ def main(arguments: list[str]) -> None:
     # Where no step is under way that would have to be saved, both ask for the same.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        hosts.start(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
+        processes.start(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
         run.run(_CONFIG.value, Path(_WORKDIR.value))
-    except train.Interrupted as stop:
-        hosts.say(f"saved at step {stop.step}: resume with the same command")
+    except loop.Interrupted as stop:
+        processes.say(f"saved at step {stop.step}: resume with the same command")
     except KeyboardInterrupt:
-        hosts.end("stopped: the same command goes on from the last checkpoint")
+        processes.end("stopped: the same command goes on from the last checkpoint")
     except OSError as error:
-        hosts.end(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
+        processes.end(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
     except ValueError as error:
-        hosts.end(f"error: {error}")
+        processes.end(f"error: {error}")
     except jax.errors.JaxRuntimeError as error:
-        if hosts.alone():
+        if processes.alone():
             raise
         # What a process mostly sees of another one's end.
         told = f"process {jax.process_index()} of {jax.process_count()}: {_first_line(error)}"
-        hosts.end(f"error: {told}; if another process ended, start all of them again")
+        processes.end(f"error: {told}; if another process ended, start all of them again")
     except Exception:
-        if hosts.alone():
+        if processes.alone():
             raise
-        hosts.end(traceback.format_exc())
+        processes.end(traceback.format_exc())
 
 
 def _first_line(error: Exception) -> str:
@@ -84,6 +84,6 @@ def _sentence(error: Exception) -> str:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    hosts.print_anywhere()
+    processes.print_anywhere()
     keep_programs()
     app.run(main, flags_parser=parse)

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import rebuild_shake
-from msdi_jax.data.exposure import kernel
-from msdi_jax.data.shake import middle_path
+from msdi_jax.data.synthesis.camera_motion import middle_path
+from msdi_jax.data.synthesis.render import kernel
 from skimage.filters import unsharp_mask
 from skimage.restoration import richardson_lucy
 from tqdm import tqdm
 
-from msdi_jax.evaluation import metrics, pairs
+from msdi_jax.evaluation import metrics, test_sets
 from msdi_jax.models import model
 from msdi_jax.restoration import restore
-from msdi_jax.restoration.images import to_uint8, to_unit
+from msdi_jax.restoration.image_io import to_uint8, to_unit
 
 TUNED_ON = 24
 RADII, AMOUNTS = (0.7, 1.0, 1.5, 2.0), (0.25, 0.5, 1.0, 1.5)
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--data", help="prepared set; default: the embedded one")
     parser.add_argument("--output", type=Path, help="file for the figures of every pair")
     options = parser.parse_args()
-    _, train = pairs.open_prepared("camera_shake", options.data, "train")
-    _, test = pairs.open_prepared("camera_shake", options.data, "test")
+    _, train = test_sets.open_prepared("camera_shake", options.data, "train")
+    _, test = test_sets.open_prepared("camera_shake", options.data, "test")
     chosen = np.linspace(0, len(train) - 1, TUNED_ON).astype(int)
     tuning = [train[int(index)] for index in chosen]
     deblur = model.load(options.model).deblur
@@ -53,7 +53,7 @@ def main() -> None:
         "model": lambda record: restore.whole(deblur, to_unit(record["blurry"])),
     }
     rows = [
-        {"name": pairs.text(record, "name"), "photograph": pairs.text(record, "photograph")}
+        {"name": test_sets.text(record, "name"), "photograph": test_sets.text(record, "photograph")}
         | {name: measure(method, record) for name, method in methods.items()}
         for record in tqdm(test, "floors")
     ]

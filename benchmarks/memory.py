@@ -13,7 +13,7 @@ from flax import nnx
 
 from benchmarks import timing
 from msdi_jax.models import model
-from msdi_jax.restoration import tiling
+from msdi_jax.restoration import bounded_memory
 
 ALLOWED = 10**11
 
@@ -57,7 +57,7 @@ def _ours(image: np.ndarray, width: int) -> int:
     network, _ = timing.msdi_net(width)
     description = model.Description("msdi2_net", width, None, {}, "")
     # As `msdi_jax deblur` does, allowed as much as one piece takes.
-    tiling.BoundedRestorer(model.Model(network, description), ALLOWED)(image[None])
+    bounded_memory.BoundedRestorer(model.Model(network, description), ALLOWED)(image[None])
     return sum(array.nbytes for array in jax.tree.leaves(nnx.state(network)))
 
 

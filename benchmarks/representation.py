@@ -21,15 +21,15 @@ import argparse
 import numpy as np
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
 from msdi_jax.data.photographs import find
-from msdi_jax.data.shake import motion_field
-from msdi_jax.data.twins import Twins, told
+from msdi_jax.data.synthesis.camera_motion import motion_field
+from msdi_jax.data.synthesis.shared_blur import Twins, told
 from tqdm import tqdm
 
-from msdi_jax.evaluation import pairs
+from msdi_jax.evaluation import test_sets
 from msdi_jax.evaluation.metrics import psnr
 from msdi_jax.models import model
-from msdi_jax.research import explore, motion
-from msdi_jax.restoration.images import to_uint8, to_unit
+from msdi_jax.research import motion, transfer
+from msdi_jax.restoration.image_io import to_uint8, to_unit
 
 # Side of the crops that are blurred on the spot, px.
 CROP = 192
@@ -47,17 +47,17 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=1, help="sharp images per blur")
     options = parser.parse_args()
     joint = model.load(model.find(options.model, model.DIRECTORIES["reblur"]))
-    _, test = pairs.open_prepared("camera_shake", options.data, "test")
+    _, test = test_sets.open_prepared("camera_shake", options.data, "test")
     if not 2 <= options.images <= len(test):
         parser.error(f"--images must be 2 … {len(test)}, of which the set has as many")
     chosen = np.linspace(0, len(test) - 1, options.images).astype(int)
     records = [test[int(index)] for index in chosen]
-    names = [pairs.text(record, "photograph") for record in records]
+    names = [test_sets.text(record, "photograph") for record in records]
     strangers = len(names) - max(map(names.count, names))
     if not 1 <= options.targets <= strangers:
         parser.error(f"--targets must be 1 … {strangers}, the images of other photographs")
     print(interpolation(joint, records), flush=True)
-    print(transfer(joint, records, options.targets), flush=True)
+    print(transfers(joint, records, options.targets), flush=True)
     print(exchange(joint, find(options.photographs).test, options.images))
 
 
@@ -65,8 +65,8 @@ def interpolation(joint: model.Model, records) -> str:
     to_one, beyond = 0, 0
     for record in tqdm(records, "interpolate"):
         sharp, blurry = to_unit(record["sharp"]), to_unit(record["blurry"])
-        levels = explore.interpolate(joint, sharp, blurry, ALPHAS)
-        falls = np.diff([explore.gradient_energy(level) for level in levels]) < 0
+        levels = transfer.interpolate(joint, sharp, blurry, ALPHAS)
+        falls = np.diff([transfer.gradient_energy(level) for level in levels]) < 0
         to_one += falls[ALPHAS[1:] <= 1].all()
         beyond += falls.all()
     return (
@@ -75,14 +75,14 @@ def interpolation(joint: model.Model, records) -> str:
     )
 
 
-def transfer(joint: model.Model, records, targets: int) -> str:
+def transfers(joint: model.Model, records, targets: int) -> str:
     """The blur of each record on the sharp images of `targets` records of other photographs."""
-    chosen = pairings([pairs.text(record, "photograph") for record in records], targets)
+    chosen = pairings([test_sets.text(record, "photograph") for record in records], targets)
     blurry, sharp = ([to_unit(record[key]) for record in records] for key in ("blurry", "sharp"))
     own = [motion.measure(*pair) for pair in zip(sharp, blurry, strict=True)]
     compared = []
     for a, b in tqdm(chosen, "transfer"):
-        moved = explore.transfer(joint, [blurry[a]], [sharp[b]])[0][0]
+        moved = transfer.transfer(joint, [blurry[a]], [sharp[b]])[0][0]
         found = motion.measure(sharp[b], np.asarray(moved, np.float32))
         shakes = (rebuild_shake(records[index]) for index in (a, b))
         truths = [motion_field(shake, found.length.shape) for shake in shakes]
@@ -130,7 +130,7 @@ def exchange(joint: model.Model, photographs, count: int) -> str:
     for index in tqdm(range(0, 2 * count, 2), "exchange"):
         own, twin, stranger = (source[k] for k in (index, index + 1, index + 3))
         blurs = [to_unit(giver["blurry"]) for giver in (own, twin, stranger)]
-        reblurred = [row[0] for row in explore.transfer(joint, blurs, [to_unit(own["sharp"])])]
+        reblurred = [row[0] for row in transfer.transfer(joint, blurs, [to_unit(own["sharp"])])]
         candidates = [own["sharp"], *map(to_uint8, reblurred)]
         found.append([psnr(candidate, own["blurry"]) for candidate in candidates])
     found = np.array(found)

@@ -124,7 +124,7 @@ def _step(name: str, options: argparse.Namespace, mesh, *, sharded: bool):
     from msdi_jax.configs import base
 
     from msdi_jax.runtime.mesh import over_batch
-    from msdi_jax.training.train import abstract_state
+    from msdi_jax.training.loop import abstract_state
 
     config = base.get_config()
     config.width, config.mesh.shard_state = options.width, sharded
@@ -141,9 +141,9 @@ def _stage(name: str, config):
     from flax import nnx
 
     from msdi_jax.networks.degradation import DegradationEstimator
-    from msdi_jax.networks.state import arrays_of
-    from msdi_jax.training.deblur import DeblurStage
-    from msdi_jax.training.reblur import ReblurStage
+    from msdi_jax.networks.functional import arrays_of
+    from msdi_jax.training.stage1_reblur import ReblurStage
+    from msdi_jax.training.stage2_deblur import DeblurStage
 
     if name == "reblur":
         return ReblurStage(config)

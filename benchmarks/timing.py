@@ -16,9 +16,9 @@ import jax
 import numpy as np
 from flax import nnx, traverse_util
 
-from msdi_jax.interop.published import to_published
-from msdi_jax.networks.deblur_net import MSDINet
-from msdi_jax.networks.state import abstract
+from msdi_jax.interop.torch_keys import to_published
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.msdi_net import MSDINet
 
 ROOT = Path(__file__).parent.parent
 Row = dict[str, Any]

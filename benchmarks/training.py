@@ -14,9 +14,9 @@ from benchmarks import timing
 from benchmarks.torch_baseline import Discriminator, JointNet, MSDINet
 from benchmarks.torch_training import deblur_step, reblur_step
 from msdi_jax.networks.degradation import DegradationEstimator
-from msdi_jax.networks.state import abstract, arrays_of
-from msdi_jax.training.deblur import DeblurStage
-from msdi_jax.training.reblur import ReblurStage
+from msdi_jax.networks.functional import abstract, arrays_of
+from msdi_jax.training.stage1_reblur import ReblurStage
+from msdi_jax.training.stage2_deblur import DeblurStage
 
 
 def main() -> None:

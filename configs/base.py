@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Context channels of the modulation; 0 means 2 · width.
     config.hidden = 0
     # "published" or "calibrated", for trainings of thousands of steps; see
-    # msdi_jax/networks/calibrate.py.
+    # msdi_jax/networks/initialization.py.
     config.initial = "published"
     # Degradation encoder of the deblurring network: 2 is `msdi2_net`, 1 is `msdi_net`.
     config.version = 2
@@ -96,7 +96,7 @@ def get_config() -> ml_collections.ConfigDict:
             "restore": "grid",
             # How a deblurring network is used; None: as deblur.start_from is, if there is one.
             # Published: 0. Side of the windows, px, that half instance norms take their statistics
-            # in, see msdi_jax/networks/windows.py; None without a start: 0, the whole image.
+            # in, see networks/local_statistics.py; None without a start: 0, the whole image.
             "window": config_dict.placeholder(int),
             # Published: 1. In how many every image is restored, see `restore.ensemble`; None
             # without a start: 1.
@@ -119,7 +119,7 @@ def get_config() -> ml_collections.ConfigDict:
         # False: no discriminator, and neither of the terms that need it.
         adversarial=True,
         # Published: False. Every blur is drawn on the spot and put on two photographs, and each is
-        # reblurred with the other's representation; see data/twins.py.
+        # reblurred with the other's representation; see data/synthesis/shared_blur.py.
         twins=False,
         # Of twins: weight of what the representation's first channels lack to tell the true motion.
         motion_weight=0.0,

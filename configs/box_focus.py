@@ -1,7 +1,7 @@
 """Stage 2 of the model in the box, sixth part: crops partly out of focus, and cables.
 
     python -m msdi_jax.data.open_photographs --source unpacked --target photographs_5 --part 4
-    python -m msdi_jax.data.cables --folder photographs_5/train
+    python -m msdi_jax.data.synthesis.cables --folder photographs_5/train
     python launch.py --config configs/box_focus.py --workdir runs/box_focus
 
 Hardware: two CPU cores, 80 minutes beside other work, after those of configs/box_diverse.py.
@@ -13,7 +13,7 @@ from msdi_jax.configs import box_diverse, box_longer
 
 def get_config() -> ml_collections.ConfigDict:
     config = box_diverse.get_config()
-    # With pairs of thin lines that are no motion, see data/cables.py.
+    # With pairs of thin lines that are no motion, see data/synthesis/cables.py.
     config.dataset.photographs = "photographs_5"
     # Most of the photographs are of landscapes and buildings, in focus to the horizon. A network
     # that has seen few others takes the smooth parts of a portrait for blurred ones.

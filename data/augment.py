@@ -12,7 +12,7 @@ import cv2
 import grain
 import numpy as np
 from jaxtyping import UInt8
-from msdi_jax.data.exposure import GAMMA
+from msdi_jax.data.synthesis.render import GAMMA
 
 # Of what is out of focus: standard deviation, px; how much of it there is at so many places along a
 # side, of which some are wholly in focus and some wholly out of it.

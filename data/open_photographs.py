@@ -33,7 +33,7 @@ Debian unstable has (pool/main/e/endless-sky-high-dpi), since 0.9.8 lacks twenty
     python -m msdi_jax.data.open_photographs --source unpacked --target photographs_4 --part 4
 
 configs/box_focus.py has copies of every fourth of these besides, across which cables are drawn
-(data/cables.py).
+(data/synthesis/cables.py).
 
 Fifteen others of endless-sky-high-dpi take the place of the test photographs with `--validation`:
 among trained weights one chooses by these, and then tests.

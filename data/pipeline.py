@@ -20,7 +20,7 @@ import grain
 import numpy as np
 from jaxtyping import Int, UInt8
 from msdi_jax.data.augment import UNCHANGED, Augment, Augmentation
-from msdi_jax.data.damaged import Readable
+from msdi_jax.data.readable import Readable
 
 
 def batches(

@@ -99,7 +99,7 @@ def _is_of(path: Path, name: str, kind: str) -> bool:
 
 
 def describe(directory: str | Path) -> dict[str, Part]:
-    """split → what it holds, of a set whose builder notes the sizes (see data/paired.py)."""
+    """split → what it holds, of a set whose builder notes the sizes (data/paired/builder.py)."""
     info = _open(directory).info
     return {
         split: Part(found.num_examples, found.num_bytes, Counter(info.metadata[split]))

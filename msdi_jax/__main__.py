@@ -5,16 +5,8 @@ import sys
 from pathlib import Path
 
 from msdi_jax import report
-from msdi_jax.cli import (
-    command_convert,
-    command_deblur,
-    command_evaluate,
-    command_prepare,
-    command_probe,
-    command_reblur,
-    command_table,
-)
-from msdi_jax.runtime import hosts
+from msdi_jax.cli import deblur, evaluate, prepare, probe, reblur, table, weights
+from msdi_jax.runtime import processes
 from msdi_jax.runtime.compilation import keep_programs
 
 
@@ -32,13 +24,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m msdi_jax", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command_deblur.add_to(commands)
-    command_reblur.add_to(commands)
-    command_probe.add_to(commands)
-    command_evaluate.add_to(commands)
-    command_table.add_to(commands)
-    command_convert.add_to(commands)
-    command_prepare.add_to(commands)
+    deblur.add_to(commands)
+    reblur.add_to(commands)
+    probe.add_to(commands)
+    evaluate.add_to(commands)
+    table.add_to(commands)
+    weights.add_to(commands)
+    prepare.add_to(commands)
 
     page = commands.add_parser("report", help="write a run's report.html anew")
     page.set_defaults(command=lambda o: print(report.write_report(Path(o.run))))
@@ -47,6 +39,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    hosts.print_anywhere()
+    processes.print_anywhere()
     keep_programs()
     main()

@@ -25,7 +25,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax.interop.convert import from_published, to_published
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks.functional import abstract
 
 HERE = Path(__file__).parent
 # Files that take minutes begin, so that one process does not end with them alone.

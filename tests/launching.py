@@ -14,7 +14,7 @@ from PIL import Image
 
 from msdi_jax.models import model
 from msdi_jax.networks.degradation import DegradationEstimator
-from msdi_jax.networks.state import arrays_of
+from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[1]

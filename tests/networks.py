@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from msdi_jax.networks.deblur_net import MSDINet
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.msdi_net import MSDINet
 
 
 def draw_arrays(network, seed=0):

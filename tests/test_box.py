@@ -3,15 +3,16 @@
 import cv2
 import numpy as np
 import pytest
-from msdi_jax.data import photographs, twins
-from msdi_jax.data.exposure import render
-from msdi_jax.data.shake import draw_shake
+from msdi_jax.data import photographs
+from msdi_jax.data.synthesis import shared_blur
+from msdi_jax.data.synthesis.camera_motion import draw_shake
+from msdi_jax.data.synthesis.render import render
 
 from msdi_jax import BOX, load
 from msdi_jax.__main__ import main
 from msdi_jax.models.model import DIRECTORIES, describe, find
-from msdi_jax.research import explore, motion
-from msdi_jax.restoration import images, restore
+from msdi_jax.research import motion, transfer
+from msdi_jax.restoration import image_io, restore
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def pairs():
     """(blurry, sharp) in [0, 1]: the two held-out photographs of scikit-image, two blurs each."""
     return [
         tuple(
-            images.to_unit(image)
+            image_io.to_unit(image)
             for image in render(photograph.read(), draw_shake(seed, 160, 240, max_layers=0))
         )
         for photograph in photographs.embedded().test
@@ -56,8 +57,8 @@ def test_it_deblurs_and_leaves_sharp_images_alone(pairs):
 
 def test_levels_of_blur_are_in_order(joint, pairs):
     for blurry, sharp in pairs:
-        levels = explore.interpolate(joint, sharp, blurry, [0, 0.5, 1])
-        energies = [explore.gradient_energy(level) for level in levels]
+        levels = transfer.interpolate(joint, sharp, blurry, [0, 0.5, 1])
+        energies = [transfer.gradient_energy(level) for level in levels]
         assert energies[0] > 1.1 * energies[1] > 1.21 * energies[2]
 
 
@@ -65,7 +66,7 @@ def test_a_blurry_images_own_representation_is_what_blurs_like_it(joint, pairs):
     """Better than leaving the sharp image as it is, and than what that one itself is told to be."""
     own, left, sharps = [], [], []
     for blurry, sharp in pairs:
-        none, full = explore.interpolate(joint, sharp, blurry, [0, 1])
+        none, full = transfer.interpolate(joint, sharp, blurry, [0, 1])
         own.append(psnr(full, blurry))
         left.append(psnr(sharp, blurry))
         sharps.append(psnr(none, blurry))
@@ -78,7 +79,7 @@ def halves():
     """The same photographs at half their size."""
     pictures = [photograph.read() for photograph in photographs.embedded().test]
     return [
-        images.to_unit(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        image_io.to_unit(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
         for picture in pictures
     ]
 
@@ -93,7 +94,7 @@ def test_its_representation_tells_the_direction_of_blur(joint, halves):
     for picture in halves:
         told = []
         for degrees in (0, 45, 90, 135):
-            found = explore.representation(joint, moved(picture, degrees))[0]
+            found = transfer.representation(joint, moved(picture, degrees))[0]
             told.append((found[..., 1:3] - found[..., 4:6]).mean((0, 1)))
         right, down_right, down, down_left = told
         assert right[0] - down[0] > 2
@@ -104,16 +105,16 @@ def test_moved_blur_keeps_its_direction(joint, halves):
     for source, target in (halves, halves[::-1]):
         blurs = [moved(source, degrees) for degrees in (0, 90)]
         across, upright = (
-            twins.told(motion.measure(target, np.asarray(row[0], np.float32)))[..., 1].mean()
-            for row in explore.transfer(joint, blurs, [target])
+            shared_blur.told(motion.measure(target, np.asarray(row[0], np.float32)))[..., 1].mean()
+            for row in transfer.transfer(joint, blurs, [target])
         )
         assert across - upright > 0.4
 
 
 def test_commands_take_it_by_default(tmp_path, pairs):
-    images.write(tmp_path / "photo.png", images.to_uint8(pairs[0][0]))
+    image_io.write(tmp_path / "photo.png", image_io.to_uint8(pairs[0][0]))
     main(["deblur", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'out.png'}"])
-    found = images.to_unit(images.read(tmp_path / "out.png"))
+    found = image_io.to_unit(image_io.read(tmp_path / "out.png"))
     box = load(BOX)
     assert box.description.orientations == 2
     expected = restore.whole(box.deblur, pairs[0][0])

@@ -6,10 +6,10 @@ import ml_collections
 import numpy as np
 import pytest
 
-from msdi_jax.networks.state import State
+from msdi_jax.networks.functional import State
 from msdi_jax.runtime.checkpoint import Checkpoints, load_arrays, save_arrays
 from msdi_jax.runtime.mesh import make_mesh, replicated
-from msdi_jax.training import optimise
+from msdi_jax.training import optimizer
 
 
 def state(step):
@@ -19,7 +19,7 @@ def state(step):
         "a": [jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)],
         "b": jnp.asarray(rng.normal(size=4), jnp.bfloat16),
     }
-    adam = optimise.adam(
+    adam = optimizer.adam(
         ml_collections.ConfigDict({"adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8})
     )
     opt = adam.update(params, adam.init(params))[1]

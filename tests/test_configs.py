@@ -10,7 +10,7 @@ import pytest
 from msdi_jax.configs import ablation
 from msdi_jax.data.records import find_builder
 
-from msdi_jax.models import model, summary
+from msdi_jax.models import cost, model
 from msdi_jax.training import checks
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -212,7 +212,7 @@ def test_what_a_model_differs_in_can_be_set_as_told():
         ValueError, match="another msdi2_net model: set width=8, native_enc"
     ) as told:
         checks.check(config)
-    last = summary.text(model.describe(model.BOX)).splitlines()[-1]
+    last = cost.text(model.describe(model.BOX)).splitlines()[-1]
     assert last.startswith("To go on training it: ")
     for option in last.removeprefix("To go on training it: ").split():
         field, value = option.removeprefix("--config.").split("=")

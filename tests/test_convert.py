@@ -9,10 +9,10 @@ import torch
 from flax import nnx
 
 from msdi_jax.interop import convert
-from msdi_jax.networks.deblur_net import MSDINet
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.joint_net import ReblurDeblurNet
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.msdi_net import MSDINet
+from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 
 REFERENCE = Path(__file__).parent / "reference"
 MAKE = {

@@ -14,8 +14,8 @@ from msdi_jax.data.records import open_split
 from msdi_jax.__main__ import main
 from msdi_jax.evaluation import metrics
 from msdi_jax.models import model
-from msdi_jax.networks.state import arrays_of
-from msdi_jax.training.deblur import DeblurStage
+from msdi_jax.networks.functional import arrays_of
+from msdi_jax.training.stage2_deblur import DeblurStage
 from tests.data import miniatures
 from tests.networks import small_network
 from tests.test_prepare import SETS, prepare

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 from msdi_jax.configs import base
 
-from msdi_jax.networks.state import State, arrays_of
-from msdi_jax.training import deblur
+from msdi_jax.networks.functional import State, arrays_of
+from msdi_jax.training import stage2_deblur
 
 
 @pytest.fixture
@@ -25,16 +25,18 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
         key: jnp.asarray(image(name, (2, 64, 64, 3), dtype=np.float64))
         for key, name in (("blurry", "train-blur"), ("sharp", "train-sharp"))
     }
-    network = stand_in(lambda rngs: deblur.make_network(config, rngs), "msdi_net-w8", np.float64)
+    network = stand_in(
+        lambda rngs: stage2_deblur.make_network(config, rngs), "msdi_net-w8", np.float64
+    )
     _, frozen, params, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
     degradation = nnx.to_pure_dict(frozen)["degradation"]
-    stage = deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+    stage = stage2_deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
     params = nnx.to_pure_dict(params)
     state = State(
         step=jnp.zeros((), jnp.int32),
         params=params,
         stats=nnx.to_pure_dict(stats),
-        opt=deblur.optimise.adam(config.deblur).init(params),
+        opt=stage2_deblur.optimise.adam(config.deblur).init(params),
         frozen={"degradation": degradation, "features": degradation["encoder"]["shallow"]},
         ema={},
         skipped=jnp.zeros((), jnp.int32),
@@ -56,9 +58,9 @@ def test_psnr_has_a_floor_and_features_are_left_out_at_weight_0():
     config.width = 2
     rng = np.random.default_rng(0)
     sharp, deblurred, intermediate = jnp.asarray(rng.uniform(size=(3, 2, 16, 16, 3)))
-    output = deblur.Deblurred(deblurred, intermediate)
+    output = stage2_deblur.Deblurred(deblurred, intermediate)
     config.deblur.update({"psnr_floor": 0.1, "feature_weight": 0.0})
-    terms = deblur.DeblurStage(config, {}, {})._loss_terms({}, output, sharp)
+    terms = stage2_deblur.DeblurStage(config, {}, {})._loss_terms({}, output, sharp)
     found = 10 * np.log10(np.square(np.stack(output) - sharp).mean((2, 3, 4)) + 0.1).mean()
     assert terms == {"psnr_loss": pytest.approx(found, rel=1e-4)}
 
@@ -71,8 +73,8 @@ def test_features_are_of_what_the_encoder_sees():
     sharp, weak = (jnp.asarray(x, jnp.float32) for x in (image, image / 2 + 0.25))
     losses = []
     for config.local_contrast in (False, True):
-        degradation = arrays_of(deblur.make_network(config, nnx.Rngs(0)).degradation)
-        stage = deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
-        terms = stage._loss_terms(stage.frozen, deblur.Deblurred(weak, weak), sharp)
+        degradation = arrays_of(stage2_deblur.make_network(config, nnx.Rngs(0)).degradation)
+        stage = stage2_deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
+        terms = stage._loss_terms(stage.frozen, stage2_deblur.Deblurred(weak, weak), sharp)
         losses.append(float(terms["feature_loss"]))
     assert losses[1] < 0.05 * losses[0]

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax.networks.deblur_net import MSDINet
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.msdi_net import MSDINet
 
 
 @pytest.fixture(scope="module", params=[("msdi_net", 1), ("msdi2_net", 2)], ids=lambda p: p[0])

@@ -17,11 +17,11 @@ from msdi_jax.networks.degradation import (
     DegradationEstimator,
     local_contrast,
 )
+from msdi_jax.networks.functional import abstract, arrays_of
 from msdi_jax.networks.layers import SpectralConv
-from msdi_jax.networks.state import abstract, arrays_of
-from msdi_jax.restoration import tiling
-from msdi_jax.training import losses, reblur
-from msdi_jax.training.deblur import DeblurStage
+from msdi_jax.restoration import bounded_memory
+from msdi_jax.training import losses, stage1_reblur
+from msdi_jax.training.stage2_deblur import DeblurStage
 from tests.networks import draw_arrays
 
 
@@ -103,7 +103,7 @@ def small_config():
 
 @pytest.fixture(scope="module")
 def stage_1():
-    stage = reblur.ReblurStage(small_config())
+    stage = stage1_reblur.ReblurStage(small_config())
     return stage, stage.init(jax.random.key(0))
 
 
@@ -201,7 +201,7 @@ def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
 def test_the_estimator_moves_at_its_own_rate(images):
     config = small_config()
     config.reblur.degradation_rate = 0.01
-    stage = reblur.ReblurStage(config)
+    stage = stage1_reblur.ReblurStage(config)
     state = stage.init(jax.random.key(0))
     # At the identity no gradient reaches the estimator.
     for name in ("deblur", "reblur"):
@@ -229,7 +229,7 @@ def test_tiles_of_a_native_model_estimate_for_themselves():
     network = draw_arrays(abstract(description.build))
     deblurring = model.Model(network, description)
     image = np.random.default_rng(0).uniform(size=(48, 80, 3)).astype(np.float32)
-    restored = tiling.BoundedRestorer(deblurring)(image[None])
+    restored = bounded_memory.BoundedRestorer(deblurring)(image[None])
     np.testing.assert_allclose(restored, deblurring.deblur(image[None]), atol=1e-5)
 
 
@@ -259,8 +259,8 @@ def eight():
 
 
 def test_twins_are_reblurred_with_each_others_representation(eight):
-    stage = reblur.ReblurStage(twin_config())
-    network = draw_arrays(abstract(lambda rngs: reblur.make_network(stage.config, rngs)))
+    stage = stage1_reblur.ReblurStage(twin_config())
+    network = draw_arrays(abstract(lambda rngs: stage1_reblur.make_network(stage.config, rngs)))
     graph, arrays = nnx.split(network)
     made = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))(arrays, eight)
     joint = jax.jit(lambda a, *images: nnx.merge(graph, a)(*images))
@@ -276,8 +276,8 @@ def test_twins_are_reblurred_with_each_others_representation(eight):
 def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
     config = twin_config()
     config.reblur.update({"generated": 4, "motion_weight": 0.5})
-    stage = reblur.ReblurStage(config)
-    network = draw_arrays(abstract(lambda rngs: reblur.make_network(config, rngs)))
+    stage = stage1_reblur.ReblurStage(config)
+    network = draw_arrays(abstract(lambda rngs: stage1_reblur.make_network(config, rngs)))
     graph, arrays = nnx.split(network)
     generate = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))
     made = generate(arrays, eight)
@@ -295,7 +295,7 @@ def test_motion_teaches_the_encoder(eight):
     config.native_encoder = True
     config.reblur.update({"motion_weight": 1.0, "learning_rate": 1e-3, "l1_weight": 0.0})
     config.reblur.update({"reblur_l1_weight": 0.0, "generated": 2})
-    stage = reblur.ReblurStage(config)
+    stage = stage1_reblur.ReblurStage(config)
     state, found = stage.init(jax.random.key(0)), []
     step = jax.jit(stage.train_step)
     for _ in range(30):

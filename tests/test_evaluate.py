@@ -14,9 +14,9 @@ from msdi_jax.configs import quickstart
 
 from msdi_jax.__main__ import main
 from msdi_jax.evaluation import evaluate as evaluation
-from msdi_jax.evaluation import measurements, metrics, published_rows
+from msdi_jax.evaluation import metrics, reported_results, results_file
 from msdi_jax.models import model
-from msdi_jax.runtime import locks
+from msdi_jax.runtime import directory_lock
 from msdi_jax.training import run
 
 DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
@@ -234,7 +234,7 @@ def test_equal_names_are_refused(called, tmp_path):
 
 def test_figures_that_another_process_measures_are_left_to_it(called, tmp_path):
     with (
-        locks.alone_in(tmp_path / "out"),
+        directory_lock.alone_in(tmp_path / "out"),
         pytest.raises(SystemExit, match=r"another process is at work in .*out"),
     ):
         evaluate(tmp_path)
@@ -243,8 +243,8 @@ def test_figures_that_another_process_measures_are_left_to_it(called, tmp_path):
 
 def test_every_digit_survives(tmp_path):
     row = {"name": 'a,"b"', "photograph": "", "psnr": 1 / 3, "other": float("inf")}
-    measurements.Measurements(tmp_path, {"a": 1}).add(row)
-    assert measurements.Measurements(tmp_path, {"a": 1}).rows == {'a,"b"': row}
+    results_file.Measurements(tmp_path, {"a": 1}).add(row)
+    assert results_file.Measurements(tmp_path, {"a": 1}).rows == {'a,"b"': row}
 
 
 @pytest.mark.parametrize(
@@ -260,13 +260,15 @@ def test_every_digit_survives(tmp_path):
     ],
 )
 def test_published_figures(network, dataset, configuration, psnr):
-    found = published_rows.find(network, dataset, configuration)
+    found = reported_results.find(network, dataset, configuration)
     assert (found and found.psnr) == psnr
 
 
 def test_every_published_row_tells_its_source():
-    assert all(row.source and row.dataset in published_rows.IMAGES for row in published_rows.ROWS)
-    keys = [(row.method, row.dataset) for row in published_rows.ROWS]
+    assert all(
+        row.source and row.dataset in reported_results.IMAGES for row in reported_results.ROWS
+    )
+    keys = [(row.method, row.dataset) for row in reported_results.ROWS]
     assert len(set(keys)) == len(keys)
 
 
@@ -294,7 +296,7 @@ def test_rows_keep_the_order_of_the_names_in_several_threads(tmp_path):
         return {"name": str(index), "photograph": "", "psnr": float(index)}
 
     names = [str(index) for index in range(20)]
-    found = measurements.Measurements(tmp_path, {"a": 1})
+    found = results_file.Measurements(tmp_path, {"a": 1})
     rows = found.complete(names, measure, workers=4)
     assert [row["psnr"] for row in rows] == list(range(20))
     lines = (tmp_path / "per_image.csv").read_text().splitlines()
@@ -312,10 +314,10 @@ def test_a_failure_in_a_thread_ends_the_work_and_keeps_what_is_done(tmp_path):
         return {"name": str(index), "photograph": "", "psnr": float(index)}
 
     names = [str(index) for index in range(50)]
-    found = measurements.Measurements(tmp_path, {"a": 1})
+    found = results_file.Measurements(tmp_path, {"a": 1})
     with pytest.raises(ValueError, match="image 5 is damaged"):
         found.complete(names, measure, workers=2)
-    assert list(measurements.Measurements(tmp_path, {"a": 1}).rows) == names[:5]
+    assert list(results_file.Measurements(tmp_path, {"a": 1}).rows) == names[:5]
     assert len(begun) < 20
 
 

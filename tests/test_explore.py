@@ -8,8 +8,8 @@ from PIL import Image
 
 from msdi_jax.__main__ import main
 from msdi_jax.models import model
-from msdi_jax.networks.state import abstract
-from msdi_jax.research import explore
+from msdi_jax.networks.functional import abstract
+from msdi_jax.research import transfer
 from tests.networks import draw_arrays, small_network
 
 RNG = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def run(tmp_path_factory, joint):
 
 def test_level_1_is_what_the_network_itself_reblurs(joint):
     sharp, blurry = SHARP[:32, :32], BLURRY[:32, :32]
-    levels = explore.interpolate(joint, sharp, blurry, [0, 0.5, 1])
+    levels = transfer.interpolate(joint, sharp, blurry, [0, 0.5, 1])
     expected = np.asarray(joint(blurry[None], sharp[None]).reblurred)[0]
     np.testing.assert_allclose(levels[2], expected.clip(0, 1), atol=1e-5)
     own = np.asarray(joint(sharp[None], sharp[None]).reblurred)[0]
@@ -52,8 +52,8 @@ def test_level_1_is_what_the_network_itself_reblurs(joint):
 
 
 def test_levels_between_two_blurry_images(joint):
-    levels = explore.interpolate(joint, SHARP, BLURRY, [0, 1], start=OTHER)
-    swapped = explore.interpolate(joint, SHARP, OTHER, [0, 1], start=BLURRY)
+    levels = transfer.interpolate(joint, SHARP, BLURRY, [0, 1], start=OTHER)
+    swapped = transfer.interpolate(joint, SHARP, OTHER, [0, 1], start=BLURRY)
     assert levels.shape == (2, 40, 33, 3)
     np.testing.assert_allclose(levels, swapped[::-1], atol=1e-5)
 
@@ -61,30 +61,30 @@ def test_levels_between_two_blurry_images(joint):
 def test_a_native_representation_is_stretched_to_the_image():
     native = drawn(native=True)
     sharp, blurry = SHARP[:32, :32], BLURRY[:32, :32]
-    levels = explore.interpolate(native, sharp, blurry, [0, 1])
+    levels = transfer.interpolate(native, sharp, blurry, [0, 1])
     expected = np.asarray(native(blurry[None], sharp[None]).reblurred)[0]
     np.testing.assert_allclose(levels[1], expected.clip(0, 1), atol=1e-5)
-    assert explore.representation(native, OTHER).shape[1:3] == (1, 3)
-    [[moved]] = explore.transfer(native, [OTHER], [BLURRY])
+    assert transfer.representation(native, OTHER).shape[1:3] == (1, 3)
+    [[moved]] = transfer.transfer(native, [OTHER], [BLURRY])
     assert moved.shape == BLURRY.shape
-    found = native.degradation_for(explore.representation(native, OTHER), (64, 48))
+    found = native.degradation_for(transfer.representation(native, OTHER), (64, 48))
     assert [m.shape[1:3] for m in found.maps] == [(64, 48), (32, 24), (16, 12), (8, 6)]
 
 
 def test_transfer_is_a_grid(joint):
-    grid = explore.transfer(joint, [BLURRY, OTHER], [SHARP, BLURRY, OTHER])
+    grid = transfer.transfer(joint, [BLURRY, OTHER], [SHARP, BLURRY, OTHER])
     assert [[cell.shape for cell in row] for row in grid] == [
         [(40, 33, 3), (64, 48, 3), (32, 80, 3)]
     ] * 2
-    found = explore.representation(joint, OTHER)
-    np.testing.assert_array_equal(grid[1][0], explore.reblur(joint, SHARP, found))
+    found = transfer.representation(joint, OTHER)
+    np.testing.assert_array_equal(grid[1][0], transfer.reblur(joint, SHARP, found))
     assert np.abs(grid[0][0] - grid[1][0]).max() > 1e-4
 
 
 def test_main_components_follow_the_largest_variance():
     y, x = np.mgrid[:20, :30].astype(np.float32)
     features = np.stack([9 * x, x * 0, 3 * np.sin(y), 0.1 * np.cos(x * y)], axis=-1)
-    found = explore.main_components(features)
+    found = transfer.main_components(features)
     assert found.shape == (20, 30, 3)
     assert found.min() == 0
     assert found.max() == 1
@@ -94,19 +94,19 @@ def test_main_components_follow_the_largest_variance():
 
 
 def test_views_have_the_image_s_size(joint):
-    views = explore.views_of(joint, BLURRY)
+    views = transfer.views_of(joint, BLURRY)
     assert list(views) == ["representation", *(f"map {level}" for level in range(4))]
     assert all(view.shape == BLURRY.shape for view in views.values())
 
 
 def test_a_picture_too_small_for_the_coarsest_map_is_refused(joint):
     with pytest.raises(ValueError, match=r"picture of 7×40 px .* at least 8×8 px"):
-        explore.views_of(joint, BLURRY[:7, :40])
+        transfer.views_of(joint, BLURRY[:7, :40])
 
 
 def test_gradient_energy_falls_with_blur():
     blurred = (SHARP + np.roll(SHARP, 1, axis=0) + np.roll(SHARP, 1, axis=1)) / 3
-    assert explore.gradient_energy(blurred) < 0.7 * explore.gradient_energy(SHARP)
+    assert transfer.gradient_energy(blurred) < 0.7 * transfer.gradient_energy(SHARP)
 
 
 def test_interpolate_writes_strip_animation_and_curve(run, tmp_path):

@@ -11,7 +11,7 @@ import msdi_jax
 from msdi_jax.__main__ import main
 from msdi_jax.interop import convert
 from msdi_jax.models import model
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks.functional import abstract
 from tests.networks import draw_arrays
 
 NETWORKS = {

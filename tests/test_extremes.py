@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax.evaluation import extremes
+from msdi_jax.evaluation import best_worst
 
 
 def rows(count):
@@ -17,7 +17,7 @@ def rows(count):
 @pytest.mark.parametrize(("count", "shown"), [(1, 0), (5, 2), (19, 9), (20, 10), (101, 10)])
 def test_ten_of_each_and_none_twice(count, shown):
     made = rows(count)
-    found = extremes.choose(made)
+    found = best_worst.choose(made)
     psnr = {row["name"]: row["psnr_deblurred"] for row in made}
     assert [psnr[name] for name in found["worst"]] == list(range(shown))
     assert [psnr[name] for name in found["best"]] == [count - 1 - i for i in range(shown)]
@@ -35,7 +35,7 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
         return {"deblurred": picture(90), "sharp": picture(100)}
 
     made = [row | {"name": f"scene/{row['name']}.png"} for row in rows(4)]
-    found = extremes.write(tmp_path / "shown", made, pictures)
+    found = best_worst.write(tmp_path / "shown", made, pictures)
     # (7 i) mod 4: 0, 3, 2, 1.
     assert found == {
         "worst": ["scene/r0.png", "scene/r3.png"],
@@ -43,22 +43,22 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
     }
     assert sorted(asked) == [0, 1, 2, 3]
     assert len(list((tmp_path / "shown").iterdir())) == 4 * 3
-    with Image.open(extremes.path(tmp_path / "shown", "scene/r0.png", "deblurred")) as image:
+    with Image.open(best_worst.path(tmp_path / "shown", "scene/r0.png", "deblurred")) as image:
         assert np.abs(np.asarray(image).astype(int) - 90).max() <= 1
     asked.clear()
-    extremes.path(tmp_path / "shown", "scene/r3.png", "error").unlink()
-    assert extremes.write(tmp_path / "shown", made, pictures) == found
+    best_worst.path(tmp_path / "shown", "scene/r3.png", "error").unlink()
+    assert best_worst.write(tmp_path / "shown", made, pictures) == found
     assert asked == [3]
 
 
 def test_names_stay_apart():
-    assert extremes.stem("a/b") != extremes.stem("a_b")
-    assert extremes.stem("a%2Fb") != extremes.stem("a/b")
-    assert extremes.stem("写真 1") == "写真 1"
+    assert best_worst.stem("a/b") != best_worst.stem("a_b")
+    assert best_worst.stem("a%2Fb") != best_worst.stem("a/b")
+    assert best_worst.stem("写真 1") == "写真 1"
     long = ["写真" * 40 + letter for letter in "ab"]
-    assert len({extremes.stem(name) for name in long}) == 2
-    assert all(len(extremes.stem(name).encode()) <= extremes.LONGEST_STEM for name in long)
-    assert extremes.stem("GOPR0384_11_00-000001") == "GOPR0384_11_00-000001"
+    assert len({best_worst.stem(name) for name in long}) == 2
+    assert all(len(best_worst.stem(name).encode()) <= best_worst.LONGEST_STEM for name in long)
+    assert best_worst.stem("GOPR0384_11_00-000001") == "GOPR0384_11_00-000001"
 
 
 def test_error_map():
@@ -70,7 +70,7 @@ def test_error_map():
     restored[2, 2] = 0
     levels = np.arange(256, dtype=np.uint8)[:, None]
     scale = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1]
-    found = extremes.error_map(restored, sharp)
+    found = best_worst.error_map(restored, sharp)
     np.testing.assert_array_equal(found[3, 3], scale[0])
     np.testing.assert_array_equal(found[1, 1], scale[127])
     np.testing.assert_array_equal(found[0, 0], scale[255])
@@ -79,6 +79,6 @@ def test_error_map():
 
 def test_large_pictures_are_shrunk(tmp_path):
     big = {"deblurred": picture(0, (1000, 2000)), "sharp": picture(9, (1000, 2000))}
-    extremes.write(tmp_path, rows(2), lambda index: big)
+    best_worst.write(tmp_path, rows(2), lambda index: big)
     sizes = {Image.open(path).size for path in tmp_path.glob("*.jpg")}
     assert sizes == {(800, 400)}

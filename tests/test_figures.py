@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from msdi_jax.evaluation import figures
+from msdi_jax.evaluation import aggregate
 
 
 def rows(blurry, deblurred):
@@ -14,7 +14,7 @@ def rows(blurry, deblurred):
 def test_deciles_are_ranked_by_the_blurry_input():
     """Twenty images, the sharpest inputs deblurred worst: a tenth is two of them."""
     blurry = np.random.default_rng(0).permutation(20).astype(float)
-    found = figures.deciles(rows(blurry, 100 - blurry))
+    found = aggregate.deciles(rows(blurry, 100 - blurry))
     assert found["images"] == 2
     assert found["ranked_by"] == "psnr_blurry"
     assert found["blurriest"] == {"psnr_blurry": 0.5, "psnr_deblurred": 99.5}
@@ -25,15 +25,15 @@ def test_deciles_are_ranked_by_the_blurry_input():
 
 @pytest.mark.parametrize(("count", "tenth"), [(1, 1), (4, 1), (14, 1), (16, 2), (1111, 111)])
 def test_a_tenth_is_whole_images(count, tenth):
-    found = figures.deciles(rows(np.arange(count), np.arange(count)))
+    found = aggregate.deciles(rows(np.arange(count), np.arange(count)))
     assert found["images"] == tenth
     assert found["blurriest"]["psnr_blurry"] == pytest.approx((tenth - 1) / 2)
 
 
 def test_equal_psnr_does_not_make_the_order_matter():
     made = rows([5.0] * 10, range(10))
-    assert figures.deciles(made) == figures.deciles(made[::-1])
-    assert figures.deciles(made)["blurriest"]["psnr_deblurred"] == 0
+    assert aggregate.deciles(made) == aggregate.deciles(made[::-1])
+    assert aggregate.deciles(made)["blurriest"]["psnr_deblurred"] == 0
 
 
 def test_the_psnr_at_hand_ranks():
@@ -41,11 +41,11 @@ def test_the_psnr_at_hand_ranks():
         {"name": str(i), "photograph": "", "ssim_blurry": 1.0, "psnr_aligned_blurry": float(i)}
         for i in range(10)
     ]
-    assert figures.deciles(made)["ranked_by"] == "psnr_aligned_blurry"
-    assert figures.deciles([{"name": "a", "photograph": "", "psnr_deblurred": 1.0}]) is None
+    assert aggregate.deciles(made)["ranked_by"] == "psnr_aligned_blurry"
+    assert aggregate.deciles([{"name": "a", "photograph": "", "psnr_deblurred": 1.0}]) is None
 
 
 def test_failed_alignments_are_counted_and_the_rest_averaged():
     made = [{"name": "", "photograph": "", "ecc_failed_deblurred": f} for f in (1.0, 0.0, 1.0)]
     made = [row | {"ssim_deblurred": i / 2} for i, row in enumerate(made)]
-    assert figures.means(made) == {"ecc_failed_deblurred": 2, "ssim_deblurred": 0.5}
+    assert aggregate.means(made) == {"ecc_failed_deblurred": 2, "ssim_deblurred": 0.5}

@@ -6,14 +6,14 @@ import jax
 import numpy as np
 import pytest
 from msdi_jax.configs import finetune
-from msdi_jax.data.exposure import render
 from msdi_jax.data.photographs import embedded
-from msdi_jax.data.shake import draw_shake
+from msdi_jax.data.synthesis.camera_motion import draw_shake
+from msdi_jax.data.synthesis.render import render
 from PIL import Image
 
 from msdi_jax.__main__ import main
 from msdi_jax.models import model
-from msdi_jax.networks.state import arrays_of
+from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import run
 from tests.networks import small_network
 

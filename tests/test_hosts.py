@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from msdi_jax.runtime import hosts
+from msdi_jax.runtime import processes
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
 
@@ -27,13 +27,13 @@ def test_several_processes(monkeypatch, environment, found):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert hosts._on_a_cluster() is found
+    assert processes._on_a_cluster() is found
 
 
 def test_what_a_terminal_lacks_is_a_question_mark(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
-    hosts.print_anywhere()
+    processes.print_anywhere()
     print("1 → 2 dB", flush=True)
     assert terminal.buffer.getvalue() == b"1 ? 2 dB\n"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax.networks.joint_net import ReblurDeblurNet
+from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 
 
 @pytest.fixture

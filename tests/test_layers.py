@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from msdi_jax.interop import onnx_graph
 from msdi_jax.networks import convolution, layers
+from msdi_jax.networks.functional import arrays_of, merge, split
 from msdi_jax.networks.rewrites import correlation
-from msdi_jax.networks.state import arrays_of, merge, split
 
 
 def normal(*shape):

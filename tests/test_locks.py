@@ -2,7 +2,7 @@
 
 import pytest
 
-from msdi_jax.runtime.locks import alone_in
+from msdi_jax.runtime.directory_lock import alone_in
 
 
 def test_a_folder_is_for_one_at_a_time(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
-from msdi_jax.training import log
+from msdi_jax.training import metrics_log
 
 
 def write_rows(folder, *rows, tail=""):
@@ -25,7 +25,7 @@ def start(tmp_path):
     opened = []
 
     def open_log(stage="deblur", *, start=0, steps=100):
-        opened.append(log.StageLog(tmp_path, stage, start=start, steps=steps))
+        opened.append(metrics_log.StageLog(tmp_path, stage, start=start, steps=steps))
         return opened[-1]
 
     yield open_log
@@ -34,7 +34,7 @@ def start(tmp_path):
 
 
 def rows(folder):
-    return log.read_rows(folder / "metrics.jsonl")
+    return metrics_log.read_rows(folder / "metrics.jsonl")
 
 
 def test_no_file_means_no_rows(tmp_path):
@@ -80,7 +80,9 @@ def test_a_fresh_stage_keeps_what_the_other_wrote(tmp_path, start):
 def clock(monkeypatch, *times):
     times = iter(times)
     monkeypatch.setattr(
-        log, "time", SimpleNamespace(**vars(log.time) | {"monotonic": lambda: next(times)})
+        metrics_log,
+        "time",
+        SimpleNamespace(**vars(metrics_log.time) | {"monotonic": lambda: next(times)}),
     )
 
 
@@ -138,17 +140,17 @@ def pictures(count):
 
 
 def test_held_out_pictures(tmp_path):
-    stage_log = log.StageLog(tmp_path, "deblur", start=0, steps=100)
+    stage_log = metrics_log.StageLog(tmp_path, "deblur", start=0, steps=100)
     stage_log.held_out(40, {"loss": 0.25}, pictures(9))
     stage_log.close()
     sheet = np.asarray(Image.open(tmp_path / "samples" / "training" / "deblur-0000040.png"))
-    assert sheet.shape == (4 * log.SHOWN_CROPS, 10, 3)
-    for row in range(log.SHOWN_CROPS):
+    assert sheet.shape == (4 * metrics_log.SHOWN_CROPS, 10, 3)
+    for row in range(metrics_log.SHOWN_CROPS):
         assert (sheet[4 * row, 0, 0], sheet[4 * row, 5, 0]) == (10 * row, 10 * row + 1)
 
 
 def test_held_out_ends(tmp_path):
-    assert log.held_out_ends(tmp_path, "deblur") == {}
+    assert metrics_log.held_out_ends(tmp_path, "deblur") == {}
     write_rows(
         tmp_path,
         row("reblur", 0, **{"held_out/loss": 9.0}),
@@ -158,18 +160,18 @@ def test_held_out_ends(tmp_path):
         row("deblur", 9, **{"held_out/loss": 2.0, "held_out/l1": 3.0}),
         row("deblur", 10, loss=100.0),
     )
-    assert log.held_out_ends(tmp_path, "deblur") == {
+    assert metrics_log.held_out_ends(tmp_path, "deblur") == {
         "initial": {"loss": 4.0, "l1": 1.0},
         "final": {"loss": 2.0, "l1": 3.0},
     }
-    assert log.held_out_ends(tmp_path, "reblur")["initial"] == {"loss": 9.0}
-    assert log.held_out_ends(tmp_path, "other") == {}
+    assert metrics_log.held_out_ends(tmp_path, "reblur")["initial"] == {"loss": 9.0}
+    assert metrics_log.held_out_ends(tmp_path, "other") == {}
 
 
 def test_eta_beyond_a_day(tmp_path, monkeypatch, capsys):
     times = iter([0.0, 1.0])
-    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    stage_log = log.StageLog(tmp_path, "deblur", start=0, steps=400_000)
+    monkeypatch.setattr(metrics_log, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    stage_log = metrics_log.StageLog(tmp_path, "deblur", start=0, steps=400_000)
     stage_log.train(1, {"loss": 1.0})
     stage_log.close()
     assert "ETA 4 days, 15:06:39" in capsys.readouterr().out

@@ -11,8 +11,8 @@ from flax import nnx
 from msdi_jax.__main__ import main
 from msdi_jax.models import model
 from msdi_jax.networks.degradation import Degradation
-from msdi_jax.networks.joint_net import Joint, ReblurDeblurNet
-from msdi_jax.networks.state import abstract, arrays_of
+from msdi_jax.networks.functional import abstract, arrays_of
+from msdi_jax.networks.reblur_deblur_net import Joint, ReblurDeblurNet
 
 DESCRIPTION = model.Description("joint", 2, 5, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
 

@@ -7,7 +7,7 @@ from flax import nnx
 from torch.nn import functional
 
 from msdi_jax.networks import modulation
-from msdi_jax.networks.state import arrays_of, merge, split
+from msdi_jax.networks.functional import arrays_of, merge, split
 
 CHANNELS, HIDDEN = 3, 5
 

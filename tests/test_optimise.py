@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from msdi_jax.training import optimise
+from msdi_jax.training import optimizer
 
 
 def settings(**fields):
@@ -20,14 +20,14 @@ def test_published_learning_rates(golden, stage, rate, steps):
     z = golden("protocol")
     config = settings(learning_rate=rate, schedule_steps=steps)
     # The golden counts iterations from 1.
-    found = [optimise.cosine_rate(i - 1, config) for i in z[f"lr/{stage}/iteration"].tolist()]
+    found = [optimizer.cosine_rate(i - 1, config) for i in z[f"lr/{stage}/iteration"].tolist()]
     # Near the end float32 resolves the cosine to some 1e-7 of the initial rate.
     np.testing.assert_allclose(found, z[f"lr/{stage}/value"], rtol=1e-6, atol=1e-7 * rate)
 
 
 def test_learning_rate_stays_at_its_end():
     config = settings(learning_rate=1e-3, schedule_steps=10)
-    assert float(optimise.cosine_rate(25, config)) == pytest.approx(1e-7)
+    assert float(optimizer.cosine_rate(25, config)) == pytest.approx(1e-7)
 
 
 def test_against_pytorch(x64):
@@ -35,7 +35,7 @@ def test_against_pytorch(x64):
     rng = np.random.default_rng(0)
     start = rng.normal(size=(3, 4))
     config = settings(learning_rate=1e-2, schedule_steps=10)
-    transform = optimise.adam(config)
+    transform = optimizer.adam(config)
     params = {"w": jnp.asarray(start)}
     opt = transform.init(params)
     parameter = torch.nn.Parameter(torch.from_numpy(start.copy()))
@@ -45,7 +45,7 @@ def test_against_pytorch(x64):
         parameter.grad = torch.from_numpy(gradient.copy())
         norm = torch.nn.utils.clip_grad_norm_([parameter], 0.01)
         adam.step()
-        new = optimise.update(
+        new = optimizer.update(
             transform, {"w": jnp.asarray(gradient)}, params, opt, rate=1e-2, clip_norm=0.01
         )
         params, opt = new.params, new.opt

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from msdi_jax.__main__ import main
-from msdi_jax.cli import command_evaluate as command
+from msdi_jax.cli import evaluate as command
 from msdi_jax.evaluation import metrics, protocols
 
 COUNT = 12

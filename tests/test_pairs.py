@@ -6,8 +6,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from msdi_jax.evaluation import pairs
-from msdi_jax.evaluation.pairs import Size
+from msdi_jax.evaluation import test_sets
+from msdi_jax.evaluation.test_sets import Size
 
 
 def write(path, size=(12, 16), **options):
@@ -25,7 +25,7 @@ def test_every_problem_is_listed_in_one_refusal(tmp_path):
     (folder / "notes.txt").write_text("beside")
     names = ["a", "small.jpg", "gone", "scene/b.png", "damaged"]
     with pytest.raises(ValueError, match="nothing was scored") as refused:
-        pairs.match(folder, names, [Size(12, 16)] * 5)
+        test_sets.match(folder, names, [Size(12, 16)] * 5)
     lines = str(refused.value).splitlines()
     assert "mend these 6" in lines[0]
     assert lines[1:] == [
@@ -42,49 +42,49 @@ def test_suffixes_do_not_matter(tmp_path):
     a = write(tmp_path / "scene" / "a.JPG")
     b = write(tmp_path / "000001.v2.png")
     names = ["scene/a.png", "000001.v2"]
-    assert pairs.match(tmp_path, names, [Size(12, 16)] * 2) == {names[0]: a, names[1]: b}
+    assert test_sets.match(tmp_path, names, [Size(12, 16)] * 2) == {names[0]: a, names[1]: b}
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     write(tmp_path / "a.png")
     write(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match=r"a\.jpg and .*a\.png have one name"):
-        pairs.list_images(tmp_path)
+        test_sets.list_images(tmp_path)
 
 
 @pytest.mark.parametrize(("folder", "told"), [("gone", "is not a folder"), ("", "holds no images")])
 def test_folders_without_images_are_refused(tmp_path, folder, told):
     (tmp_path / "._a.png").write_bytes(b"macOS")
     with pytest.raises(ValueError, match=told):
-        pairs.list_images(tmp_path / folder)
+        test_sets.list_images(tmp_path / folder)
 
 
 def test_sizes_are_those_of_upright_images(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     for name in ("a.jpg", "a.png", "a.tif"):
-        assert pairs.read_size(write(tmp_path / name, (12, 16), exif=exif)) == Size(16, 12)
-    assert pairs.read_size(write(tmp_path / "b.png")) == Size(12, 16)
+        assert test_sets.read_size(write(tmp_path / name, (12, 16), exif=exif)) == Size(16, 12)
+    assert test_sets.read_size(write(tmp_path / "b.png")) == Size(12, 16)
 
 
 def test_folders_are_a_source(tmp_path):
     for name in ("b/1", "a"):
         write(tmp_path / "sharp" / f"{name}.png")
         write(tmp_path / "blurry" / f"{name}.jpg")
-    source = pairs.FolderPairs(tmp_path / "sharp", tmp_path / "blurry")
+    source = test_sets.FolderPairs(tmp_path / "sharp", tmp_path / "blurry")
     assert [source[i]["name"] for i in range(len(source))] == ["a", "b/1"]
     expected = np.asarray(Image.open(tmp_path / "sharp" / "a.png"))
     np.testing.assert_array_equal(source[0]["sharp"], expected)
     assert source[0]["blurry"].shape == (12, 16, 3)
-    assert "blurry" not in pairs.FolderPairs(tmp_path / "sharp")[0]
+    assert "blurry" not in test_sets.FolderPairs(tmp_path / "sharp")[0]
     (tmp_path / "blurry" / "a.jpg").unlink()
     with pytest.raises(ValueError, match=r"missing: a\.png"):
-        pairs.FolderPairs(tmp_path / "sharp", tmp_path / "blurry")
+        test_sets.FolderPairs(tmp_path / "sharp", tmp_path / "blurry")
 
 
 def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
-    from msdi_jax.data.damaged import Readable
     from msdi_jax.data.pairs.pairs_dataset_builder import open_split, prepare
+    from msdi_jax.data.readable import Readable
 
     for i in range(6):
         write(tmp_path / "sharp" / f"scene{i}.png", (12, 16 + i))
@@ -99,7 +99,7 @@ def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
     with pytest.raises(ValueError, match="decoded"):
         source[0]
-    names, sizes = pairs.describe(source)
+    names, sizes = test_sets.describe(source)
     assert names == [record["name"].decode() for record in records]
     assert sizes == [record["sharp"].shape[:2] for record in records]
     assert len(names) > 0
@@ -116,7 +116,7 @@ def test_a_damaged_record_of_a_prepared_set_is_named(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("truncated")
 
-    _, source = pairs.open_prepared("pairs", str(directory), "test")
+    _, source = test_sets.open_prepared("pairs", str(directory), "test")
     monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
     with pytest.raises(ValueError, match=r"record 0 \(scene\d\.png\) cannot be read: .*truncated"):
         source[0]
@@ -128,15 +128,15 @@ def test_changed_pixels_of_a_tiff_change_the_digest(tmp_path):
     found = set()
     for picture in (before, before + 1):
         cv2.imwrite(str(tmp_path / "a.tif"), picture, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
-        found.add(pairs.digest([tmp_path / "a.tif"]))
+        found.add(test_sets.digest([tmp_path / "a.tif"]))
     assert len(found) == 2
 
 
 def test_a_changed_file_changes_the_digest(tmp_path):
     paths = [write(tmp_path / "a.png"), write(tmp_path / "b.png")]
-    before = pairs.digest(paths)
-    assert pairs.digest(paths) == before
+    before = test_sets.digest(paths)
+    assert test_sets.digest(paths) == before
     pixels = np.asarray(Image.open(paths[0])).copy()
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(paths[0])
-    assert pairs.digest(paths) != before
+    assert test_sets.digest(paths) != before

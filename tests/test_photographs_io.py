@@ -16,9 +16,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from msdi_jax.__main__ import main
-from msdi_jax.cli import command_deblur
+from msdi_jax.cli import deblur
 from msdi_jax.models import model
-from msdi_jax.restoration import images
+from msdi_jax.restoration import image_io
 
 HEIGHT, WIDTH = 5, 7
 
@@ -49,7 +49,7 @@ def write_png(path, values):
 def test_png_of_every_kind(tmp_path, channels, dtype):
     values = draw(HEIGHT, WIDTH, channels, dtype=dtype)
     write_png(tmp_path / "a.png", values)
-    found = images.read_photograph(tmp_path / "a.png")
+    found = image_io.read_photograph(tmp_path / "a.png")
     assert found.rgb.dtype == dtype
     assert found.grey == (channels < 3)
     np.testing.assert_array_equal(
@@ -69,10 +69,10 @@ def test_png_of_every_kind(tmp_path, channels, dtype):
 def test_lossless_round_trip(tmp_path, suffix, dtype, alpha, grey):
     rgb = draw(HEIGHT, WIDTH, 3, dtype=dtype)
     rgb = rgb[..., :1].repeat(3, axis=2) if grey else rgb
-    written = images.Photograph(rgb, draw(HEIGHT, WIDTH, dtype=dtype) if alpha else None, grey)
+    written = image_io.Photograph(rgb, draw(HEIGHT, WIDTH, dtype=dtype) if alpha else None, grey)
     path = tmp_path / f"a{suffix}"
-    images.write_photograph(path, written)
-    found = images.read_photograph(path)
+    image_io.write_photograph(path, written)
+    found = image_io.read_photograph(path)
     assert found.rgb.dtype == dtype
     np.testing.assert_array_equal(found.rgb, rgb)
     np.testing.assert_array_equal(found.alpha, written.alpha)
@@ -87,14 +87,16 @@ def test_lossless_round_trip(tmp_path, suffix, dtype, alpha, grey):
 
 
 def test_16_bits_become_8_where_the_format_holds_no_more(tmp_path):
-    images.write_photograph(tmp_path / "a.bmp", images.Photograph(draw(4, 4, 3, dtype=np.uint16)))
+    image_io.write_photograph(
+        tmp_path / "a.bmp", image_io.Photograph(draw(4, 4, 3, dtype=np.uint16))
+    )
     expected = np.round(draw(4, 4, 3, dtype=np.uint16) / 257)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.bmp")), expected)
 
 
 def test_16_bits_are_restored_without_passing_8(tmp_path):
     values = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
-    photograph = images.Photograph(values)
+    photograph = image_io.Photograph(values)
     np.testing.assert_array_equal(photograph.restored(photograph.unit()).rgb, values)
 
 
@@ -102,7 +104,7 @@ def test_16_bits_of_a_large_tiff_are_kept(tmp_path):
     """BigTIFF, as writers of large files choose: another number in its head."""
     values = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", values, bigtiff=True, photometric="rgb")
-    np.testing.assert_array_equal(images.read_photograph(tmp_path / "a.tif").rgb, values)
+    np.testing.assert_array_equal(image_io.read_photograph(tmp_path / "a.tif").rgb, values)
 
 
 def test_16_bit_png_is_turned_upright(tmp_path):
@@ -114,7 +116,7 @@ def test_16_bit_png_is_turned_upright(tmp_path):
     chunk += struct.pack(">I", zlib.crc32(b"eXIf" + exif))
     (tmp_path / "a.png").write_bytes(plain[:33] + chunk + plain[33:])
     np.testing.assert_array_equal(
-        images.read_photograph(tmp_path / "a.png").rgb, np.rot90(values, -1)
+        image_io.read_photograph(tmp_path / "a.png").rgb, np.rot90(values, -1)
     )
 
 
@@ -132,8 +134,8 @@ def test_colour_profile_is_kept(tmp_path, dtype, suffix, alpha, profile):
     rgb = draw(HEIGHT, WIDTH, 3, dtype=dtype)
     opacity = draw(HEIGHT, WIDTH, 1, dtype=dtype)[..., 0] if alpha else None
     path = tmp_path / f"a{suffix}"
-    images.write_photograph(path, images.Photograph(rgb, opacity, profile=profile))
-    found = images.read_photograph(path)
+    image_io.write_photograph(path, image_io.Photograph(rgb, opacity, profile=profile))
+    found = image_io.read_photograph(path)
     assert found.profile == profile
     np.testing.assert_array_equal(found.rgb, rgb)
     assert alpha == (found.alpha is not None)
@@ -146,27 +148,27 @@ def test_colour_profile_is_kept(tmp_path, dtype, suffix, alpha, profile):
 def test_what_the_camera_noted_is_kept_but_for_the_orientation(tmp_path, dtype, suffix):
     with Image.fromarray(draw(HEIGHT, WIDTH, 3)) as picture:
         tags = picture.getexif()
-        tags[images.ORIENTATION], tags[0x010F] = 6, "Maker"
+        tags[image_io.ORIENTATION], tags[0x010F] = 6, "Maker"
         tags.get_ifd(0x8769)[0x9003] = "2026:11:27 12:00:00"
         picture.save(tmp_path / "a.jpg", exif=tags)
-    found = images.read_photograph(tmp_path / "a.jpg")
+    found = image_io.read_photograph(tmp_path / "a.jpg")
     assert found.rgb.shape == (WIDTH, HEIGHT, 3)
     deep = dataclasses.replace(found, rgb=found.rgb.astype(dtype))
-    images.write_photograph(tmp_path / f"b{suffix}", deep)
+    image_io.write_photograph(tmp_path / f"b{suffix}", deep)
     with Image.open(tmp_path / f"b{suffix}") as written:
         assert written.size == (HEIGHT, WIDTH)
         tags = written.getexif()
-        assert images.ORIENTATION not in tags
+        assert image_io.ORIENTATION not in tags
         assert tags[0x010F] == "Maker"
         assert tags.get_ifd(0x8769)[0x9003] == "2026:11:27 12:00:00"
-    again = images.read_photograph(tmp_path / f"b{suffix}")
+    again = image_io.read_photograph(tmp_path / f"b{suffix}")
     assert again.exif
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_what_is_noted_in_a_tiff_is_kept_but_for_where_its_pixels_lie(tmp_path, dtype):
     tags = Image.Exif()
-    tags[images.ORIENTATION], tags[0x010F] = 6, "Maker"
+    tags[image_io.ORIENTATION], tags[0x010F] = 6, "Maker"
     tags[0x8769] = {0x9003: "2026:11:27 12:00:00"}
     Image.fromarray(draw(HEIGHT, WIDTH, 3)).save(tmp_path / "a.jpg", exif=tags)
     if dtype == np.uint8:
@@ -176,35 +178,35 @@ def test_what_is_noted_in_a_tiff_is_kept_but_for_where_its_pixels_lie(tmp_path, 
         noted = [(0x0112, "H", 1, 6, True), (0x010F, "s", 0, "Maker", True)]
         deep = draw(HEIGHT, WIDTH, 3, dtype=dtype)
         tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", extratags=noted)
-    found = images.read_photograph(tmp_path / "a.tif")
+    found = image_io.read_photograph(tmp_path / "a.tif")
     assert found.rgb.dtype == dtype
     assert found.rgb.shape == (WIDTH, HEIGHT, 3)
-    images.write_photograph(tmp_path / "b.jpg", found)
+    image_io.write_photograph(tmp_path / "b.jpg", found)
     with Image.open(tmp_path / "b.jpg") as written:
         assert written.size == (HEIGHT, WIDTH)
         tags = written.getexif()
     assert tags[0x010F] == "Maker"
-    assert not {images.ORIENTATION, 0x0100, 0x0111} & set(tags)
+    assert not {image_io.ORIENTATION, 0x0100, 0x0111} & set(tags)
     if dtype == np.uint8:
         assert tags.get_ifd(0x8769)[0x9003] == "2026:11:27 12:00:00"
 
 
 def test_a_profile_of_colours_keeps_grey_in_colours(tmp_path, profile):
     grey = draw(HEIGHT, WIDTH, 1, dtype=np.uint16).repeat(3, axis=2)
-    images.write_photograph(tmp_path / "a.png", images.Photograph(grey, profile=profile))
-    found = images.read_photograph(tmp_path / "a.png")
+    image_io.write_photograph(tmp_path / "a.png", image_io.Photograph(grey, profile=profile))
+    found = image_io.read_photograph(tmp_path / "a.png")
     assert not found.grey
-    images.write_photograph(tmp_path / "b.png", found)
+    image_io.write_photograph(tmp_path / "b.png", found)
     with Image.open(tmp_path / "b.png") as written:
         assert written.mode == "RGB"
-    images.write_photograph(tmp_path / "c.png", images.Photograph(grey))
-    assert images.read_photograph(tmp_path / "c.png").grey
+    image_io.write_photograph(tmp_path / "c.png", image_io.Photograph(grey))
+    assert image_io.read_photograph(tmp_path / "c.png").grey
 
 
 def test_float_images_are_refused(tmp_path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(ValueError, match=r"a\.tif has values of type float32: save it as 8 or"):
-        images.read_photograph(tmp_path / "a.tif")
+        image_io.read_photograph(tmp_path / "a.tif")
 
 
 RGB = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
@@ -226,7 +228,7 @@ RGB = draw(HEIGHT, WIDTH, 3, dtype=np.uint16)
 def test_tiff_that_would_be_read_as_something_else_is_refused(tmp_path, values, options, told):
     tifffile.imwrite(tmp_path / "a.tif", values, **{"photometric": "rgb"} | options)
     with pytest.raises(ValueError, match=rf"a\.tif has .*{told}.*: save it as a PNG"):
-        images.read_photograph(tmp_path / "a.tif")
+        image_io.read_photograph(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -237,7 +239,7 @@ def test_further_pages_are_refused_but_small_versions_are_not(tmp_path, kind, se
             file.write(RGB.astype(kind), photometric="rgb", **options)
     told = pytest.raises(ValueError, match=r"a\.tif has 2 pages: save each as a picture")
     with told if refused else contextlib.nullcontext():
-        assert np.array_equal(images.read_photograph(tmp_path / "a.tif").rgb, RGB.astype(kind))
+        assert np.array_equal(image_io.read_photograph(tmp_path / "a.tif").rgb, RGB.astype(kind))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".gif"])
@@ -246,7 +248,7 @@ def test_animations_are_refused(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match="is an animation"):
-        images.read_photograph(path)
+        image_io.read_photograph(path)
 
 
 def test_a_profile_of_other_colours_is_dropped(tmp_path, profile):
@@ -255,7 +257,7 @@ def test_a_profile_of_other_colours_is_dropped(tmp_path, profile):
     ImageCms.profileToProfile(picture, ImageCms.createProfile("sRGB"), lab, outputMode="LAB").save(
         tmp_path / "a.tif", icc_profile=profile
     )
-    found = images.read_photograph(tmp_path / "a.tif")
+    found = image_io.read_photograph(tmp_path / "a.tif")
     assert found.profile is None
 
 
@@ -347,7 +349,7 @@ def test_a_full_disk_ends_the_work(folder, tmp_path, invert, monkeypatch):
     def full(path, photograph):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(images, "write_photograph", full)
+    monkeypatch.setattr(image_io, "write_photograph", full)
     with pytest.raises(SystemExit) as stop:
         invert(folder, tmp_path / "out")
     told = str(stop.value.code)
@@ -383,8 +385,8 @@ def test_the_loss_of_exif_is_told(tmp_path, invert, capsys):
 
 
 def test_the_loss_of_a_profile_is_told(tmp_path, invert, profile, capsys):
-    colour = images.Photograph(draw(8, 8, 3), profile=profile)
-    images.write_photograph(tmp_path / "a.png", colour)
+    colour = image_io.Photograph(draw(8, 8, 3), profile=profile)
+    image_io.write_photograph(tmp_path / "a.png", colour)
     invert(tmp_path / "a.png", tmp_path / "a.bmp")
     assert "a.bmp: written without the colour profile" in capsys.readouterr().err
 
@@ -421,10 +423,10 @@ def test_a_folder_without_images_is_refused(tmp_path, invert):
     ("text", "found"), [("2GB", 2 * 10**9), ("500 mb", 5 * 10**8), ("1.5G", 15 * 10**8), ("7", 7)]
 )
 def test_memory(text, found):
-    assert command_deblur.parse_memory(text) == found
+    assert deblur.parse_memory(text) == found
 
 
 @pytest.mark.parametrize("text", ["", "much", "-1GB", "0", "2 TB"])
 def test_no_amount_of_memory(text):
     with pytest.raises(ValueError, match="write it like 2GB"):
-        command_deblur.parse_memory(text)
+        deblur.parse_memory(text)

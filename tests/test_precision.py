@@ -7,9 +7,9 @@ from flax import nnx
 from msdi_jax.configs import base
 
 from msdi_jax.networks.degradation import DegradationEstimator
-from msdi_jax.networks.state import arrays_of
-from msdi_jax.training.deblur import DeblurStage
-from msdi_jax.training.reblur import ReblurStage
+from msdi_jax.networks.functional import arrays_of
+from msdi_jax.training.stage1_reblur import ReblurStage
+from msdi_jax.training.stage2_deblur import DeblurStage
 
 
 def first_step(name, compute_dtype):

@@ -13,7 +13,7 @@ from msdi_jax.data.records import find_set, open_split, training_sizes
 
 import msdi_jax
 from msdi_jax.__main__ import main
-from msdi_jax.evaluation import pairs
+from msdi_jax.evaluation import test_sets
 from msdi_jax.training import run
 from tests.data import miniatures
 
@@ -140,7 +140,7 @@ def test_an_interruption_is_told(tmp_path, monkeypatch):
 
     source = miniatures.pairs(tmp_path / "source")
     with monkeypatch.context() as patch:
-        patch.setattr("msdi_jax.data.paired.encode_png", interrupt)
+        patch.setattr("msdi_jax.data.paired.builder.encode_png", interrupt)
         with pytest.raises(SystemExit, match="stopped: the same command goes on"):
             prepare("pairs", source, tmp_path)
     prepare("pairs", source, tmp_path)
@@ -181,7 +181,7 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     assert data.configuration in printed
     # As `evaluate` reads sizes, without decoding.
     shape = data.test[0]["sharp"].shape[:2]
-    assert pairs.describe(data.test)[1][0] == shape
+    assert test_sets.describe(data.test)[1][0] == shape
 
 
 def test_a_configuration_of_another_data_set_is_refused():

@@ -6,9 +6,9 @@ import numpy as np
 from flax import nnx
 from msdi_jax.configs import base
 
-from msdi_jax.networks.state import State, arrays_of, merge, split
+from msdi_jax.networks.functional import State, arrays_of, merge, split
 from msdi_jax.networks.vgg import VGG19
-from msdi_jax.training import reblur
+from msdi_jax.training import stage1_reblur
 
 SCALARS = (
     "hinge_generator",
@@ -35,18 +35,18 @@ def test_published_steps(x64, stand_in, golden, image, assert_arrays):
     vgg = stand_in(lambda rngs: VGG19(normalise=False, rngs=rngs), "vgg19", np.float64)
     parts = {
         "generator": split(
-            stand_in(lambda rngs: reblur.make_network(config, rngs), "MSDI2E-w8", np.float64)
+            stand_in(lambda rngs: stage1_reblur.make_network(config, rngs), "MSDI2E-w8", np.float64)
         ),
         "discriminator": split(
             stand_in(
-                lambda rngs: reblur.make_discriminator(config, rngs),
+                lambda rngs: stage1_reblur.make_discriminator(config, rngs),
                 "MultiscaleDiscriminator-w8",
                 np.float64,
             )
         ),
     }
-    stage = reblur.ReblurStage(config, arrays_of(vgg))
-    adam = reblur.optimise.adam(config.reblur)
+    stage = stage1_reblur.ReblurStage(config, arrays_of(vgg))
+    adam = stage1_reblur.optimise.adam(config.reblur)
     state = State(
         step=jnp.zeros((), jnp.int32),
         params={name: part.params for name, part in parts.items()},

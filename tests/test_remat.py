@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax.networks.deblur_net import MSDINet
 from msdi_jax.networks.degradation import Degradation
-from msdi_jax.networks.state import abstract, merge, split
+from msdi_jax.networks.functional import abstract, merge, split
+from msdi_jax.networks.msdi_net import MSDINet
 from msdi_jax.networks.unet import UNet
 
 WIDTH = 4

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from msdi_jax import report
-from msdi_jax.evaluation import extremes, figures
-from msdi_jax.evaluation.measurements import Measurements
+from msdi_jax.evaluation import aggregate, best_worst
+from msdi_jax.evaluation.results_file import Measurements
 from msdi_jax.report import reading
 
 VOID = {"meta", "img", "input"}  # no end tag
@@ -348,7 +348,7 @@ def with_extremes(folder, made, blurry=True):
         found = {"deblurred": deblurred, "sharp": deblurred + 5}
         return found | ({"blurry": deblurred + 9} if blurry else {})
 
-    return extremes.write(folder / "samples" / "extremes", made, pictures)
+    return best_worst.write(folder / "samples" / "extremes", made, pictures)
 
 
 @pytest.fixture
@@ -357,10 +357,10 @@ def full(run):
     made = rows(30)
     changed(
         run,
-        **figures.means(made),
+        **aggregate.means(made),
         images=30,
         per_image=made,
-        deciles=figures.deciles(made),
+        deciles=aggregate.deciles(made),
         extremes=with_extremes(run, made),
         protocols=["gopro"],
     )
@@ -411,7 +411,7 @@ def test_deciles_are_told_as_our_reading(full):
     # Of the tenths, the sharpest holds the image that was deblurred worst.
     assert page.row("PSNR, dB, blurry") == ["PSNR, dB, blurry", "21.00", "48.00", "34.50"]
     assert page.row("PSNR, dB, deblurred")[1:3] == ["23.00", f"{(49 + 50 + 10) / 3:.2f}"]
-    assert figures.DECILES_NOTE in page.text
+    assert aggregate.DECILES_NOTE in page.text
     assert "blurriest 10\xa0% 3 images" in page.text
 
 
@@ -450,8 +450,8 @@ def evaluation_folder(folder, made, blurry=True):
     measurements = Measurements(folder, header)
     for row in made:
         measurements.add(row)
-    record = header | figures.means(made) | {"method": "MPRNet", "protocols": ["gopro"]}
-    record |= {"deciles": figures.deciles(made), "extremes": with_extremes(folder, made, blurry)}
+    record = header | aggregate.means(made) | {"method": "MPRNet", "protocols": ["gopro"]}
+    record |= {"deciles": aggregate.deciles(made), "extremes": with_extremes(folder, made, blurry)}
     (folder / "row.json").write_text(json.dumps(record))
     return folder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from msdi_jax import report
-from msdi_jax.evaluation import extremes, figures
+from msdi_jax.evaluation import aggregate, best_worst
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 OPTIONS = (
@@ -94,10 +94,10 @@ def run(tmp_path_factory):
         "restore": "grid",
         "protocols": ["gopro", "per_channel"],
         "steps": {"reblur": 240_000, "deblur": 400_000},
-        **figures.means(rows),
-        "deciles": figures.deciles(rows),
+        **aggregate.means(rows),
+        "deciles": aggregate.deciles(rows),
         "per_image": rows,
-        "extremes": extremes.write(folder / "samples" / "extremes", rows, pictures),
+        "extremes": best_worst.write(folder / "samples" / "extremes", rows, pictures),
     }
     (folder / "config.json").write_text(json.dumps({"width": 64, "note": "a" * 200}))
     (folder / "evaluation.json").write_text(json.dumps(record))

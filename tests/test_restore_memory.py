@@ -9,13 +9,13 @@ from flax import nnx
 from benchmarks import timing
 from msdi_jax.models import model
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.state import abstract
-from msdi_jax.restoration import restore, tiling
+from msdi_jax.networks.functional import abstract
+from msdi_jax.restoration import bounded_memory, restore
 from tests.networks import small_network
 
 # The width-2 network below takes about 16 MB for a pass over 272×512 pixels.
 PASS = 12 * 10**6
-SMALL = tiling.PROCESS + tiling.COPIES * 272 * 512 + PASS
+SMALL = bounded_memory.PROCESS + bounded_memory.COPIES * 272 * 512 + PASS
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,12 @@ def network():
 
 @pytest.fixture(scope="module")
 def large(network):
-    return tiling.BoundedRestorer(network)
+    return bounded_memory.BoundedRestorer(network)
 
 
 @pytest.fixture(scope="module")
 def small(network):
-    return tiling.BoundedRestorer(network, SMALL)
+    return bounded_memory.BoundedRestorer(network, SMALL)
 
 
 def smooth_picture(height, width):
@@ -43,7 +43,7 @@ def smooth_picture(height, width):
 @pytest.mark.parametrize("tile", [256, 320, 512])
 def test_tiles_cover_the_axis_with_weights_that_sum_to_one(side, tile):
     total = np.zeros(side)
-    for start, weights in tiling.spans(side, tile):
+    for start, weights in bounded_memory.spans(side, tile):
         assert start % 16 == 0
         assert len(weights) == min(tile, side)
         total[start : start + len(weights)] += weights
@@ -51,10 +51,10 @@ def test_tiles_cover_the_axis_with_weights_that_sum_to_one(side, tile):
 
 
 def test_weights_are_smooth_and_leave_out_a_tiles_own_border():
-    for start, weights in tiling.spans(1024, 400):
+    for start, weights in bounded_memory.spans(1024, 400):
         assert np.abs(np.diff(weights)).max() < 0.02
-        assert start == 0 or (weights[: tiling.MARGIN] == 0).all()
-        assert start == 1024 - 400 or (weights[-tiling.MARGIN :] == 0).all()
+        assert start == 0 or (weights[: bounded_memory.MARGIN] == 0).all()
+        assert start == 1024 - 400 or (weights[-bounded_memory.MARGIN :] == 0).all()
         assert weights.max() == pytest.approx(1)
 
 
@@ -69,18 +69,18 @@ def test_weights_are_smooth_and_leave_out_a_tiles_own_border():
     ],
 )
 def test_tile_shape(size, pixels, found):
-    assert tiling.tile_shape(*size, pixels) == found
+    assert bounded_memory.tile_shape(*size, pixels) == found
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (3008, 4000), (272, 8000), (736, 1280)])
 @pytest.mark.parametrize("pixels", [256 * 256, 300_000, 500_000])
 def test_tiles_overlap_enough_within_the_pixels(size, pixels):
-    tile = tiling.tile_shape(*size, pixels)
+    tile = bounded_memory.tile_shape(*size, pixels)
     assert tile[0] * tile[1] <= pixels
     for side, length in zip(size, tile, strict=True):
-        starts = [span.start for span in tiling.spans(side, length)]
+        starts = [span.start for span in bounded_memory.spans(side, length)]
         assert starts[-1] + length == side
-        assert len(starts) == 1 or max(np.diff(starts)) <= length - tiling.OVERLAP + 15
+        assert len(starts) == 1 or max(np.diff(starts)) <= length - bounded_memory.OVERLAP + 15
 
 
 def test_cropped_maps_are_those_of_the_whole_image():
@@ -88,7 +88,7 @@ def test_cropped_maps_are_those_of_the_whole_image():
     height, width, top, left, tile = 336, 400, 48, 128, (176, 208)
     maps = tuple(rng.uniform(size=(1, 256 >> i, 256 >> i, 2)).astype(np.float32) for i in range(4))
     place = np.array([top, left, height, width])
-    found = jax.jit(tiling.crop_maps, static_argnums=1)(maps, tile, place)
+    found = jax.jit(bounded_memory.crop_maps, static_argnums=1)(maps, tile, place)
     for level, cropped in enumerate(found):
         side, here = 256 >> level, [n >> level for n in (height, width)]
         rows, columns = (np.arange(n) * side // n for n in here)
@@ -119,7 +119,7 @@ def test_tiles_stay_below_the_bound_and_show_no_seams(network, large, small):
     effect = np.abs(whole - x).max()
     difference = tiled - whole
     assert np.abs(difference).max() < 0.1 * effect
-    edges = {e for s in tiling.spans(512, tile[1]) for e in (s.start, s.start + tile[1])}
+    edges = {e for s in bounded_memory.spans(512, tile[1]) for e in (s.start, s.start + tile[1])}
     for edge in sorted(edges - {0, 512}):
         # A seam is a step that all rows share.
         step = (difference[:, edge] - difference[:, edge - 1]).mean()
@@ -137,16 +137,16 @@ def test_too_little_memory_is_refused_with_what_it_takes(small, monkeypatch):
 
 def test_a_large_photograph_may_take_what_it_is_itself(large):
     """48 megapixels: without their own 39 bytes per px, nothing would be left of the 2 GB."""
-    assert large.bound(3000, 4000) == pytest.approx(tiling.MEMORY, rel=0.01)
-    assert large.bound(6048, 8064) - large.bound(3000, 4000) == tiling.COPIES * 36_771_072
-    assert min(large.tile(6048, 8064)) >= tiling.SMALLEST
+    assert large.bound(3000, 4000) == pytest.approx(bounded_memory.MEMORY, rel=0.01)
+    assert large.bound(6048, 8064) - large.bound(3000, 4000) == bounded_memory.COPIES * 36_771_072
+    assert min(large.tile(6048, 8064)) >= bounded_memory.SMALLEST
 
 
 def test_models_that_deblur_nothing_are_refused():
     other = abstract(lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
     description = model.Description("discriminator", 2, None, {}, "")
     with pytest.raises(ValueError, match="a discriminator model deblurs nothing"):
-        tiling.BoundedRestorer(model.Model(other, description))
+        bounded_memory.BoundedRestorer(model.Model(other, description))
 
 
 @pytest.mark.parametrize("count", restore.ORIENTATIONS)
@@ -173,5 +173,5 @@ def test_ensemble_averages_orientations(count):
 def test_a_published_width_fits_the_memory_of_default():
     network, _ = timing.msdi_net(64)
     description = model.Description("msdi2_net", 64, None, {}, "")
-    tile = tiling.BoundedRestorer(model.Model(network, description)).tile(720, 1280)
-    assert min(tile) >= tiling.SMALLEST
+    tile = bounded_memory.BoundedRestorer(model.Model(network, description)).tile(720, 1280)
+    assert min(tile) >= bounded_memory.SMALLEST

@@ -20,10 +20,10 @@ from PIL import Image
 import launch as entry
 from msdi_jax import load
 from msdi_jax.models.model import BOX, DIRECTORIES, describe
-from msdi_jax.networks.state import arrays_of
-from msdi_jax.runtime import locks
+from msdi_jax.networks.functional import arrays_of
+from msdi_jax.runtime import directory_lock
 from msdi_jax.training import checks, run
-from msdi_jax.training.train import Interrupted
+from msdi_jax.training.loop import Interrupted
 
 ROOT = Path(__file__).parents[1]
 SHRUNK = [
@@ -291,7 +291,7 @@ def test_asked_to_stop_while_a_stage_ends(stub, stage, left):
 
 def test_a_run_that_another_process_is_at_is_left_alone(stub, tmp_path):
     with (
-        locks.alone_in(tmp_path / "run"),
+        directory_lock.alone_in(tmp_path / "run"),
         pytest.raises(ValueError, match="another process is at work in"),
     ):
         stub.run()

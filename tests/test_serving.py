@@ -7,16 +7,16 @@ import numpy as np
 import onnxruntime
 import pytest
 from flax import nnx
-from jax import export
+from jax import export as jax_export
 
 from msdi_jax.__main__ import main
-from msdi_jax.interop import onnx_graph, serving
+from msdi_jax.interop import export, onnx_graph
 from msdi_jax.models import model
 from msdi_jax.networks import layers
-from msdi_jax.networks.deblur_net import MSDINet
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.joint_net import ReblurDeblurNet
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.msdi_net import MSDINet
+from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 from tests.networks import draw_arrays
 
 
@@ -41,7 +41,7 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     file = tmp_path / "program.stablehlo"
     main(["export", str(source), str(file), "--size", "32x48"])
     assert "(b, 32, 48, 3)" in capsys.readouterr().out
-    program = export.deserialize(file.read_bytes())
+    program = jax_export.deserialize(file.read_bytes())
     loaded = model.load(source)
     for batch in (1, 3):
         images = np.random.default_rng(batch).random((batch, 32, 48, 3), np.float32)
@@ -84,13 +84,13 @@ def test_what_onnx_has_no_translation_for_is_named():
 def test_a_missing_library_is_named(tmp_path, source, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ValueError, match=r"a \.onnx file needs onnx: pip install onnx"):
-        serving.export_program(source, tmp_path / "out.onnx", 32, 32)
+        export.export_program(source, tmp_path / "out.onnx", 32, 32)
     assert not any(tmp_path.iterdir())
 
 
 def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
     network = model.load(source).network
-    folded = serving.fold_spectral_norm(network)
+    folded = export.fold_spectral_norm(network)
     kinds = [type(layer) for _, layer in nnx.iter_graph(folded)]
     assert layers.SpectralConv not in kinds
     assert layers.SpectralConv in [type(layer) for _, layer in nnx.iter_graph(network)]
@@ -116,4 +116,4 @@ def test_what_cannot_be_exported_is_refused(tmp_path, source, name, size, messag
 def test_models_that_deblur_nothing_are_refused(tmp_path):
     save(tmp_path / "judge", "discriminator", lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
     with pytest.raises(ValueError, match="discriminator model, which deblurs nothing"):
-        serving.export_program(tmp_path / "judge", tmp_path / "out.stablehlo", 64, 64)
+        export.export_program(tmp_path / "judge", tmp_path / "out.stablehlo", 64, 64)

@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from msdi_jax.training import optimise, stage
+from msdi_jax.training import optimizer, stage
 
 SETTINGS = ml_collections.ConfigDict(
     {"accumulate": 1, "clip_norm": 0.01, "adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8}
@@ -21,7 +21,7 @@ def loss(params, images):
 
 def move(params, images, **fields):
     settings = ml_collections.ConfigDict(SETTINGS.to_dict() | fields)
-    opt = optimise.adam(settings).init(params)
+    opt = optimizer.adam(settings).init(params)
     stats = {"mean": jnp.zeros(())}
     return stage.move(loss, params, opt, stats, images, settings=settings, rate=0.1)
 

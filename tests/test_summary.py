@@ -3,9 +3,9 @@ import pytest
 from flax import nnx
 
 from msdi_jax.__main__ import main
-from msdi_jax.models import model, summary
+from msdi_jax.models import cost, model
+from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, UpConv
-from msdi_jax.networks.state import abstract
 
 
 def description(network, width=64, version=None):
@@ -23,7 +23,7 @@ def description(network, width=64, version=None):
     ],
 )
 def test_the_published_counts(network, gmacs, total, trained):
-    found = summary.summarise(description(network))
+    found = cost.summarise(description(network))
     assert (found.parameters + found.never_used) / 1e6 == pytest.approx(total, abs=5e-7)
     assert total - found.frozen / 1e6 == pytest.approx(trained, abs=5e-7)
     if gmacs:
@@ -35,11 +35,11 @@ def test_discriminator_by_hand():
     channels = [6 * 1, 1 * 2, 2 * 4, 4 * 8, 8 * 1]
     sides = [(33, 17, 9, 10, 11), (17, 9, 5, 6, 7)]
     expected = 16 * sum(c * n * n for s in sides for c, n in zip(channels, s, strict=True))
-    assert summary.summarise(description("discriminator", 1), 64).macs == expected
+    assert cost.summarise(description("discriminator", 1), 64).macs == expected
 
 
 def test_parts_by_hand():
-    found = {part.name: part for part in summary.summarise(description("msdi_net", 2), 32).parts}
+    found = {part.name: part for part in cost.summarise(description("msdi_net", 2), 32).parts}
     assert found["last"].macs == 32 * 32 * 9 * 2 * 3
     assert found["merge"].macs == 32 * 32 * 4 * 2
     # The encoder sees 256×256 whatever the image: layers 1, 7×7, 2, 3, 4, 5, 6, res, res, out.
@@ -56,9 +56,9 @@ def test_parts_by_hand():
 
 def test_counting_leaves_the_layers_as_they_were():
     before = Conv.__call__, UpConv.__call__
-    summary.summarise(description("pyramid", 1, version=1))
+    cost.summarise(description("pyramid", 1, version=1))
     with pytest.raises(ValueError, match="multiples of 16"):
-        summary.summarise(description("msdi_net", 1), 40)
+        cost.summarise(description("msdi_net", 1), 40)
     assert (Conv.__call__, UpConv.__call__) == before
 
 
@@ -89,16 +89,16 @@ def test_command(directory, capsys):
 
 def test_the_papers_figure_is_compared():
     what = description("msdi_net")
-    text = summary.text(what)
+    text = cost.text(what)
     assert "246.9 M, trained 135.4 M" in text
     assert "The paper's 336.43 G is 3.6 G (1.1 %) more" in text
-    found = summary.Summary([], 0)
-    assert len(summary._paper(what, 256, found)) == 2
-    assert len(summary._paper(what, 128, found)) == 1
+    found = cost.Summary([], 0)
+    assert len(cost._paper(what, 256, found)) == 2
+    assert len(cost._paper(what, 128, found)) == 1
 
 
 def test_forward_statistics(directory):
-    lines = summary.forward_statistics(model.load(directory)).splitlines()
+    lines = cost.forward_statistics(model.load(directory)).splitlines()
     # A version 2 pyramid gives four maps, finest first.
     assert [line.split()[1] for line in lines[1:]] == [
         "1×256×256×2", "1×128×128×4", "1×64×64×8", "1×32×32×16",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from msdi_jax.__main__ import main
-from msdi_jax.evaluation import published_rows, table
+from msdi_jax.evaluation import reported_results, table
 from msdi_jax.evaluation.protocols import FIGURES
 
 
@@ -132,7 +132,7 @@ def test_published_rows_are_apart_with_their_sources(tmp_path, capsys):
     assert "MSDI-Net" not in measured
     assert "our reading of the protocol" in measured.lower()
     assert published.startswith("not measured here (1111 images):")
-    for row in published_rows.of_dataset("gopro"):
+    for row in reported_results.of_dataset("gopro"):
         line = f"| {row.method} | {row.psnr:.2f} | {row.ssim:.3f} | {row.source} |"
         assert line in published
     assert "| MSDI-Net | 33.28 | 0.964 | Li et al." in published
@@ -239,7 +239,7 @@ def test_a_run_given_twice_is_refused(tmp_path):
 def test_told():
     assert table.told([], 2) == "–"
     assert table.told([1.005], 2) == "1.00"
-    assert set(published_rows.MEANT["GoPro"]) <= set(FIGURES)
+    assert set(reported_results.MEANT["GoPro"]) <= set(FIGURES)
 
 
 def test_windows_are_no_seeds(tmp_path, capsys):

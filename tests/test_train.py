@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from msdi_jax.configs import base
 
-from msdi_jax.networks.state import State
+from msdi_jax.networks.functional import State
 from msdi_jax.runtime.mesh import make_mesh
-from msdi_jax.training import train
+from msdi_jax.training import loop
 
 
 class Source:
@@ -68,7 +68,7 @@ def run(tmp_path):
 
     def start(stage=None, **fields):
         config.deblur.update(fields)
-        return train.train(
+        return loop.train(
             "deblur",
             stage or Sum(),
             config,
@@ -79,7 +79,7 @@ def run(tmp_path):
             stop=start.stop,
         )
 
-    start.config, start.workdir, start.stop = config, tmp_path, train.StopRequest()
+    start.config, start.workdir, start.stop = config, tmp_path, loop.StopRequest()
     return start
 
 
@@ -183,7 +183,7 @@ def test_asked_to_stop(run, monkeypatch):
         return train_step(stage, state, batch)
 
     monkeypatch.setattr(Sum, "train_step", ask)
-    with pytest.raises(train.Interrupted) as stop:
+    with pytest.raises(loop.Interrupted) as stop:
         run()
     assert 5 <= stop.value.step <= 7
     assert saved(run)[-1] == stop.value.step

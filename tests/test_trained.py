@@ -11,7 +11,7 @@ from flax import nnx
 from msdi_jax.configs import finetune, quickstart
 
 from msdi_jax.models import model
-from msdi_jax.training import checks, run, trained
+from msdi_jax.training import checks, provenance, run
 from tests.networks import small_network
 
 START = model.Description(
@@ -40,7 +40,7 @@ def config(tmp_path):
 )
 def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_path, asked, found):
     config.evaluation.update(asked)
-    description = trained.describe("deblur", config, tmp_path)
+    description = provenance.describe("deblur", config, tmp_path)
     assert (description.window, description.orientations) == found
 
 
@@ -51,7 +51,7 @@ def test_a_stage_is_given_host_arrays():
 
 
 def test_without_a_start_it_is_used_as_published():
-    assert trained.usage(quickstart.get_config(), None) == {"window": None, "orientations": 1}
+    assert provenance.usage(quickstart.get_config(), None) == {"window": None, "orientations": 1}
 
 
 def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_path):
@@ -88,37 +88,37 @@ def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
 
 
 def test_provenance_and_licence_of_what_it_took_weights_from(config, tmp_path):
-    alone = trained.describe("deblur", config, tmp_path)
+    alone = provenance.describe("deblur", config, tmp_path)
     assert alone.provenance["start_from"] == {"file": "net.pth"}
-    assert alone.licence == f"{trained.LICENCE}; unclear"
+    assert alone.licence == f"{provenance.LICENCE}; unclear"
 
     other = dataclasses.replace(START, provenance={"file": "net_E.pth"}, licence="theirs")
     model.save(tmp_path / "other", small_network(), other)
     config.deblur.degradation_from = str(tmp_path / "other")
-    both = trained.describe("deblur", config, tmp_path)
+    both = provenance.describe("deblur", config, tmp_path)
     assert both.provenance["degradation_from"] == {"file": "net_E.pth"}
-    assert both.licence == f"{trained.LICENCE}; unclear; theirs"
+    assert both.licence == f"{provenance.LICENCE}; unclear; theirs"
 
     # Twice the same is told once.
     config.deblur.degradation_from = config.deblur.start_from
-    assert trained.describe("deblur", config, tmp_path) == alone
+    assert provenance.describe("deblur", config, tmp_path) == alone
 
     # And so is a licence, of whatever generation.
     model.save(tmp_path / "start", small_network(), alone)
-    assert trained.describe("deblur", config, tmp_path).licence == alone.licence
+    assert provenance.describe("deblur", config, tmp_path).licence == alone.licence
 
-    made = trained.at_step(alone, 7, "ema")
+    made = provenance.at_step(alone, 7, "ema")
     assert alone.provenance.items() < made.provenance.items()
     assert (made.provenance["steps"], made.provenance["weights"]) == (7, "ema")
 
 
 def test_a_run_of_both_stages_has_its_own_encoder(tmp_path):
     config = quickstart.get_config()
-    own = model.Description("joint", 2, 4, {"seed": 5}, trained.LICENCE)
+    own = model.Description("joint", 2, 4, {"seed": 5}, provenance.LICENCE)
     model.save(tmp_path / "model-reblur", small_network(), own)
-    found = trained.describe("deblur", config, tmp_path)
+    found = provenance.describe("deblur", config, tmp_path)
     assert found.provenance["degradation_from"] == {"seed": 5}
-    assert found.licence == trained.LICENCE
+    assert found.licence == provenance.LICENCE
 
 
 def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ from jax import export
 
 from msdi_jax.__main__ import main
 from msdi_jax.models import model
-from msdi_jax.networks.state import abstract
-from msdi_jax.restoration import images, restore, tiling
+from msdi_jax.networks.functional import abstract
+from msdi_jax.restoration import bounded_memory, image_io, restore
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -46,16 +46,16 @@ def test_photographs_are_restored_in_so_many_orientations(
     saved, tmp_path, options, orientations, restoration
 ):
     photograph = RNG.integers(0, 256, (32, 48, 3), np.uint8)
-    images.write(tmp_path / "in.png", photograph)
+    image_io.write(tmp_path / "in.png", photograph)
     files = [f"--input={tmp_path / 'in.png'}", f"--output={tmp_path / 'out.png'}"]
     main(["deblur", f"--model={saved}", *files, *options, *restoration])
     ours, other = (
         model.load(saved).using(orientations=n) for n in (orientations, 3 - orientations)
     )
-    found = images.to_unit(images.read(tmp_path / "out.png"))
-    expected = restore.whole(ours.deblur, images.to_unit(photograph))
+    found = image_io.to_unit(image_io.read(tmp_path / "out.png"))
+    expected = restore.whole(ours.deblur, image_io.to_unit(photograph))
     np.testing.assert_allclose(found, expected, atol=0.6 / 255)
-    assert np.abs(found - restore.whole(other.deblur, images.to_unit(photograph))).max() > 4 / 255
+    assert np.abs(found - restore.whole(other.deblur, image_io.to_unit(photograph))).max() > 4 / 255
 
 
 def test_in_python_too(saved):
@@ -65,7 +65,7 @@ def test_in_python_too(saved):
     assert np.abs(network.deblur(image) - one).max() > 1e-3
     expected = (one + network(image[:, ::-1]).deblurred[:, ::-1]) / 2
     np.testing.assert_allclose(network.deblur(image), expected, atol=1e-6)
-    np.testing.assert_allclose(tiling.BoundedRestorer(network)(image), expected, atol=1e-5)
+    np.testing.assert_allclose(bounded_memory.BoundedRestorer(network)(image), expected, atol=1e-5)
     np.testing.assert_array_equal(network.using(orientations=1).deblur(image), one)
 
 

@@ -6,7 +6,7 @@ from flax import nnx
 from torch.nn import functional
 
 from msdi_jax.interop.convert import to_published
-from msdi_jax.networks.state import abstract, arrays_of
+from msdi_jax.networks.functional import abstract, arrays_of
 from msdi_jax.networks.vgg import VGG19
 
 # torchvision's `vgg19().features`: a number is a 3×3 convolution and the relu after it.

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from msdi_jax.models import model
-from msdi_jax.networks import layers, windows
-from msdi_jax.networks.state import abstract
+from msdi_jax.networks import layers, local_statistics
+from msdi_jax.networks.functional import abstract
 from tests.networks import draw_arrays
 
 RNG = np.random.default_rng(0)
@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 def test_in_the_middle_of_a_window_its_own_mean_and_variance():
     # Means that differ much between the windows: what is near 0 beside them must not be lost.
     x = RNG.normal(size=(2, 24, 33, 3)).astype(np.float32) + 1e3 * np.arange(33)[:, None]
-    mean, factor = windows.moments(x, 17)
+    mean, factor = local_statistics.moments(x, 17)
     inside = x[:, 7:24, 16:33]
     # 17 = 33 - 16, and starts are spread evenly over the 24 - 17 + 1 places of a window.
     np.testing.assert_allclose(mean[:, -1, -1], inside.mean((1, 2)), rtol=1e-5)
@@ -29,7 +29,7 @@ def test_in_the_middle_of_a_window_its_own_mean_and_variance():
 
 def test_between_middles_they_change_evenly():
     x = np.broadcast_to(np.arange(64.0)[:, None], (1, 16, 64, 2)).astype(np.float32)
-    mean, _ = windows.moments(x, 16)
+    mean, _ = local_statistics.moments(x, 16)
     # Of a ramp the mean of a window is its middle.
     np.testing.assert_allclose(mean[0, :, 8:56, 0], np.tile(np.arange(8.0, 56), (16, 1)), atol=1e-4)
 
@@ -37,7 +37,7 @@ def test_between_middles_they_change_evenly():
 @pytest.mark.parametrize("window", [1, 3, 7, 50])
 def test_of_small_windows_every_place_counts(window):
     x = np.broadcast_to(RNG.normal(size=50)[:, None], (1, 8, 50, 1)).astype(np.float32)
-    mean, _ = windows.moments(x, window)
+    mean, _ = local_statistics.moments(x, window)
     sliding = np.convolve(x[0, 0, :, 0], np.ones(window) / window, "valid")
     half = window // 2
     found = mean[0, 0, half : half + len(sliding), 0] if window % 2 else mean[0, 0, :1, 0]
@@ -82,7 +82,7 @@ def test_levels_have_windows_of_one_size_in_the_image(saved):
 
 def test_a_norm_with_windows_is_differentiable():
     def total(x):
-        mean, factor = windows.moments(x, 8)
+        mean, factor = local_statistics.moments(x, 8)
         return ((x - mean) * factor * weights).sum()
 
     x, weights, step = RNG.normal(size=(3, 1, 16, 24, 2))

@@ -1,4 +1,4 @@
-"""Blurry/sharp pairs made from sharp photographs by synthetic camera shake (see data/shake.py).
+"""Blurry/sharp pairs made from sharp photographs by synthetic camera shake (data/synthesis).
 
     directory = prepare("~/datasets")
     train = open_split(directory, "train")
@@ -22,10 +22,10 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from msdi_jax.data import photographs as sources
 from msdi_jax.data import shards
-from msdi_jax.data.exposure import render
-from msdi_jax.data.problems import listing
+from msdi_jax.data.errors import listing
 from msdi_jax.data.records import PHOTOGRAPHS, encode_png, in_runs, open_split
-from msdi_jax.data.shake import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
+from msdi_jax.data.synthesis.camera_motion import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
+from msdi_jax.data.synthesis.render import render
 
 __all__ = ["Builder", "open_split", "plan", "prepare", "rebuild_shake"]
 

@@ -19,8 +19,8 @@ import functools
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from msdi_jax.data import published
-from msdi_jax.data.pair import Pair, match
+from msdi_jax.data.paired import downloads
+from msdi_jax.data.paired.pairs import Pair, match
 from msdi_jax.data.records import open_split
 
 __all__ = ["Builder", "find", "open_split", "prepare"]
@@ -28,7 +28,7 @@ __all__ = ["Builder", "find", "open_split", "prepare"]
 BLURS = ("blur", "blur_gamma")
 
 
-class Builder(published.PublishedBuilder):
+class Builder(downloads.PublishedBuilder):
     """No sequence is in both splits."""
 
     PAIRS: ClassVar = {"train": 2103, "test": 1111}
@@ -74,7 +74,7 @@ def prepare(
     if blur not in BLURS:
         raise ValueError(f"blur={blur!r} is unknown: choose one of {', '.join(BLURS)}")
     search = functools.partial(find, blur=blur)
-    return published.prepare(
+    return downloads.prepare(
         Builder, directory, source, search, kind=blur, accept_part=accept_part, raw=raw
     )
 
@@ -96,7 +96,7 @@ def _find_split(folder: Path, blur: str) -> list[Pair]:
                 f"{repacked} is of the re-pack, which was made from `blur`: for blur={blur!r} "
                 "download the original"
             )
-        return published.find_repacked(folder, lambda stem: stem.rpartition("-")[0] or stem)
+        return downloads.find_repacked(folder, lambda stem: stem.rpartition("-")[0] or stem)
     return [
         Pair(f"{sequence.name}-{PurePosixPath(name).stem}", sequence.name, blurry, sharp)
         for sequence in sorted(folder.glob("*/"))

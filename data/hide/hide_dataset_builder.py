@@ -15,8 +15,8 @@ Licence: none is stated, so ask the authors before you publish pictures or weigh
 from pathlib import Path
 from typing import ClassVar
 
-from msdi_jax.data import published
-from msdi_jax.data.pair import Pair
+from msdi_jax.data.paired import downloads
+from msdi_jax.data.paired.pairs import Pair
 from msdi_jax.data.photographs import images_below
 from msdi_jax.data.records import open_split
 
@@ -25,7 +25,7 @@ __all__ = ["Builder", "find", "open_split", "prepare"]
 _FOLDERS = {"train": ("train",), "test": ("test/test-close-ups", "test/test-long-shot")}
 
 
-class Builder(published.PublishedBuilder):
+class Builder(downloads.PublishedBuilder):
     """Splits train and test are the published ones."""
 
     PAIRS: ClassVar = {"train": 6397, "test": 2025}
@@ -67,7 +67,7 @@ def prepare(
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is
             written.
     """
-    return published.prepare(Builder, directory, source, find, accept_part=accept_part, raw=raw)
+    return downloads.prepare(Builder, directory, source, find, accept_part=accept_part, raw=raw)
 
 
 def find(source: Path) -> dict[str, list[Pair]]:
@@ -81,6 +81,6 @@ def find(source: Path) -> dict[str, list[Pair]]:
 
 def _find_split(source: Path, part: str) -> list[Pair]:
     if (source / part / "input").is_dir():
-        return published.find_repacked(source / part, str)
+        return downloads.find_repacked(source / part, str)
     blurry = [path for folder in _FOLDERS[part] for path in images_below(source / folder)]
     return [Pair(path.stem, path.stem, path, source / "GT" / path.name) for path in blurry]

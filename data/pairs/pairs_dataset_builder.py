@@ -18,10 +18,10 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from msdi_jax.data import paired
-from msdi_jax.data.pair import Pair, match
+from msdi_jax.data.errors import listing
+from msdi_jax.data.paired import builder
+from msdi_jax.data.paired.pairs import Pair, match
 from msdi_jax.data.photographs import TEST_SHARE, unit_hash
-from msdi_jax.data.problems import listing
 from msdi_jax.data.records import find_prepared, open_split
 
 __all__ = ["Builder", "from_folders", "from_table", "open_split", "prepare"]
@@ -29,7 +29,7 @@ __all__ = ["Builder", "from_folders", "from_table", "open_split", "prepare"]
 SPLITS = ("train", "test")
 
 
-class Builder(paired.PairedBuilder):
+class Builder(builder.PairedBuilder):
     """No scene is in both splits."""
 
     LICENCE = "that of the images"
@@ -41,7 +41,7 @@ def prepare(
     *,
     blurry: str | Path | None = None,
     sharp: str | Path | None = None,
-    tile: int = paired.TILE,
+    tile: int = builder.TILE,
     raw: bool = False,
 ) -> Path:
     """Makes the set below `directory`, unless it is there already, and returns where it is.
@@ -64,8 +64,8 @@ def prepare(
     """
     kind = f"tile{tile}" if tile else "whole"
     if source is None and blurry is None and sharp is None:
-        return find_prepared(directory, Builder.name, paired.named(kind, raw))
-    return paired.prepare(Builder, directory, kind, _find(source, blurry, sharp), tile, raw=raw)
+        return find_prepared(directory, Builder.name, builder.named(kind, raw))
+    return builder.prepare(Builder, directory, kind, _find(source, blurry, sharp), tile, raw=raw)
 
 
 def _find(

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax.evaluation import extremes, figures, protocols
-from msdi_jax.evaluation.measurements import Measurements
-from msdi_jax.evaluation.pairs import text
+from msdi_jax.evaluation import aggregate, best_worst, protocols
+from msdi_jax.evaluation.results_file import Measurements
+from msdi_jax.evaluation.test_sets import text
 from msdi_jax.models.model import Model
-from msdi_jax.restoration import images, restore
+from msdi_jax.restoration import image_io, restore
 
 TARGETS = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
 
@@ -51,7 +51,7 @@ def evaluate(
     network = deblurrer or joint
     rows, shown_names = [], []
     # Of so few images all are among the extremes, but the middle one: none is restored twice.
-    few = len(source) <= 2 * extremes.COUNT
+    few = len(source) <= 2 * best_worst.COUNT
     if samples is not None:
         _clear(samples)
     for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
@@ -63,22 +63,22 @@ def evaluate(
             if kept is not None and row["name"] not in kept.rows:
                 kept.add(row)
             if samples is not None and few:
-                extremes.draw(samples / "extremes", row["name"], pictures)
+                best_worst.draw(samples / "extremes", row["name"], pictures)
         rows.append(row)
         if pictured:
             shown_names.append(row["name"])
             _write(samples, row["name"], pictures)
     chosen = {}
     if samples is not None:
-        chosen = extremes.write(
+        chosen = best_worst.write(
             samples / "extremes", rows, lambda i: pictures_of(source[i], network, restoration)
         )
     return {
         **manner(restoration, network),
         "protocols": list(protocols),
         "images": len(rows),
-        **figures.means(rows),
-        "deciles": figures.deciles(rows),
+        **aggregate.means(rows),
+        "deciles": aggregate.deciles(rows),
         "per_image": rows,
         "samples": shown_names,
         "extremes": chosen,
@@ -116,7 +116,7 @@ def measure(
     """The name and the figures of one pair, and the 8-bit pictures of it."""
     restored = _restored(record, deblurrer, joint, restoration)
     compared = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
-    named = {key: text(record, key) for key in figures.TEXT}
+    named = {key: text(record, key) for key in aggregate.TEXT}
     return named | score(compared, scoring), {
         key: _eight_bit(picture) for key, picture in compared.items()
     }
@@ -134,7 +134,7 @@ def _restored(
 ) -> dict[str, np.ndarray]:
     """In [0, 1], not rounded: a protocol decides about that."""
     mode = restore.MODES[restoration]
-    blurry, sharp = (images.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
+    blurry, sharp = (image_io.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
     found = {"deblurred": mode(deblurrer.deblur, blurry)}
     if joint is not None:
 
@@ -146,7 +146,7 @@ def _restored(
 
 
 def _eight_bit(picture: np.ndarray) -> np.ndarray:
-    return picture if picture.dtype == np.uint8 else images.to_uint8(picture)
+    return picture if picture.dtype == np.uint8 else image_io.to_uint8(picture)
 
 
 def score(pictures: dict[str, np.ndarray], scoring: Sequence[str]) -> dict[str, float]:
@@ -165,10 +165,10 @@ def _write(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> None:
     """Each picture, and the two rows a reader wants side by side."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"row": ("blurry", "deblurred", "sharp"), "reblur-row": ("blurry", "reblurred")}
-    stem = extremes.stem(name)
+    stem = best_worst.stem(name)
     for key, picture in pictures.items():
-        images.write(folder / f"{stem}-{key}.png", picture)
+        image_io.write(folder / f"{stem}-{key}.png", picture)
     for key, members in rows.items():
         if all(member in pictures for member in members):
             row = np.concatenate([pictures[member] for member in members], axis=1)
-            images.write(folder / f"{stem}-{key}.png", row)
+            image_io.write(folder / f"{stem}-{key}.png", row)

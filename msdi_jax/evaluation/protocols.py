@@ -21,7 +21,7 @@ import numpy as np
 
 from msdi_jax.evaluation import metrics
 from msdi_jax.evaluation.alignment import align
-from msdi_jax.restoration import images
+from msdi_jax.restoration import image_io
 
 Protocol = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
@@ -121,7 +121,7 @@ def score(
 
 
 def _eight_bit(image: np.ndarray) -> np.ndarray:
-    return image if image.dtype == np.uint8 else images.to_uint8(image)
+    return image if image.dtype == np.uint8 else image_io.to_uint8(image)
 
 
 def _exact(image: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msdi_jax.evaluation import figures, published_rows
+from msdi_jax.evaluation import aggregate, reported_results
 from msdi_jax.evaluation.protocols import FIGURES
-from msdi_jax.runtime import fields
+from msdi_jax.runtime import config_fields
 
 # What must agree for figures to stand in one table.
 COMPARED = ("dataset", "split", "images", "pairs", "configuration")
@@ -60,7 +60,7 @@ class Table(NamedTuple):
     title: str
     columns: dict[str, int]
     rows: list[Row]
-    published: list[published_rows.PublishedRow]
+    published: list[reported_results.PublishedRow]
 
 
 def read(run: str) -> Evaluation:
@@ -129,9 +129,9 @@ def _table(key: tuple, evaluations: Sequence[Evaluation]) -> Table:
     dataset, split, images, _, configuration = key
     rows = _told_apart(_by_seed(evaluations))
     found = {column for row in rows for column in row.values}
-    published = published_rows.of_dataset(dataset, configuration) if split == "test" else []
+    published = reported_results.of_dataset(dataset, configuration) if split == "test" else []
     # Published figures get their column even where nothing was measured that way.
-    found |= {FIGURES[published_rows.MEANT[row.dataset][0]][0] for row in published}
+    found |= {FIGURES[reported_results.MEANT[row.dataset][0]][0] for row in published}
     columns = {name: digits for name, digits in _all_columns().items() if name in found}
     named = f"{dataset} ({configuration})" if configuration else dataset
     title = f"{' '.join(filter(None, (named, split)))}, {images} images"
@@ -164,16 +164,16 @@ def _without_seed(evaluation: Evaluation) -> str | None:
     """What two runs must share to be one row; None where no configuration is recorded."""
     if not evaluation.config or "seed" not in evaluation.config:
         return None
-    config = fields.of_what_is_computed(evaluation.config)
+    config = config_fields.of_what_is_computed(evaluation.config)
     config.pop("seed", None)
     record = evaluation.record
     # A run's own evaluation is of its last weights.
     weights = record.get("weights", "model")
     if weights.endswith("-best"):
-        found = fields.flattened(evaluation.config)
-        config |= {name: found.get(name) for name in fields.INTERVALS}
+        found = config_fields.flattened(evaluation.config)
+        config |= {name: found.get(name) for name in config_fields.INTERVALS}
     # Where the record does not tell how it was measured, the configuration does.
-    restored = figures.restored(record) or evaluation.config.get("evaluation")
+    restored = aggregate.restored(record) or evaluation.config.get("evaluation")
     return json.dumps([config, record.get("protocols"), restored, weights], sort_keys=True)
 
 
@@ -199,10 +199,10 @@ def _row(group: Sequence[Evaluation]) -> Row:
     first = group[0]
     return Row(
         label,
-        figures.restored(first.record) or "–",
+        aggregate.restored(first.record) or "–",
         values,
         first.record.get("parameters"),
-        published_rows.ABLATIONS.get(_ablation(first.config)),
+        reported_results.ABLATIONS.get(_ablation(first.config)),
     )
 
 

@@ -17,17 +17,17 @@ import jax
 import numpy as np
 from flax import nnx
 
-from msdi_jax.interop import published, recognise
-from msdi_jax.interop.published import Entry, from_published, key_table, to_published
+from msdi_jax.interop import detect, torch_keys
+from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_published
 from msdi_jax.models import model
-from msdi_jax.networks.deblur_net import LEVELS
+from msdi_jax.networks.msdi_net import LEVELS
 from msdi_jax.networks.unet import DEPTH
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
 WITHOUT_PARTS = ("vgg19", "discriminator", "encoder", "pyramid")
 # Files of these alone have their keys without the prefix they have within a network.
-ALONE = {"encoder": recognise.ENCODER, "pyramid": recognise.PYRAMID}
+ALONE = {"encoder": detect.ENCODER, "pyramid": detect.PYRAMID}
 LICENCES = {
     "vgg19": "torchvision's, see there",
     None: (
@@ -78,7 +78,7 @@ def convert(
     weights = read(source)
     arrays = _joined(source, weights.arrays, {"encoder": encoder, "pyramid": pyramid})
     try:
-        found = recognise.recognise(arrays)
+        found = detect.recognise(arrays)
         _check_whole(found, arrays)
         network, unused = _network(found, arrays)
     except ValueError as error:
@@ -116,7 +116,7 @@ def export(source: Path | str, destination: Path | str) -> int:
     _check_publishable(source, loaded.description)
     kept = model.load_unused(source)
     arrays = to_published(loaded.network)
-    for key, shape in published.never_used(loaded.network).items():
+    for key, shape in torch_keys.never_used(loaded.network).items():
         arrays[key] = kept.get(key, _fresh(key, shape))
     torch = _torch(destination)
     tensors = {
@@ -144,7 +144,7 @@ def read_vgg(path: str) -> dict:
         if loaded.description.network != "vgg19":
             raise ValueError(f"{path} is a {loaded.description.network} model, not VGG19")
         return model.arrays_of(loaded.network)
-    vgg = recognise.Recognised("vgg19", None, 64, None)
+    vgg = detect.Recognised("vgg19", None, 64, None)
     return model.arrays_of(_network(vgg, read(path).arrays)[0])
 
 
@@ -176,7 +176,7 @@ def read(path: Path | str) -> Weights:
         raise ValueError(f"{path} is no PyTorch checkpoint of tensors: it has no named arrays")
     arrays = {str(key): _array(path, key, value) for key, value in content.items()}
     try:
-        return Weights(recognise.standard_keys(arrays), wrapped)
+        return Weights(detect.standard_keys(arrays), wrapped)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -239,7 +239,7 @@ def _joined(
     return arrays
 
 
-def _check_whole(found: recognise.Recognised, arrays: dict[str, np.ndarray]) -> None:
+def _check_whole(found: detect.Recognised, arrays: dict[str, np.ndarray]) -> None:
     if found.network in WITHOUT_PARTS:
         return
     for name, prefix in ALONE.items():
@@ -247,7 +247,7 @@ def _check_whole(found: recognise.Recognised, arrays: dict[str, np.ndarray]) -> 
             raise ValueError(f"the {name} ({prefix}*) is missing: give its file by --{name}")
 
 
-def _network(found: recognise.Recognised, arrays: dict) -> tuple[nnx.Module, list[str]]:
+def _network(found: detect.Recognised, arrays: dict) -> tuple[nnx.Module, list[str]]:
     description = model.Description(**found._asdict(), provenance={}, licence="")
     graph, shapes = description.abstract()
     ours, unused = from_published(nnx.merge(graph, shapes), arrays)
@@ -284,7 +284,7 @@ def _check_publishable(source: Path | str, what: model.Description) -> None:
         )
 
 
-def _provenance(path: Path | str, wrapped: bool, found: recognise.Recognised) -> dict[str, Any]:
+def _provenance(path: Path | str, wrapped: bool, found: detect.Recognised) -> dict[str, Any]:
     return {
         "converted": time.strftime("%Y-%m-%d"),
         **_origin(path),

@@ -20,9 +20,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax.models import compact
-from msdi_jax.networks import windows
-from msdi_jax.networks.deblur_net import LEVELS, Deblurred, MSDINet
+from msdi_jax.models import bf16_archive
+from msdi_jax.networks import local_statistics
 from msdi_jax.networks.degradation import (
     Degradation,
     DegradationEncoder,
@@ -30,9 +29,10 @@ from msdi_jax.networks.degradation import (
     DegradationPyramid,
 )
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.joint_net import Joint, ReblurDeblurNet
+from msdi_jax.networks.functional import Arrays, abstract, arrays_of
 from msdi_jax.networks.layers import HalfInstanceNorm, PowerIteration
-from msdi_jax.networks.state import Arrays, abstract, arrays_of
+from msdi_jax.networks.msdi_net import LEVELS, Deblurred, MSDINet
+from msdi_jax.networks.reblur_deblur_net import Joint, ReblurDeblurNet
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.restoration import restore
@@ -296,13 +296,13 @@ def _unit_range(images: Array) -> Array:
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
             f"images of type {images.dtype} are not in [0, 1]: convert 8-bit images with "
-            "msdi_jax.restoration.images.to_unit"
+            "msdi_jax.restoration.image_io.to_unit"
         )
     return images
 
 
 def _check_usage(description: Description, told: str = "") -> None:
-    windows.check(description.window or 0, f"{told}window")
+    local_statistics.check(description.window or 0, f"{told}window")
     if description.orientations not in restore.ORIENTATIONS:
         raise ValueError(
             f"{told}orientations {description.orientations!r} must be one of {restore.ORIENTATIONS}"
@@ -350,7 +350,7 @@ def save(
     try:
         temporary.mkdir(parents=True)
         if compactly:
-            compact.write(temporary / "arrays.npz", arrays_of(network))
+            bf16_archive.write(temporary / "arrays.npz", arrays_of(network))
         else:
             save_arrays(temporary / "arrays", arrays_of(network))
         if unused:
@@ -436,7 +436,7 @@ def load(path: Path | str) -> Model:
     graph, shapes = description.abstract()
     try:
         if (path / "arrays.npz").is_file():
-            arrays = jax.tree.map(jnp.asarray, compact.read(path / "arrays.npz", shapes))
+            arrays = jax.tree.map(jnp.asarray, bf16_archive.read(path / "arrays.npz", shapes))
         else:
             arrays = load_arrays(path / "arrays", shapes)
     except (OSError, ValueError, KeyError) as error:

@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax.networks import windows
+from msdi_jax.networks import local_statistics
 from msdi_jax.networks.convolution import convolve, convolve_doubled, unfold
 
 
@@ -229,7 +229,9 @@ class HalfInstanceNorm(nnx.Module):
         # The rest passes through a norm of mean 0 and scale 1: cutting the channels in two and
         # joining them again would cost two more passes over memory.
         half = x[..., : self.half]
-        mean, factor = windows.moments(half, self.window) if self.window else _moments(half)
+        mean, factor = (
+            local_statistics.moments(half, self.window) if self.window else _moments(half)
+        )
         rest = ((0, 0), (0, 0), (0, 0), (0, x.shape[-1] - self.half))
         mean = jnp.pad(mean, rest)
         factor = jnp.pad(factor * self.scale[...], rest, constant_values=1)

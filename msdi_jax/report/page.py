@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msdi_jax.evaluation import extremes
+from msdi_jax.evaluation import best_worst
 from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.report import charts, pictures, reading, summary, tables
 from msdi_jax.report.reading import Album, Curves, Sample, difference
@@ -27,7 +27,7 @@ SLIDER_HINT = (
     "it."
 )
 PICTURES_FOOTNOTE = (
-    f"Shown as JPEG, at most {extremes.LONGEST_SIDE} pixels long; the numbers come from the "
+    f"Shown as JPEG, at most {best_worst.LONGEST_SIDE} pixels long; the numbers come from the "
     "uncompressed pictures."
 )
 

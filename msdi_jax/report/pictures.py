@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from msdi_jax.evaluation import extremes
+from msdi_jax.evaluation import best_worst
 from msdi_jax.report.reading import Sample, difference
 from msdi_jax.report.words import number, text
 
 ERROR_FOOTNOTE = (
     '<p class="footnote scale"><i class="inferno" aria-hidden="true"></i>error: the mean absolute '
-    f"difference from the sharp image over the channels, from 0 to {extremes.BRIGHTEST} of 255 "
+    f"difference from the sharp image over the channels, from 0 to {best_worst.BRIGHTEST} of 255 "
     "levels and more; the same scale for all images.</p>"
 )
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from msdi_jax.evaluation import extremes, figures
+from msdi_jax.evaluation import aggregate, best_worst
 from msdi_jax.report.words import count, is_number
 
 ROLES = ("blurry", "deblurred", "sharp", "reblurred")
@@ -75,7 +75,7 @@ def read_evaluation(folder: Path, missing: list[str]) -> dict:
         return {}
     if is_evaluation(folder):
         found["per_image"] = _read_rows(folder / "per_image.csv", missing)
-    if figures.psnr_key(found, "deblurred") is None:
+    if aggregate.psnr_key(found, "deblurred") is None:
         missing.append(f"{path.name} has no psnr_deblurred")
     return found
 
@@ -84,7 +84,10 @@ def _read_rows(path: Path, missing: list[str]) -> list[dict]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [
-                {key: value if key in figures.TEXT else float(value) for key, value in row.items()}
+                {
+                    key: value if key in aggregate.TEXT else float(value)
+                    for key, value in row.items()
+                }
                 for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError) as error:
@@ -149,7 +152,7 @@ class Album:
         stems = sorted(
             path.name.removesuffix("-blurry.png") for path in folder.glob("*-blurry.png")
         )
-        listed = {extremes.stem(str(name)): str(name) for name in evaluation.get("samples", [])}
+        listed = {best_worst.stem(str(name)): str(name) for name in evaluation.get("samples", [])}
         absent = [stem for stem in listed if stem not in stems]
         self.missing += [f"samples/{stem}-blurry.png" for stem in absent]
         if not stems:
@@ -158,7 +161,7 @@ class Album:
         return self._fitting("samples", found, lambda stem: self._sample(folder, stem, listed))
 
     def extremes(self, folder: Path, names: Sequence[str]) -> list[Sample]:
-        """Of the images `names`, as `msdi_jax.evaluation.extremes` wrote them."""
+        """Of the images `names`, as `msdi_jax.evaluation.best_worst` wrote them."""
         return self._fitting("extremes", names, lambda name: self._extreme(folder, name))
 
     def _fitting(self, kind: str, names: Sequence[str], read) -> list[Sample]:
@@ -192,8 +195,8 @@ class Album:
 
     def _extreme(self, folder: Path, name: str) -> Sample:
         pictures, size = {}, (0, 0)
-        for role in extremes.ROLES:
-            path = extremes.path(folder, name, role)
+        for role in best_worst.ROLES:
+            path = best_worst.path(folder, name, role)
             if not path.is_file():
                 continue
             try:
@@ -211,11 +214,11 @@ class Album:
 
 
 def _jpeg(picture: Image.Image) -> bytes:
-    longest = extremes.LONGEST_SIDE
+    longest = best_worst.LONGEST_SIDE
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     # Full chroma resolution: fringes at edges are part of what the reader judges.
-    picture.save(buffer, "JPEG", quality=extremes.QUALITY, subsampling=0)
+    picture.save(buffer, "JPEG", quality=best_worst.QUALITY, subsampling=0)
     return buffer.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msdi_jax.evaluation import figures
+from msdi_jax.evaluation import aggregate
 from msdi_jax.report.reading import Curves, difference, per_image
 from msdi_jax.report.words import STAGES, count, is_number, number, plain
 
@@ -47,7 +47,7 @@ def facts(evaluation: dict, config: dict) -> dict[str, Any]:
     width = {"Width": _width(config)}
     if not evaluation:
         return width
-    mode, *more = (figures.restored(evaluation) or "").split(", ")
+    mode, *more = (aggregate.restored(evaluation) or "").split(", ")
     told = {
         "Method": evaluation.get("method"),
         "Data set": evaluation.get("dataset"),
@@ -73,7 +73,7 @@ def _width(config: dict) -> Any:
 
 
 def _figure(evaluation: dict) -> str:
-    key = figures.psnr_key(evaluation, "deblurred") or "psnr_deblurred"
+    key = aggregate.psnr_key(evaluation, "deblurred") or "psnr_deblurred"
     return key.removesuffix("_deblurred")
 
 

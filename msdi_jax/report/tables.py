@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from msdi_jax.evaluation import figures
+from msdi_jax.evaluation import aggregate
 from msdi_jax.evaluation.protocols import FAILED, FIGURES
 from msdi_jax.report import charts
 from msdi_jax.report.reading import difference
@@ -27,7 +27,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, kin
 def quality(evaluation: dict) -> str:
     if not evaluation:
         return "<p>Not evaluated.</p>"
-    measured = figures.measured(evaluation)
+    measured = aggregate.measured(evaluation)
     reblurred = any(values[-1] is not None for _, values in measured)
     head = [
         "",
@@ -51,7 +51,7 @@ def _quality_row(figure: str, values: Sequence[float | None], evaluation: dict) 
 
 
 def _failures(evaluation: dict) -> str:
-    found = {kind: evaluation.get(f"{FAILED}_{kind}") for kind in figures.KINDS}
+    found = {kind: evaluation.get(f"{FAILED}_{kind}") for kind in aggregate.KINDS}
     told = ", ".join(f"{plain(n)} {kind}" for kind, n in found.items() if n is not None)
     return told and f'<p class="footnote">Images that could not be aligned: {told}.</p>'
 
@@ -61,7 +61,7 @@ def deciles(found: dict | None) -> str:
         return "<p>Not measured: it takes the blurry images.</p>"
     parts = ("blurriest", "sharpest", "all")
     rows = []
-    for figure, _ in figures.measured(found["all"]):
+    for figure, _ in aggregate.measured(found["all"]):
         label, digits = FIGURES[figure]
         for kind in ("blurry", "deblurred"):
             values = [found[part].get(f"{figure}_{kind}") for part in parts]
@@ -101,7 +101,7 @@ def per_image(images: Sequence[dict]) -> str:
     columns = {
         f"{figure}_{kind}": (f"{label.removesuffix(', dB')} {kind}", digits)
         for figure, (label, digits) in FIGURES.items()
-        for kind in figures.KINDS
+        for kind in aggregate.KINDS
         if any(f"{figure}_{kind}" in row for row in images)
     }
     gain = gain_figure(images)
@@ -120,7 +120,7 @@ def per_image(images: Sequence[dict]) -> str:
 
 def gain_figure(images: Sequence[dict]) -> str:
     """The PSNR whose gain is told."""
-    key = figures.psnr_key(images[0], "deblurred") if images else None
+    key = aggregate.psnr_key(images[0], "deblurred") if images else None
     return (key or "psnr_deblurred").removesuffix("_deblurred")
 
 

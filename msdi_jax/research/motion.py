@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from msdi_jax.data.exposure import kernel
+from msdi_jax.data.synthesis.render import kernel
 
 # px; beyond 0 in steps of √2.
 LENGTHS = (0.0, *(2.0 ** (np.arange(2, 11) / 2)))

@@ -1,6 +1,6 @@
 """One image of any size, restored: whole, or in the tiles of the published evaluation.
 
-`msdi_jax.restoration.tiling` restores within a bound on memory.
+`msdi_jax.restoration.bounded_memory` restores within a bound on memory.
 """
 
 import itertools

@@ -17,8 +17,8 @@ from orbax.checkpoint.checkpoint_managers import (
     PreservationPolicy,
 )
 
-from msdi_jax.networks.state import Arrays, State
-from msdi_jax.runtime import hosts
+from msdi_jax.networks.functional import Arrays, State
+from msdi_jax.runtime import processes
 
 GROUP_BYTES = 128 * 2**20
 
@@ -95,7 +95,9 @@ class Checkpoints:
         except Exception as error:
             lack = _first_line(error)
         self._attempts += 1
-        agreed = hosts.all_agree(f"{self.directory.name} read {self._attempts}", state is not None)
+        agreed = processes.all_agree(
+            f"{self.directory.name} read {self._attempts}", state is not None
+        )
         return (state if agreed else None), lack
 
     def restore_latest_readable(self, like: State, say: Callable[[str], None]) -> State | None:
@@ -129,9 +131,9 @@ class Checkpoints:
         folder = self.directory.parent / f"{self.directory.name}-damaged"
         folder.mkdir(exist_ok=True)
         target = folder / f"{step}-{time.strftime('%Y%m%d-%H%M%S')}"
-        if hosts.is_first():
+        if processes.is_first():
             (self.directory / str(step)).rename(target)
-        hosts.wait_for_all(f"{self.directory.name} {step} set aside")
+        processes.wait_for_all(f"{self.directory.name} {step} set aside")
         self._manager.reload()
         return target
 

@@ -9,20 +9,20 @@ import ml_collections
 from msdi_jax.configs import base
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.photographs import find as find_photographs
-from msdi_jax.data.twins import check_sizes, settings_of
+from msdi_jax.data.synthesis.shared_blur import check_sizes, settings_of
 from msdi_jax.evaluation import evaluate
 from msdi_jax.models import model
 from msdi_jax.models.model import DIRECTORIES, find
-from msdi_jax.networks import windows
-from msdi_jax.networks.deblur_net import LEVELS, check_form
+from msdi_jax.networks import local_statistics
 from msdi_jax.networks.degradation import CELL
+from msdi_jax.networks.msdi_net import LEVELS, check_form
 from msdi_jax.networks.unet import DEPTH, MULTIPLE
 from msdi_jax.restoration import restore
-from msdi_jax.runtime import locks
+from msdi_jax.runtime import directory_lock
 from msdi_jax.runtime.checkpoint import check_place
-from msdi_jax.runtime.fields import MAY_CHANGE, STAGES
+from msdi_jax.runtime.config_fields import MAY_CHANGE, STAGES
 from msdi_jax.runtime.mesh import make_mesh
-from msdi_jax.training import deblur, reblur
+from msdi_jax.training import stage1_reblur, stage2_deblur
 from msdi_jax.training.stage import PRODUCTS
 
 # In a run directory: which prepared set the run is trained on.
@@ -77,7 +77,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise ValueError(f"seed={config.seed} must be below 2**32")
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
-    windows.check(config.evaluation.window or 0, "evaluation.window")
+    local_statistics.check(config.evaluation.window or 0, "evaluation.window")
     if (orientations := config.evaluation.orientations) not in (None, *restore.ORIENTATIONS):
         raise ValueError(
             f"evaluation.orientations={orientations} must be one of {restore.ORIENTATIONS}"
@@ -186,7 +186,7 @@ def _check_start(stage: str, config: ml_collections.ConfigDict, network: str) ->
             f"{stage}.start_from={path} is a {found.network} model, not {network}: change version, "
             "or give another model"
         )
-    asked = (reblur if stage == "reblur" else deblur).form(config) | {
+    asked = (stage1_reblur if stage == "reblur" else stage2_deblur).form(config) | {
         "native": config.native_encoder,
         "contrast": config.local_contrast,
     }
@@ -286,7 +286,7 @@ def check_workdir(config: ml_collections.ConfigDict, workdir: Path) -> None:
     check_place(workdir)
     file = workdir / "config.json"
     if not file.exists():
-        if workdir.exists() and any(path.name != locks.NAME for path in workdir.iterdir()):
+        if workdir.exists() and any(path.name != directory_lock.NAME for path in workdir.iterdir()):
             raise ValueError(f"{workdir} is not empty and no run directory: choose another")
         return
     now, defaults = (json.loads(c.to_json()) for c in (config, base.get_config()))

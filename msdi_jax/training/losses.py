@@ -26,7 +26,7 @@ def l1(a: Array, b: Array) -> Float[Array, ""]:
 
 
 def motion(representation: Float[Array, "b r q c"], true: Float[Array, "b m"]) -> Float[Array, ""]:
-    """1 − correlation, mean over the m numbers that tell images' true motion (data/twins.py).
+    """1 − correlation, mean over the m numbers of the true motion (data/synthesis/shared_blur.py).
 
     Number k correlates, over all cells of the batch, with what channels k and m + k differ by.
     """

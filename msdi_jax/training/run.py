@@ -18,21 +18,21 @@ from flax import nnx
 
 from msdi_jax import report
 from msdi_jax.data import pipeline, records, validation
-from msdi_jax.data.damaged import Readable
-from msdi_jax.evaluation import figures, pairs
+from msdi_jax.data.readable import Readable
+from msdi_jax.evaluation import aggregate, test_sets
 from msdi_jax.evaluation.evaluate import evaluate, manner
-from msdi_jax.evaluation.measurements import Measurements
 from msdi_jax.evaluation.protocols import FIGURES
+from msdi_jax.evaluation.results_file import Measurements
 from msdi_jax.interop import convert
-from msdi_jax.models import model, summary
+from msdi_jax.models import cost, model
 from msdi_jax.models.model import DIRECTORIES, find
-from msdi_jax.networks.state import Arrays, State, arrays_of
-from msdi_jax.runtime import hosts, locks
+from msdi_jax.networks.functional import Arrays, State, arrays_of
+from msdi_jax.runtime import directory_lock, processes
 from msdi_jax.runtime.mesh import make_mesh
-from msdi_jax.training import checks, deblur, reblur, trained
-from msdi_jax.training.log import held_out_ends
+from msdi_jax.training import checks, provenance, stage1_reblur, stage2_deblur
+from msdi_jax.training.loop import Interrupted, StopRequest, train
+from msdi_jax.training.metrics_log import held_out_ends
 from msdi_jax.training.stage import Stage
-from msdi_jax.training.train import Interrupted, StopRequest, train
 
 # Kind of weights → what is appended to the names of their directories; see `train`.
 SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
@@ -48,28 +48,28 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """
     checks.check(config)
     checks.check_workdir(config, workdir)
-    data = hosts.first_then_others("data", lambda: _open_data(config))
+    data = processes.first_then_others("data", lambda: _open_data(config))
     checks.check_data(data.configuration, workdir)
     _check_sizes(config, workdir, data)
     # The others see what the first has written: all of them at once would be in each other's way.
-    with locks.alone_in(workdir) if hosts.is_first() else contextlib.nullcontext():
-        if hosts.is_first():
+    with directory_lock.alone_in(workdir) if processes.is_first() else contextlib.nullcontext():
+        if processes.is_first():
             checks.claim(config, data.configuration, workdir)
-        hosts.wait_for_all("workdir")
+        processes.wait_for_all("workdir")
         _train_and_evaluate(config, workdir, data)
 
 
 def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
-    hosts.say(f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}")
+    processes.say(f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}")
     with StopRequest().listening() as stop:
         for name in config.stages:
             if (workdir / DIRECTORIES[name]).exists():
-                hosts.say(f"{name}: finished before")
+                processes.say(f"{name}: finished before")
                 continue
             stage = make_stage(name, config, workdir)
             # Now, since what it starts from may be gone when it is done.
-            description = trained.describe(name, config, workdir)
+            description = provenance.describe(name, config, workdir)
             states = train(
                 name,
                 stage,
@@ -81,9 +81,9 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
                 stop=stop,
             )
             _save(name, stage, states, description, workdir)
-            if not hosts.all_agree(f"{name} goes on", not stop.made):
+            if not processes.all_agree(f"{name} goes on", not stop.made):
                 raise Interrupted(config[name].steps)
-    if hosts.is_first():
+    if processes.is_first():
         _evaluate(config, workdir, data)
         print(f"report: {report.write_report(workdir)}", flush=True)
 
@@ -96,13 +96,13 @@ def _save(
     workdir: Path,
 ) -> None:
     """Model directories of all kinds of weights; the last one's tells that the stage is done."""
-    if hosts.is_first():
+    if processes.is_first():
         for kind, suffix in SUFFIXES.items():
             if kind in states:
-                found = trained.at_step(description, int(states[kind].step), kind)
+                found = provenance.at_step(description, int(states[kind].step), kind)
                 path = workdir / f"{DIRECTORIES[name]}{suffix}"
                 model.save(path, stage.network(states[kind]), found)
-    hosts.wait_for_all(f"{name} saved")
+    processes.wait_for_all(f"{name} saved")
 
 
 class _Data(NamedTuple):
@@ -136,7 +136,7 @@ def _open_data(config: ml_collections.ConfigDict) -> _Data:
         train, aside = validation.divide(train, records.photographs(path), config.validation)
         held_out = Readable(aside)
     sizes = records.training_sizes(path)
-    return _Data(train, held_out, test, pairs.configuration(path), sizes)
+    return _Data(train, held_out, test, test_sets.configuration(path), sizes)
 
 
 def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
@@ -167,16 +167,16 @@ def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
-    sources = trained.sources(name, config, workdir)
+    sources = provenance.sources(name, config, workdir)
     loaded = {key: _load(path) for key, path in sources.items()}
     network = loaded["start"].network if "start" in loaded else None
     if name == "reblur":
-        return reblur.ReblurStage(config, _vgg(config.reblur), network)
+        return stage1_reblur.ReblurStage(config, _vgg(config.reblur), network)
     degradation = arrays_of((loaded.get("degradation") or loaded["start"]).estimator)
     encoder = degradation["encoder"]
     if config.deblur.features_from:
         encoder = _encoder(config.deblur.features_from)
-    return deblur.DeblurStage(config, degradation, encoder["shallow"], network)
+    return stage2_deblur.DeblurStage(config, degradation, encoder["shallow"], network)
 
 
 def _load(path: Path | str) -> model.Model:
@@ -194,7 +194,7 @@ def _encoder(path: Path | str) -> Arrays:
 
 def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
     if not settings.vgg_weights:
-        hosts.say(
+        processes.say(
             "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
         )
         return None
@@ -206,7 +206,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
     # A run of stage 1 measures the joint network as it is.
     usage = {"window": None, "orientations": 1}
     if "deblur" in models:
-        usage = trained.usage(config, models["deblur"].description)
+        usage = provenance.usage(config, models["deblur"].description)
         models["deblur"] = models["deblur"].using(**usage)
     found = _measure(
         "last",
@@ -245,7 +245,7 @@ def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str
     stage = config.stages[-1]
     name = DIRECTORIES[stage]
     paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
-    if start := trained.sources(stage, config, workdir).get("start"):
+    if start := provenance.sources(stage, config, workdir).get("start"):
         paths["start"] = start
     return {kind: path for kind, path in paths.items() if path.exists()}
 
@@ -288,24 +288,24 @@ def _measure(
 
 def _parameters(loaded: model.Model) -> int:
     """Of a deblurring network, without an encoder that modulates nothing."""
-    parts = summary.summarise(loaded.description).parts
+    parts = cost.summarise(loaded.description).parts
     unused = not loaded.description.injected
     return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))
 
 
 def _print_figures(record: dict) -> None:
-    restored = figures.restored(record)
+    restored = aggregate.restored(record)
     print(f"{record['dataset']} {record['split']}, {record['images']} images, {restored}")
-    for figure, values in figures.measured(record):
+    for figure, values in aggregate.measured(record):
         label, digits = FIGURES[figure]
         told = [
             f"{kind} {value:.{digits}f}"
-            for kind, value in zip(figures.KINDS, values, strict=True)
+            for kind, value in zip(aggregate.KINDS, values, strict=True)
             if value is not None
         ]
         print(f"  {label:18} {'  '.join(told)}")
     for kind, found in record["other_weights"].items():
-        key = figures.psnr_key(found, "deblurred")
+        key = aggregate.psnr_key(found, "deblurred")
         if key is not None:
             of_these = kind == "best" and not record["validation"]
             chosen = " (chosen on crops of these images)" if of_these else ""

@@ -11,13 +11,13 @@ from flax import nnx
 from jaxtyping import Array, Bool
 
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
+from msdi_jax.networks.functional import Arrays, State
 from msdi_jax.networks.layers import singular_values
-from msdi_jax.networks.state import Arrays, State
 from msdi_jax.runtime.mesh import by_image, by_rows, gathered
-from msdi_jax.training import optimise
+from msdi_jax.training import optimizer
 
 Batch = dict[str, Array]
-"""`blurry` and `sharp`, uint8 (b, h, w, 3); of twins also `motion`, see data/twins.py."""
+"""`blurry` and `sharp`, uint8 (b, h, w, 3); of pairs that share a blur also `motion`."""
 
 Scalars = dict[str, Array]
 
@@ -73,8 +73,8 @@ def move(
     statistics; the next ones are the mean of theirs.
     """
     gradients, (scalars, after) = mean_gradient(loss, gathered(params), images, settings.accumulate)
-    new = optimise.update(
-        optimise.adam(settings), gradients, params, opt, rate=rate, clip_norm=settings.clip_norm
+    new = optimizer.update(
+        optimizer.adam(settings), gradients, params, opt, rate=rate, clip_norm=settings.clip_norm
     )
     scalars = scalars | {
         "gradient_norm": new.gradient_norm,

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from msdi_jax.data import cables
+from msdi_jax.data.synthesis import cables
 from PIL import Image
 
 GREY = np.full((240, 360, 3), 120, np.uint8)

@@ -11,10 +11,10 @@ from msdi_jax.data.camera_shake.camera_shake_dataset_builder import (
     prepare,
     rebuild_shake,
 )
-from msdi_jax.data.exposure import render
+from msdi_jax.data.synthesis.render import render
 from PIL import Image
 
-from msdi_jax.evaluation import pairs
+from msdi_jax.evaluation import test_sets
 
 SMALL = {"train_pairs": 2, "test_pairs": 1, "longest_side": 256}
 
@@ -148,4 +148,4 @@ def test_missing_sets_are_refused(tmp_path, embedded):
     with pytest.raises(ValueError, match="no split 'validation': choose one of"):
         open_split(embedded[1], "validation")
     with pytest.raises(ValueError, match="is a set camera_shake, not gopro"):
-        pairs.open_prepared("gopro", str(embedded[1]), "test")
+        test_sets.open_prepared("gopro", str(embedded[1]), "test")

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from msdi_jax.data.damaged import Readable
 from msdi_jax.data.pipeline import batches
+from msdi_jax.data.readable import Readable
 
 
 class Damaged(tfds.core.GeneratorBasedBuilder):

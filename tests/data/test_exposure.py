@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 from msdi_jax.data import photographs
-from msdi_jax.data.exposure import kernel, render, render_evenly
-from msdi_jax.data.shake import draw_shake, margin
+from msdi_jax.data.synthesis.camera_motion import draw_shake, margin
+from msdi_jax.data.synthesis.render import kernel, render, render_evenly
 from scipy import ndimage
 
 from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from msdi_jax.data.gopro.gopro_dataset_builder import find, open_split, prepare
-from msdi_jax.data.pair import Pair
+from msdi_jax.data.paired.pairs import Pair
 from PIL import Image
 
 FRAMES = {
@@ -136,7 +136,7 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
     }
     monkeypatch.setattr("msdi_jax.data.gopro.gopro_dataset_builder.find", lambda *_, blur: pairs)
     monkeypatch.setattr(
-        "msdi_jax.data.paired.prepare", lambda builder, directory, kind, pairs, raw: pairs
+        "msdi_jax.data.paired.builder.prepare", lambda builder, directory, kind, pairs, raw: pairs
     )
     assert prepare(tmp_path, tmp_path) == pairs
     pairs["test"].append(pairs["train"][0])
@@ -227,7 +227,7 @@ def test_an_interrupted_set_is_not_taken_for_a_finished_one(mendable, tmp_path, 
         def fail(*_):
             raise KeyboardInterrupt
 
-        patch.setattr("msdi_jax.data.paired.encode_png", fail)
+        patch.setattr("msdi_jax.data.paired.builder.encode_png", fail)
         with pytest.raises(KeyboardInterrupt):
             prepare(tmp_path, mendable, accept_part=True)
     assert not list(tmp_path.rglob("dataset_info.json"))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from msdi_jax.data import paired
+from msdi_jax.data.paired import builder
 from msdi_jax.data.pairs.pairs_dataset_builder import from_folders, from_table, open_split, prepare
 from PIL import Image
 
@@ -70,10 +70,10 @@ def test_small_images_and_tile_0_stay_whole(folders, tmp_path):
         assert len(records) == len(from_folders(**folders)["train"])
         assert all(record["sharp"].shape == (96, 112, 3) for record in records)
     # One side is too short for a tile.
-    assert paired.corners(400, 2000, 512) is None
-    assert paired.corners(512, 512, 512) == [(0, 0)]
+    assert builder.corners(400, 2000, 512) is None
+    assert builder.corners(512, 512, 512) == [(0, 0)]
     # The figure of the published sets: 8 tiles of each 1280×720 frame.
-    assert len(paired.corners(720, 1280, 512)) == 8
+    assert len(builder.corners(720, 1280, 512)) == 8
 
 
 def test_the_split_is_by_hash_and_never_empty(folders):
@@ -158,7 +158,7 @@ def test_a_finished_set_is_reused_and_other_settings_make_another(folders, tmp_p
 
 
 def test_large_sets_take_several_shards(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(paired, "_PIXELS_PER_SHARD", 2 * 96 * 112)
+    monkeypatch.setattr(builder, "_PIXELS_PER_SHARD", 2 * 96 * 112)
     directory = prepare(tmp_path, **folders, tile=0)
     count = len(from_folders(**folders)["train"])
     assert len(list(directory.glob("pairs-train.array_record*"))) == -(-count // 2)

@@ -5,7 +5,7 @@ import pytest
 from msdi_jax.data import photographs
 from PIL import Image
 
-from msdi_jax.restoration import images
+from msdi_jax.restoration import image_io
 
 
 def write(path, value=0, size=(40, 30), **options):
@@ -119,7 +119,9 @@ def test_useless_folders_are_refused(tmp_path):
         photographs.from_folder(tmp_path)
 
 
-@pytest.mark.parametrize("below", [photographs.images_below, images.below], ids=["data", "package"])
+@pytest.mark.parametrize(
+    "below", [photographs.images_below, image_io.below], ids=["data", "package"]
+)
 def test_links_are_followed_and_what_is_hidden_is_left_out(tmp_path, below):
     folder = tmp_path / "folder"
     found = [write(folder / name) for name in ("a.png", "sub/b.BMP")]

@@ -2,7 +2,7 @@ import pytest
 import tensorflow_datasets as tfds
 from msdi_jax.data.records import describe, find_builder
 
-from msdi_jax.evaluation import pairs
+from msdi_jax.evaluation import test_sets
 from tests.data import miniatures
 
 
@@ -53,19 +53,19 @@ def test_a_damaged_set_is_named(tmp_path, file, kept):
     # Of a shard its records, by number and name.
     told = r"is damaged|record 0 \(.*\) (cannot be read|lacks its picture)"
     with pytest.raises(ValueError, match=rf"({told}).*prepare"):
-        pairs.describe(pairs.open_prepared("pairs", str(directory), "test")[1])
+        test_sets.describe(test_sets.open_prepared("pairs", str(directory), "test")[1])
 
 
 def test_a_set_is_found_below_the_root_it_was_prepared_in(tmp_path):
     source = miniatures.pairs(tmp_path / "source")
     with pytest.raises(ValueError, match="holds no prepared set pairs"):
-        pairs.open_prepared("pairs", str(tmp_path), "test")
+        test_sets.open_prepared("pairs", str(tmp_path), "test")
     directory = find_builder("pairs").prepare(tmp_path / "root", source, tile=96)
     for given in (directory, tmp_path / "root"):
-        assert pairs.open_prepared("pairs", str(given), "test")[0] == directory
+        assert test_sets.open_prepared("pairs", str(given), "test")[0] == directory
     find_builder("pairs").prepare(tmp_path / "root", source, tile=64)
     with pytest.raises(ValueError, match="holds 2 sets pairs, give the directory of one"):
-        pairs.open_prepared("pairs", str(tmp_path / "root"), "test")
+        test_sets.open_prepared("pairs", str(tmp_path / "root"), "test")
 
 
 def test_unknown_sets_are_refused():

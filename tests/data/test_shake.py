@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from msdi_jax.data.shake import draw_shake, middle_path, motion_field
+from msdi_jax.data.synthesis.camera_motion import draw_shake, middle_path, motion_field
 
 from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from msdi_jax.data import paired
+from msdi_jax.data.paired import builder as paired_builder
 from msdi_jax.data.pairs.pairs_dataset_builder import Builder, open_split, prepare
 from PIL import Image
 
@@ -28,7 +28,7 @@ class Spy:
 @pytest.fixture
 def source(tmp_path, monkeypatch):
     """A folder of twelve pairs, two of which make a shard."""
-    monkeypatch.setattr(paired, "_PIXELS_PER_SHARD", 2 * 70 * 80)
+    monkeypatch.setattr(paired_builder, "_PIXELS_PER_SHARD", 2 * 70 * 80)
     for kind, first in (("blurry", 0), ("sharp", COUNT)):
         (tmp_path / "mine" / kind).mkdir(parents=True)
         for index in range(COUNT):
@@ -74,7 +74,9 @@ def test_a_repeated_run_makes_only_what_is_missing(source, spy, tmp_path, monkey
     assert sorted(order) == [f"{index:02d}.png" for index in range(COUNT)]
     interrupt(spy, source, tmp_path / "twice", limit=5)
     assert not list(tmp_path.glob("twice/**/dataset_info.json"))
-    monkeypatch.setattr("msdi_jax.data.paired.check", lambda pairs: pytest.fail("checked again"))
+    monkeypatch.setattr(
+        "msdi_jax.data.paired.builder.check", lambda pairs: pytest.fail("checked again")
+    )
     resumed = prepare(tmp_path / "twice", source)
     # Two shards of two pairs were finished.
     assert spy.names == order[4:]

@@ -2,13 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from msdi_jax.data import twins
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings
 from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.pipeline import batches_of_crops
-from msdi_jax.data.shake import MotionField, motion_field
-from msdi_jax.data.twins import Twins, told
+from msdi_jax.data.synthesis import shared_blur
+from msdi_jax.data.synthesis.camera_motion import MotionField, motion_field
+from msdi_jax.data.synthesis.shared_blur import Twins, told
 from PIL import Image
 
 SETTINGS = Settings(longest_side=256, domain="both")
@@ -35,7 +35,7 @@ def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
         blank = np.zeros((shake.height, shake.width, 3), np.uint8)
         return blank, blank
 
-    monkeypatch.setattr(twins, "render_evenly", render)
+    monkeypatch.setattr(shared_blur, "render_evenly", render)
     source = Twins(photographs, SETTINGS, 32)
     records = [source[index] for index in range(4)]
     assert all(record["blurry"].shape == (32, 32, 3) for record in records)

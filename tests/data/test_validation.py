@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from msdi_jax.configs import quickstart
 from msdi_jax.data import pipeline, records, validation
-from msdi_jax.data.damaged import Readable
 from msdi_jax.data.photographs import find
+from msdi_jax.data.readable import Readable
 
-from msdi_jax.training import run, train
+from msdi_jax.training import loop, run
 from tests.data import miniatures
 
 PREPARED = {
@@ -104,7 +104,7 @@ def test_held_out_crops_are_of_photographs_not_trained_on(config):
 def test_twins_are_not_of_them_either(config):
     config.validation = 3
     aside = validation.held_back((p.name for p in find(config.dataset.photographs).train), 3)
-    made = train._twins(config, 32, pipeline.UNCHANGED)
+    made = loop._twins(config, 32, pipeline.UNCHANGED)
     assert len(made.photographs) == 1
     assert made.photographs[0].name not in aside
 

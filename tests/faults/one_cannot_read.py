@@ -11,14 +11,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from msdi_jax.networks.state import State
-from msdi_jax.runtime import hosts
+from msdi_jax.networks.functional import State
+from msdi_jax.runtime import processes
 from msdi_jax.runtime.checkpoint import Checkpoints
 from msdi_jax.runtime.mesh import make_mesh, place, replicated
 
 
 def main(folder: str, coordinator: str, process: str) -> None:
-    hosts.start(coordinator, int(process), 2)
+    processes.start(coordinator, int(process), 2)
     sharding = replicated(make_mesh())
 
     def state(step: int) -> State:

@@ -1,0 +1,1 @@
+"""Blur synthesis: camera motion, exposures, and one blur on two photographs."""

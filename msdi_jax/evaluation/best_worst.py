@@ -1,0 +1,108 @@
+"""Pictures of the images that came out worst and best: known only when all are measured."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from msdi_jax.evaluation.aggregate import psnr_key
+
+COUNT = 10
+ROLES = ("blurry", "deblurred", "sharp", "error")
+# Small on disk, and more than a slider on a page shows.
+LONGEST_SIDE, QUALITY = 800, 85
+# The error that the map shows brightest, in levels of 255: a quarter of the range.
+BRIGHTEST = 64
+# What some file system forbids in names, and the % that stands for it; bytes, of mostly 255.
+_FORBIDDEN = re.compile(r'[/\\:*?"<>|%\x00-\x1f]')
+LONGEST_STEM = 160
+
+
+def choose(rows: Sequence[dict]) -> dict[str, list[str]]:
+    """Names of at most ten images of lowest and of highest PSNR, no image in both.
+
+    Ranked by the PSNR of the deblurred image; "worst" begins with the worst, "best" with the best.
+    """
+    key = psnr_key(rows[0], "deblurred")
+    if key is None:
+        return {"worst": [], "best": []}
+    ranked = [row["name"] for row in sorted(rows, key=lambda row: (row[key], row["name"]))]
+    count = min(COUNT, len(ranked) // 2)
+    return {"worst": ranked[:count], "best": ranked[::-1][:count]}
+
+
+def write(
+    folder: Path, rows: Sequence[dict], pictures: Callable[[int], Mapping[str, np.ndarray]]
+) -> dict[str, list[str]]:
+    """Makes `NAME-ROLE.jpg` of the chosen images; those that are there already are kept.
+
+    Args:
+        folder: made when it is missing.
+        rows: of all images.
+        pictures: from the index of a row to 8-bit "deblurred", "sharp" and perhaps "blurry".
+
+    Returns:
+        What `choose` returns.
+    """
+    chosen = choose(rows)
+    index = {row["name"]: i for i, row in enumerate(rows)}
+    names = [*chosen["worst"], *chosen["best"]]
+    # The error map is written last.
+    missing = [name for name in names if not path(folder, name, "error").exists()]
+    for name in tqdm(missing, desc="pictures", unit="image") if missing else ():
+        draw(folder, name, pictures(index[name]))
+    return chosen
+
+
+def draw(folder: Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
+    """What `write` makes of one image; it will find it there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for role, picture in _shown(pictures).items():
+        _write(path(folder, name, role), picture)
+
+
+def _write(file: Path, picture: np.ndarray) -> None:
+    # Full chroma resolution: fringes at edges are part of what the reader judges.
+    chroma = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *chroma]
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1]
+    temporary = file.with_name(f"{file.name}.new")
+    temporary.write_bytes(encoded.tobytes())
+    temporary.replace(file)
+
+
+def path(folder: Path, name: str, role: str) -> Path:
+    return folder / f"{stem(name)}-{role}.jpg"
+
+
+def stem(name: str) -> str:
+    """The name as a file's: names of records may be paths, and long."""
+    found = _FORBIDDEN.sub(lambda letter: f"%{ord(letter[0]):02X}", name).encode()
+    if len(found) > LONGEST_STEM:
+        mark = hashlib.sha256(found).hexdigest()[:12].encode()
+        found = found[: LONGEST_STEM - len(mark) - 1] + b"-" + mark
+    return found.decode(errors="ignore")
+
+
+def _shown(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found = {role: _small(pictures[role]) for role in ROLES if role in pictures}
+    return found | {"error": error_map(pictures["deblurred"], pictures["sharp"])}
+
+
+def error_map(restored: np.ndarray, sharp: np.ndarray) -> np.ndarray:
+    """The mean absolute difference over channels, from black (0) to bright yellow (a quarter)."""
+    error = cv2.absdiff(restored, sharp).mean(axis=-1, dtype=np.float32)
+    levels = np.clip(_small(error) * (255 / BRIGHTEST), 0, 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    scale = LONGEST_SIDE / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

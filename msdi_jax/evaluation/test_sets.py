@@ -1,0 +1,218 @@
+"""Pairs to measure on: a prepared set of `data/`, or two plain folders."""
+
+import hashlib
+import inspect
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from msdi_jax.restoration import image_io
+
+# Where `launch.py` prepares data sets too.
+PREPARED = "prepared"
+
+
+class Size(NamedTuple):
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}×{self.width}"
+
+
+def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, Sequence[Mapping]]:
+    """Where a set of data/NAME is, and its records; a damaged one raises ValueError with its name.
+
+    Raises:
+        ValueError: for an unknown name, naming those there are, and for what is no such set.
+    """
+    try:
+        from msdi_jax.data.readable import Readable
+        from msdi_jax.data.records import find_builder, find_set, name_of
+    except ImportError as error:
+        raise ValueError("there is no data/ here: run this in the repository's folder") from error
+    builder = find_builder(name)
+    path = find_set(directory, name) if directory else _prepare(name, builder)
+    source = builder.open_split(path, split)
+    if directory and (found := name_of(path)) != name:
+        raise ValueError(
+            f"{directory} is a set {found}, not {name}: give another name or directory"
+        )
+    if len(source) == 0:
+        raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
+    return path, Readable(source)
+
+
+def configuration(path: Path) -> str:
+    """What tells a prepared set from others of its name."""
+    # tfds's folders: set/configuration/version.
+    return path.resolve().parent.name
+
+
+def _prepare(name: str, builder) -> Path:
+    try:
+        inspect.signature(builder.prepare).bind(PREPARED)
+    except TypeError as error:
+        raise ValueError(
+            f"data/{name} cannot be prepared without more ({error}): prepare it, and give its "
+            "directory by --data"
+        ) from error
+    return Path(builder.prepare(PREPARED))
+
+
+class FolderPairs(Sequence):
+    """Records of a folder of sharp images and perhaps one of blurry images with the same names.
+
+    Raises:
+        ValueError: for a folder without images, and for blurry images that do not match (all are
+            listed).
+    """
+
+    def __init__(self, sharp: Path, blurry: Path | None = None):
+        self.files = {"sharp": list_images(sharp)}
+        if blurry is not None:
+            names = list(self.files["sharp"])
+            sizes = [read_size(path) for path in self.files["sharp"].values()]
+            self.files["blurry"] = match(blurry, names, sizes)
+        self.names = list(self.files["sharp"])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> dict:
+        name = self.names[index]
+        pictures = {kind: image_io.read(files[name]) for kind, files in self.files.items()}
+        return {"name": name, **pictures}
+
+    def digest(self) -> str:
+        return digest(path for files in self.files.values() for path in files.values())
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """The images below a folder by their path in it without its suffix, sorted.
+
+    Raises:
+        ValueError: when there are none, or two of one name.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give one that holds images")
+    found: dict[str, Path] = {}
+    for path in image_io.below(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if (first := found.setdefault(name, path)) is not path:
+            raise ValueError(f"{first} and {path} have one name: remove one")
+    if not found:
+        raise ValueError(f"{folder} holds no images (files in {', '.join(image_io.SUFFIXES)})")
+    return found
+
+
+def match(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> dict[str, Path]:
+    """The image of every name in a folder of exactly these images.
+
+    Args:
+        folder: with files NAME.png or any other suffix of `images.SUFFIXES`; a suffix that a name
+            has itself does not count.
+        names: of records.
+        sizes: that the images must have.
+
+    Raises:
+        ValueError: listing every image that is missing, of another size, unreadable, or too many.
+    """
+    files = list_images(folder)
+    problems, found = [], {}
+    for name, size in zip(names, sizes, strict=True):
+        path = files.pop(_without_suffix(name), None)
+        if path is None:
+            problems.append(f"missing: {_without_suffix(name)}.png")
+            continue
+        found[name] = path
+        try:
+            if (actual := read_size(path)) != size:
+                problems.append(f"size: {path} is {actual} px and its sharp image {size} px")
+        except ValueError as error:
+            problems.append(f"unreadable: {error}")
+    problems += [f"extra: {path} belongs to no image of the set" for path in files.values()]
+    if problems:
+        raise ValueError(
+            f"{folder} does not match the {len(names)} images, nothing was scored; mend these "
+            f"{len(problems)}:\n" + "\n".join(sorted(problems))
+        )
+    return found
+
+
+def _without_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in image_io.SUFFIXES else name
+
+
+def read_size(path: Path) -> Size:
+    """Of an image turned upright, from the head of its file.
+
+    Raises:
+        ValueError: naming the file when it is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            # Pillow turns TIFF itself, and reads a PNG through, in search of EXIF at its end.
+            plain = image.format == "PNG" and "exif" not in image.info
+            upright = plain or image.format == "TIFF"
+            orientation = 1 if upright else image.getexif().get(image_io.ORIENTATION, 1)
+            # From 5 on, images lie on their side.
+            return Size(*(image.size[::-1] if orientation < 5 else image.size))
+    except image_io.UNREADABLE as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+
+
+def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
+    """The names of all records and the sizes of their sharp images, without decoding any.
+
+    Raises:
+        ValueError: when two records have one name, or one cannot be read.
+    """
+    if isinstance(source, FolderPairs):
+        return source.names, [read_size(path) for path in source.files["sharp"].values()]
+    if hasattr(source, "undecoded"):
+        source = source.undecoded()
+    names: dict[str, Size] = {}
+    for index in range(len(source)):
+        record = source[index]
+        name = text(record, "name")
+        if name in names:
+            raise ValueError(f"record {index} is another one named {name!r}: make names unique")
+        if record["sharp"] is None:
+            raise ValueError(f"record {index} ({name}) lacks its picture: prepare the set again")
+        names[name] = _size(record["sharp"])
+    return list(names), list(names.values())
+
+
+def _size(picture: bytes | Mapping | np.ndarray) -> Size:
+    if isinstance(picture, Mapping):  # raw, see data/paired/builder.py
+        return Size(*map(int, picture["shape"][:2]))
+    if not isinstance(picture, bytes):
+        return Size(*picture.shape[:2])
+    with Image.open(io.BytesIO(picture)) as image:
+        return Size(*image.size[::-1])
+
+
+def text(record: Mapping, key: str) -> str:
+    value = record.get(key, "")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """What tells files apart: their names, lengths and contents.
+
+    Of a PNG the end is enough, which holds a checksum of its pixels, perhaps before some text.
+    """
+    found = hashlib.sha256()
+    for path in paths:
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            if path.suffix.lower() == ".png":
+                file.seek(max(0, length - 2**16))
+            found.update(f"{path.name} {length} ".encode() + file.read())
+    return found.hexdigest()[:16]

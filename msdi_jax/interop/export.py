@@ -1,0 +1,124 @@
+"""A deblurring model as one file that runs without this package, with the weights inside.
+
+StableHLO, lowered for CPU, GPU and TPU:
+
+    from jax import export
+    program = export.deserialize(Path("model.stablehlo").read_bytes())
+    deblurred = program.call(images)  # (b, height, width, 3) in [0, 1], any b
+
+ONNX, for other runtimes:
+
+    session = onnxruntime.InferenceSession("model.onnx")
+    (deblurred,) = session.run(None, {"images": images})
+
+Height and width are those that the file was exported for.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import export
+
+from msdi_jax.interop import onnx_graph
+from msdi_jax.models import model
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
+from msdi_jax.networks.unet import MULTIPLE
+from msdi_jax.runtime.compilation import precise
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def export_program(source: Path | str, destination: Path | str, height: int, width: int) -> int:
+    """Writes the model directory `source` as one file of `FORMATS` and returns its size in bytes.
+
+    Raises:
+        ValueError: when `source` does not deblur, a side is no multiple of 16, or `destination`
+            cannot be written.
+    """
+    destination = Path(destination)
+    if destination.is_dir() or not destination.parent.is_dir():
+        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
+        raise ValueError(f"--size {height}x{width}: both sides must be multiples of {MULTIPLE}")
+    loaded = model.load(source)
+    if loaded.description.network not in model.DEBLURRING:
+        raise ValueError(
+            f"{source} is a {loaded.description.network} model, which deblurs nothing: give one "
+            f"of {', '.join(model.DEBLURRING)}"
+        )
+    try:
+        program = FORMATS[destination.suffix.lower()](loaded, height, width)
+    except ImportError as error:  # running needs neither flatbuffers nor onnx
+        raise ValueError(
+            f"a {destination.suffix} file needs {error.name}: pip install {error.name}"
+        ) from error
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(program)
+        temporary.replace(destination)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(program)
+
+
+def stablehlo(loaded: model.Model, height: int, width: int) -> bytes:
+    deblur, images = _program(loaded, height, width)
+    return export.export(jax.jit(deblur), platforms=PLATFORMS)(images).serialize()
+
+
+def onnx(loaded: model.Model, height: int, width: int) -> bytes:
+    deblur, images = _program(loaded, height, width)
+    names = ("images", "deblurred")
+    found = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
+    return found.SerializeToString()
+
+
+FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}
+
+
+def _program(loaded: model.Model, height: int, width: int):
+    """images (b, height, width, 3) → deblurred images, for any b; and the kind of its input."""
+    folded = fold_spectral_norm(loaded.network)
+
+    @precise
+    def deblur(images: jax.Array) -> jax.Array:
+        joint = hasattr(folded, "deblur")
+        return (folded(images, images) if joint else folded(images)).deblurred
+
+    (batch,) = export.symbolic_shape("b")
+    return deblur, jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
+
+
+def fold_spectral_norm(network: nnx.Module) -> nnx.Module:
+    """A copy with plain convolutions of the divided kernels: for serving, where nothing moves."""
+    graph, state = nnx.split(network)
+    # Host arrays, which NumPy divides: JAX would compile a program for each of their shapes.
+    folded = nnx.merge(graph, jax.device_get(nnx.to_pure_dict(state)))
+    for path, layer in list(nnx.iter_graph(folded)):
+        if isinstance(layer, SpectralConv):
+            *parents, name = path
+            holder = functools.reduce(_member, parents, folded)
+            if isinstance(name, int):
+                holder[name] = _plain(layer)
+            else:
+                setattr(holder, name, _plain(layer))
+    return folded
+
+
+def _member(holder: nnx.Module, name: str | int) -> nnx.Module:
+    return holder[name] if isinstance(name, int) else getattr(holder, name)
+
+
+def _plain(layer: SpectralConv) -> Conv:
+    size, _, inputs, outputs = layer.kernel.shape
+    options = {"stride": layer.stride, "padding": layer.padding, "bias": layer.bias is not None}
+    kind = DoublingConv if isinstance(layer, DoublingConv) else Conv
+    plain = abstract(lambda keys: kind(inputs, outputs, size, **options, rngs=keys))
+    plain.kernel.set_value(layer.kernel[...] / layer.singular_value())
+    plain.bias = layer.bias
+    return plain

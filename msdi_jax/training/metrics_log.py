@@ -1,0 +1,117 @@
+"""What a run tells: progress lines, `metrics.jsonl`, TensorBoard events, sample pictures."""
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from msdi_jax.restoration.image_io import write
+
+# Of the held-out crops, so many are written as pictures.
+SHOWN_CROPS = 4
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of a `metrics.jsonl`; a last line cut short by a killed run is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class StageLog:
+    """Logs one stage of a run that starts, or goes on, after `start` of `steps` steps.
+
+    Rows of a former attempt beyond `start` are dropped: those steps are done again.
+    """
+
+    def __init__(self, workdir: Path, stage: str, *, start: int, steps: int):
+        # Here, since it loads PyTorch where there is one: a refusal should not take that long.
+        from tensorboardX import SummaryWriter
+
+        self._path = workdir / "metrics.jsonl"
+        self._samples = workdir / "samples" / "training"
+        self._samples.mkdir(parents=True, exist_ok=True)
+        self._stage, self._start, self._steps = stage, start, steps
+        rows = read_rows(self._path)
+        # What was measured before the first step is measured again, as long as nothing is saved.
+        again = start + 1 if start else 0
+        kept = [r for r in rows if r["stage"] != stage or r["step"] < again]
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        temporary.replace(self._path)
+        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=again)
+        self._since = (time.monotonic(), start)
+
+    def train(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Logs a training step and prints the progress line."""
+        now, (then, done) = time.monotonic(), self._since
+        self._since = (now, step)
+        rate = max(step - done, 1) / max(now - then, 1e-9)
+        self._write(step, {"steps_per_second": rate, **scalars})
+        left = datetime.timedelta(seconds=round((self._steps - step) / rate))
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items() if "rate" not in k)
+        print(
+            f"{self._stage} {step}/{self._steps}  {shown}  {rate:.2f} steps/s  ETA {left}",
+            flush=True,
+        )
+
+    def held_out(
+        self,
+        step: int,
+        scalars: Mapping[str, float],
+        pictures: Mapping[str, UInt8[np.ndarray, "b h w 3"]],
+    ) -> None:
+        """Logs losses on held-out crops, and the first crops' pictures side by side, a row each."""
+        rows = [np.concatenate(images, axis=1) for images in zip(*pictures.values(), strict=True)]
+        sheet = np.concatenate(rows[:SHOWN_CROPS])
+        write(self._samples / f"{self._stage}-{step:07d}.png", sheet)
+        self._events.add_image(
+            f"{self._stage}/{' '.join(pictures)}", sheet, step, dataformats="HWC"
+        )
+        self._write(step, {f"held_out/{name}": value for name, value in scalars.items()})
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
+        print(f"{self._stage} {step}/{self._steps}  held out: {shown}", flush=True)
+        # Time spent here is no training time.
+        self._since = (time.monotonic(), step)
+
+    def _write(self, step: int, scalars: Mapping[str, float]) -> None:
+        row = {"stage": self._stage, "step": step, **scalars}
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        for name, value in scalars.items():
+            self._events.add_scalar(f"{self._stage}/{name}", value, step)
+
+    def close(self) -> None:
+        self._events.close()
+
+
+class NoLog:
+    """What all processes but the first log to."""
+
+    def train(self, step: int, scalars: Mapping[str, float]) -> None: ...
+
+    def held_out(self, step: int, scalars: Mapping[str, float], pictures: Mapping) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def held_out_ends(workdir: Path, stage: str) -> dict[str, dict[str, float]]:
+    """The first and the last held-out losses of a stage: {"initial": …, "final": …}."""
+    prefix = "held_out/"
+    found = [
+        {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
+        for row in read_rows(workdir / "metrics.jsonl")
+        if row["stage"] == stage and f"{prefix}loss" in row
+    ]
+    return {"initial": found[0], "final": found[-1]} if found else {}

@@ -1,0 +1,300 @@
+"""Stage 1: learn the degradation representation by reblurring and deblurring with it.
+
+The generator deblurs the blurry image (L1) and reblurs the sharp one (adversarially, with
+feature matching and, when VGG19's weights are at hand, a perceptual term).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from flax import nnx
+from jaxtyping import Array
+
+from msdi_jax.networks.degradation import Degradation
+from msdi_jax.networks.discriminator import MultiscaleDiscriminator
+from msdi_jax.networks.functional import Arrays, Keys, State, abstract, merge, split
+from msdi_jax.networks.initialization import calibrate_network, calibrate_pyramid
+from msdi_jax.networks.reblur_deblur_net import Joint, ReblurDeblurNet
+from msdi_jax.networks.vgg import VGG19
+from msdi_jax.runtime.mesh import by_image, by_rows, gathered
+from msdi_jax.training import losses, optimizer
+from msdi_jax.training.stage import (
+    Batch,
+    Loss,
+    Scalars,
+    degradation_of,
+    in_type,
+    move,
+    moving_average,
+    pair_of,
+    spectral_scalars,
+)
+
+
+def form(config: ml_collections.ConfigDict) -> dict[str, int]:
+    """The network's sizes, by their names as arguments of `ReblurDeblurNet`."""
+    return {"width": config.width, "hidden": config.hidden or 2 * config.width}
+
+
+def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeblurNet:
+    return ReblurDeblurNet(
+        **form(config),
+        native=config.native_encoder,
+        contrast=config.local_contrast,
+        batch_norm_groups=config.reblur.batch_norm_groups,
+        remat=config.remat,
+        rngs=rngs,
+    )
+
+
+def make_discriminator(config: ml_collections.ConfigDict, rngs: nnx.Rngs):
+    return MultiscaleDiscriminator(config.width, rngs=rngs)
+
+
+class Generated(NamedTuple):
+    """What the generators made, of which images, and the encoder's own part of the loss."""
+
+    blurry: Array
+    sharp: Array
+    output: Joint
+    terms: Scalars
+
+
+class ReblurStage:
+    """Stage 1 of `config` (fields: `configs/base.py`); see `stage.Stage`.
+
+    Args:
+        config: width, hidden, compute_dtype, and the fields of `config.reblur`.
+        vgg: arrays of `VGG19`; without them there is no perceptual term.
+        start: a network whose weights training starts from, instead of random ones.
+    """
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        vgg: Arrays | None = None,
+        start: ReblurDeblurNet | None = None,
+    ):
+        self.config, self.settings, self.start = config, config.reblur, start
+        self.frozen = {} if vgg is None else {"vgg": vgg}
+        self.graph, *_ = split(abstract(lambda keys: make_network(config, keys)))
+        self.judge_graph, *_ = split(abstract(lambda keys: make_discriminator(config, keys)))
+        normalise = self.settings.vgg_normalise
+        self.vgg_graph, *_ = split(abstract(lambda keys: VGG19(normalise=normalise, rngs=keys)))
+
+    def init(self, key: jax.Array) -> State:
+        rngs = Keys(key)
+        network = self.start or make_network(self.config, rngs)
+        if self.config.initial == "calibrated" and not self.start:
+            calibrate_pyramid(network.degradation.pyramid, rngs)
+            calibrate_network(network, network.degradation.pyramid, rngs)
+        generator = split(network)
+        judge = split(make_discriminator(self.config, rngs))
+        params = {"generator": generator.params, "discriminator": judge.params}
+        adam = optimizer.adam(self.settings)
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            stats={"generator": generator.stats, "discriminator": judge.stats},
+            opt={name: adam.init(tree) for name, tree in params.items()},
+            frozen=self.frozen,
+            ema={"generator": generator.params} if self.settings.ema_decay else {},
+            skipped=jnp.zeros((), jnp.int32),
+        )
+
+    def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        """The generator's step, then the discriminator's on a fresh forward of the moved one."""
+        rate = optimizer.cosine_rate(state.step, self.settings)
+        branches = rate if self.settings.anneal_generator else self.settings.learning_rate
+        generator_rate = {
+            "deblur": branches,
+            "reblur": branches,
+            "degradation": branches * self.settings.degradation_rate,
+        }
+        after, scalars = state, {}
+        moves = [("generator", self._alone, generator_rate)]
+        if self.settings.adversarial:
+            moves = [
+                ("generator", self._generator_loss, generator_rate),
+                ("discriminator", self._discriminator_loss, rate),
+            ]
+        for name, loss, own_rate in moves:
+            after, found, finite = self._move(after, name, loss(after), batch, own_rate)
+            scalars |= found
+            after = dataclasses.replace(after, skipped=after.skipped + ~finite)
+        skipped = jnp.minimum(after.skipped, state.skipped + 1)
+        after = dataclasses.replace(after, step=state.step + 1, skipped=skipped)
+        return after, scalars | {"skipped": skipped}
+
+    def _move(self, state: State, name: str, loss: Loss, batch: Batch, rate):
+        """Moves one of the two networks; its common scalars are logged under its name."""
+        new = move(
+            loss,
+            state.params[name],
+            state.opt[name],
+            state.stats,
+            batch,
+            settings=self.settings,
+            rate=rate,
+        )
+        graph = self.graph if name == "generator" else self.judge_graph
+        common = {
+            key: new.scalars.pop(key) for key in ("gradient_norm", "weight_norm", "learning_rate")
+        } | spectral_scalars(merge(graph, new.params, new.stats[name]))
+        ema = state.ema
+        if name in ema:
+            ema = ema | {name: moving_average(ema[name], new, self.settings.ema_decay)}
+        state = dataclasses.replace(
+            state,
+            params=state.params | {name: new.params},
+            opt=state.opt | {name: new.opt},
+            stats=new.stats,
+            ema=ema,
+        )
+        scalars = new.scalars | {f"{key}_{name}": value for key, value in common.items()}
+        return state, scalars, new.finite
+
+    def _alone(self, state: State) -> Loss:
+        """The generator's loss without an opponent."""
+        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+
+        def loss(params: Arrays, images: Batch):
+            generator, judge = self._networks(state, params, state.params["discriminator"])
+            made = self._generate(generator, images)
+            terms = made.terms | self._reconstruction(frozen, made)
+            return sum(terms.values()), (terms, _stats(generator, judge))
+
+        return loss
+
+    def _generator_loss(self, state: State) -> Loss:
+        other = in_type(gathered(state.params["discriminator"]), self.config.compute_dtype)
+        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+
+        def loss(params: Arrays, images: Batch):
+            generator, judge = self._networks(state, params, other)
+            made = self._generate(generator, images)
+            fake, real = _verdicts(judge, made.sharp, made.output.reblurred, made.blurry)
+            matching = losses.feature_matching(fake, real)
+            terms = {
+                "hinge_generator": losses.hinge_generator(fake),
+                "feature_matching": self.settings.feature_matching_weight * matching,
+                **made.terms,
+                **self._reconstruction(frozen, made),
+            }
+            return sum(terms.values()), (terms, _stats(generator, judge))
+
+        return loss
+
+    def _discriminator_loss(self, state: State) -> Loss:
+        other = in_type(gathered(state.params["generator"]), self.config.compute_dtype)
+
+        def loss(params: Arrays, images: Batch):
+            generator, judge = self._networks(state, other, params)
+            made = jax.lax.stop_gradient(self._generate(generator, images))
+            fake, real = _verdicts(judge, made.sharp, made.output.reblurred, made.blurry)
+            terms = {
+                "hinge_fake": losses.hinge_discriminator(fake, real=False),
+                "hinge_real": losses.hinge_discriminator(real, real=True),
+            }
+            accuracy = {"discriminator_accuracy": _accuracy(fake, real)}
+            return sum(terms.values()), (terms | accuracy, _stats(generator, judge))
+
+        return loss
+
+    def _generate(self, generator: ReblurDeblurNet, images: Batch) -> Generated:
+        blurry, sharp = pair_of(images)
+        if not self.settings.twins:
+            output = generator(blurry, sharp, degradation_of(generator.degradation, blurry))
+            return Generated(blurry, sharp, output, {})
+        estimator, terms = generator.degradation, {}
+        representation = estimator.encoder(by_image(blurry))
+        if weight := self.settings.motion_weight:
+            terms["motion"] = weight * losses.motion(representation, images["motion"])
+        # Encoding is cheap beside generating.
+        blurry, sharp, representation = self._chosen((blurry, sharp, representation))
+        blurry, sharp = by_rows(blurry), by_rows(sharp)
+        maps = estimator.maps(representation, blurry.shape[1:3])
+        own = Degradation(representation, tuple(by_rows(level) for level in maps))
+        output = Joint(
+            generator.deblur(blurry, own.maps), generator.reblur(sharp, exchange(own).maps)
+        )
+        return Generated(blurry, sharp, output, terms)
+
+    def _chosen(self, arrays):
+        """Of a batch of twins the pairs that pass the generators, of every device as many."""
+        count = self.settings.generated or self.settings.batch_size
+        every = self.settings.batch_size // count
+        return jax.tree.map(
+            lambda x: x.reshape(-1, every, 2, *x.shape[1:])[:, 0].reshape(-1, *x.shape[1:]), arrays
+        )
+
+    def _networks(self, state: State, generator: Arrays, judge: Arrays):
+        """Both networks in training mode, in the type to compute in."""
+        generator, judge = in_type((generator, judge), self.config.compute_dtype)
+        return (
+            merge(self.graph, generator, state.stats["generator"], training=True),
+            merge(self.judge_graph, judge, state.stats["discriminator"], training=True),
+        )
+
+    def _reconstruction(self, frozen: Arrays, made: Generated) -> Scalars:
+        deblurred, reblurred = made.output
+        terms = {"l1": self.settings.l1_weight * losses.l1(deblurred, made.sharp)}
+        if weight := self.settings.reblur_l1_weight:
+            terms["l1_reblurred"] = weight * losses.l1(reblurred, made.blurry)
+        if "vgg" in frozen:
+            network = merge(self.vgg_graph, frozen["vgg"])
+            distance = losses.perceptual(network(reblurred), network(made.blurry))
+            terms["perceptual"] = self.settings.perceptual_weight * distance
+        return terms
+
+    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
+        """Reconstruction only: the adversarial terms measure the opponent too."""
+        blurry, sharp = pair_of(batch)
+        network = self.network(state)
+        # Each with its own representation, as in use.
+        output = network(blurry, sharp, degradation_of(network.degradation, blurry))
+        terms = self._reconstruction(state.frozen, Generated(blurry, sharp, output, {}))
+        # Whether it is trained for or not: it tells what the reblurring branch has learnt.
+        weight = self.settings.reblur_l1_weight or self.settings.l1_weight
+        terms["l1_reblurred"] = weight * losses.l1(output.reblurred, blurry)
+        scalars = terms | {
+            "loss": sum(terms.values()),
+            "psnr": -losses.psnr_loss(output.deblurred.clip(0, 1), sharp),
+            "psnr_reblurred": -losses.psnr_loss(output.reblurred.clip(0, 1), blurry),
+        }
+        return scalars, {"blurry": blurry, **output._asdict(), "sharp": sharp}
+
+    def network(self, state: State) -> ReblurDeblurNet:
+        return merge(self.graph, state.params["generator"], state.stats["generator"])
+
+
+def exchange(degradation: Degradation) -> Degradation:
+    """That of a batch's images 2k for 2k + 1, and the other way round."""
+    return jax.tree.map(
+        lambda x: x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape), degradation
+    )
+
+
+def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):
+    """The discriminator's features of the pairs (sharp, fake) and (sharp, real), in one batch.
+
+    Each fake lies beside its real one, so that both are on the same device.
+    """
+    pairs = jnp.stack(
+        [jnp.concatenate([sharp, fake], axis=-1), jnp.concatenate([sharp, real], axis=-1)], axis=1
+    )
+    found = judge(by_image(pairs.reshape(-1, *pairs.shape[2:])))
+    return tuple([[x[i::2] for x in features] for features in found] for i in range(2))
+
+
+def _accuracy(fake, real) -> jax.Array:
+    """Share of patches judged rightly, mean over scales; 0.5 is guessing."""
+    right = [((f[-1] < 0).mean() + (r[-1] > 0).mean()) / 2 for f, r in zip(fake, real, strict=True)]
+    return sum(right) / len(right)
+
+
+def _stats(generator: nnx.Module, judge: nnx.Module) -> Arrays:
+    return {"generator": split(generator).stats, "discriminator": split(judge).stats}

@@ -1,0 +1,185 @@
+"""Stage 2: train MSDI-Net on a frozen degradation encoder and pyramid.
+
+Loss: half the negative PSNR of both outputs, plus the L1 distance of five shallow encoder
+features between the sharp and the deblurred image.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from flax import nnx
+
+from msdi_jax.networks.degradation import CELL, Degradation, ShallowEncoder, local_contrast
+from msdi_jax.networks.functional import Arrays, Keys, State, abstract, merge, split
+from msdi_jax.networks.initialization import calibrate_network
+from msdi_jax.networks.msdi_net import Deblurred, MSDINet
+from msdi_jax.runtime.mesh import gathered
+from msdi_jax.training import losses, optimizer
+from msdi_jax.training.stage import (
+    Batch,
+    Scalars,
+    degradation_of,
+    in_type,
+    move,
+    moving_average,
+    pair_of,
+    spectral_scalars,
+)
+
+FROZEN = nnx.PathContains("degradation")
+
+
+def form(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The network's sizes, by their names as arguments of `MSDINet`."""
+    width = config.deblur.width or config.width
+    return {
+        "width": width,
+        "depth": config.deblur.depth,
+        "patch": config.deblur.patch,
+        "degradation_width": config.width,
+        "hidden": config.hidden or 2 * width,
+        "injected": tuple(config.deblur.injected),
+    }
+
+
+def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
+    return MSDINet(
+        **form(config),
+        version=config.version,
+        native=config.native_encoder,
+        contrast=config.local_contrast,
+        remat=config.remat,
+        rngs=rngs,
+    )
+
+
+class DeblurStage:
+    """Stage 2 of `config` (fields: `configs/base.py`); see `stage.Stage`.
+
+    Args:
+        config: width, hidden, version, compute_dtype, and the fields of `config.deblur`.
+        degradation: arrays of the `DegradationEstimator` to freeze, or to start from.
+        features: arrays of the `ShallowEncoder` whose features are compared. The published
+            recipe takes version 1's, also to train version 2.
+        start: a network whose weights training starts from, instead of random ones.
+    """
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        degradation: Arrays,
+        features: Arrays,
+        start: MSDINet | None = None,
+    ):
+        self.config, self.settings, self.start = config, config.deblur, start
+        self.degradation = degradation
+        self.frozen = {"features": features}
+        if not self.settings.train_encoder:
+            self.frozen["degradation"] = degradation
+        self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
+        self.feature_graph, *_ = split(
+            abstract(
+                lambda keys: ShallowEncoder(config.width, native=config.native_encoder, rngs=keys)
+            )
+        )
+
+    def init(self, key: jax.Array) -> State:
+        rngs = Keys(key)
+        network = self.start or make_network(self.config, rngs)
+        if self.config.initial == "calibrated" and not self.start:
+            graph, *_ = split(network.degradation)
+            calibrate_network(network, merge(graph, self.degradation).pyramid, rngs)
+        _, params, stats = self._split(network)
+        if self.settings.train_encoder:
+            graph, *_ = split(network.degradation)
+            found = split(merge(graph, self.degradation))
+            params["degradation"], stats["degradation"] = found.params, found.stats
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            stats=stats,
+            opt=optimizer.adam(self.settings).init(params),
+            frozen=self.frozen,
+            ema=params if self.settings.ema_decay else {},
+            skipped=jnp.zeros((), jnp.int32),
+        )
+
+    def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
+        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+
+        def loss(params: Arrays, images: Batch):
+            blurry, sharp = pair_of(images)
+            params = in_type(params, self.config.compute_dtype)
+            network = self._merge(frozen, params, state.stats, training=True)
+            blurry, sharp, output = self._deblur(network, blurry, sharp)
+            terms = self._loss_terms(frozen, output, sharp)
+            return sum(terms.values()), (terms, self._split(network)[-1])
+
+        rate = optimizer.cosine_rate(state.step, self.settings)
+        new = move(
+            loss, state.params, state.opt, state.stats, batch, settings=self.settings, rate=rate
+        )
+        after = State(
+            step=state.step + 1,
+            params=new.params,
+            stats=new.stats,
+            opt=new.opt,
+            frozen=state.frozen,
+            ema=moving_average(state.ema, new, self.settings.ema_decay),
+            skipped=state.skipped + ~new.finite,
+        )
+        scalars = new.scalars | spectral_scalars(self.network(after))
+        return after, scalars | {"skipped": after.skipped}
+
+    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
+        blurry, sharp, output = self._deblur(self.network(state), *pair_of(batch))
+        terms = self._loss_terms(state.frozen, output, sharp)
+        scalars = terms | {
+            "loss": sum(terms.values()),
+            "psnr": -losses.psnr_loss(output.deblurred.clip(0, 1), sharp),
+        }
+        return scalars, {"blurry": blurry, "deblurred": output.deblurred, "sharp": sharp}
+
+    def network(self, state: State) -> MSDINet:
+        return self._merge(state.frozen, state.params, state.stats, training=False)
+
+    def _merge(self, frozen: Arrays, params: Arrays, stats: Arrays, *, training: bool) -> MSDINet:
+        if self.settings.train_encoder:
+            return merge(self.graph, params, stats, training=training)
+        degradation = {"degradation": frozen["degradation"]}
+        network = merge(self.graph, degradation, params, stats, training=training)
+        network.degradation.eval()
+        return network
+
+    def _split(self, network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:
+        """The description, what is trained, and its statistics; a frozen part is left out."""
+        filters = [nnx.Param, ...]
+        if not self.settings.train_encoder:
+            filters = [FROZEN, *filters]
+        graph, *_, params, stats = nnx.split(network, *filters)
+        return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
+
+    def _deblur(self, network: MSDINet, blurry: jax.Array, sharp: jax.Array):
+        """The crops, and what becomes of them; the encoder has also seen the context around."""
+        if not (context := self.settings.context):
+            return blurry, sharp, network(blurry, degradation_of(network.degradation, blurry))
+        cells, crop = context // CELL, self.settings.crop
+        representation = network.degradation.encoder(blurry)[:, cells:-cells, cells:-cells]
+        maps = network.degradation.maps(representation, (crop, crop))
+        blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
+        return blurry, sharp, network(blurry, Degradation(representation, maps))
+
+    def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
+        found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
+        terms = {"psnr_loss": sum(found) / len(found)}
+        if weight := self.settings.feature_weight:
+            encoder = merge(self.feature_graph, frozen["features"])
+            pictures = sharp, output.deblurred
+            if self.config.local_contrast:
+                # What this encoder was taught to see.
+                pictures = map(local_contrast, pictures)
+            features = losses.feature_l1(*map(encoder, pictures))
+            terms["feature_loss"] = weight * features
+        return terms
