@@ -13,7 +13,7 @@ from msdi_jax.__main__ import main
 from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, image_io, restore
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 RNG = np.random.default_rng(0)
 

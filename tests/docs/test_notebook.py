@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 from msdi_jax.evaluation import metrics
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILE = ROOT / "notebooks" / "msdi_colab.ipynb"
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from msdi_jax.data.synthesis.camera_motion import draw_shake, middle_path, motion_field
 
-from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
+from tests.data.synthesis.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 
 def test_motion_field_measures_an_imposed_translation():

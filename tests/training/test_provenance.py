@@ -12,7 +12,7 @@ from msdi_jax.configs import finetune, quickstart
 
 from msdi_jax.models import model
 from msdi_jax.training import checks, provenance, run
-from tests.networks import small_network
+from tests.small_networks import small_network
 
 START = model.Description(
     "msdi2_net", 2, 4, {"file": "net.pth"}, "unclear", window=64, orientations=4

@@ -17,7 +17,7 @@ from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.msdi_net import MSDINet
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 
 def save(path, network, make):

@@ -12,7 +12,7 @@ from msdi_jax.models import model
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import abstract
 from msdi_jax.research import probes
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 RNG = np.random.default_rng(0)
 

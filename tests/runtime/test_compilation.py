@@ -63,7 +63,7 @@ def test_a_second_process_finds_the_program_of_the_first(tmp_path):
         "jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()\n"
         "print(sum(event.endswith('/cache_hits') for event in found))\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(root)}
     hits = [
         int(

@@ -14,7 +14,7 @@ from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.msdi_net import MSDINet
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 MAKE = {
     "msdi_net": lambda rngs: MSDINet(8, version=1, rngs=rngs),
     "msdi2_net": lambda rngs: MSDINet(8, version=2, rngs=rngs),

@@ -15,7 +15,7 @@ from msdi_jax.__main__ import main
 from msdi_jax.models import model
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import run
-from tests.networks import small_network
+from tests.small_networks import small_network
 
 SIDE = 96
 

@@ -10,7 +10,7 @@ from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import abstract, arrays_of
 from msdi_jax.training.stage1_reblur import ReblurStage
 from msdi_jax.training.stage2_deblur import DeblurStage
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 RNG = np.random.default_rng(0)
 BATCH = {key: RNG.integers(0, 256, (2, 32, 32, 3), np.uint8) for key in ("blurry", "sharp")}

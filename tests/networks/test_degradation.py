@@ -22,7 +22,7 @@ from msdi_jax.networks.layers import SpectralConv
 from msdi_jax.restoration import bounded_memory
 from msdi_jax.training import losses, stage1_reblur
 from msdi_jax.training.stage2_deblur import DeblurStage
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 
 @pytest.fixture

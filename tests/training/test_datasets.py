@@ -16,9 +16,9 @@ from msdi_jax.evaluation import metrics
 from msdi_jax.models import model
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training.stage2_deblur import DeblurStage
+from tests.cli.test_prepare import SETS, prepare
 from tests.data import miniatures
-from tests.networks import small_network
-from tests.test_prepare import SETS, prepare
+from tests.small_networks import small_network
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from msdi_jax.__main__ import main
 from msdi_jax.interop import convert
 from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 NETWORKS = {
     "msdi_net": "msdi_net",

@@ -13,7 +13,7 @@ from msdi_jax.data.records import find_builder
 from msdi_jax.models import cost, model
 from msdi_jax.training import checks
 
-FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 NAMES = [file.stem for file in FILES if file.stem not in ("__init__", "base")]
 
 

@@ -7,7 +7,7 @@ from msdi_jax.data.synthesis.camera_motion import draw_shake, margin
 from msdi_jax.data.synthesis.render import kernel, render, render_evenly
 from scipy import ndimage
 
-from tests.data.imposed import DISC, HEIGHT, WIDTH, imposed, translation
+from tests.data.synthesis.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from msdi_jax.__main__ import main
 from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.research import transfer
-from tests.networks import draw_arrays, small_network
+from tests.small_networks import draw_arrays, small_network
 
 RNG = np.random.default_rng(0)
 SHARP, BLURRY, OTHER = (

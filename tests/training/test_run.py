@@ -25,7 +25,7 @@ from msdi_jax.runtime import directory_lock
 from msdi_jax.training import checks, run
 from msdi_jax.training.loop import Interrupted
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHRUNK = [
     "--config.width=2",
     "--config.dataset.train_pairs=2",

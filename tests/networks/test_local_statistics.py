@@ -9,7 +9,7 @@ from flax import nnx
 from msdi_jax.models import model
 from msdi_jax.networks import layers, local_statistics
 from msdi_jax.networks.functional import abstract
-from tests.networks import draw_arrays
+from tests.small_networks import draw_arrays
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from msdi_jax.__main__ import main
 from msdi_jax.models import model
-from tests.networks import small_network
+from tests.small_networks import small_network
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from msdi_jax.models import model
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, restore
-from tests.networks import small_network
+from tests.small_networks import small_network
 
 # The width-2 network below takes about 16 MB for a pass over 272×512 pixels.
 PASS = 12 * 10**6
