@@ -40,23 +40,23 @@ def main(arguments: list[str]) -> None:
         processes.start(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
         run.run(_CONFIG.value, Path(_WORKDIR.value))
     except loop.Interrupted as stop:
-        processes.say(f"saved at step {stop.step}: resume with the same command")
+        processes.print_once(f"saved at step {stop.step}: resume with the same command")
     except KeyboardInterrupt:
-        processes.end("stopped: the same command goes on from the last checkpoint")
+        processes.abort("stopped: the same command goes on from the last checkpoint")
     except OSError as error:
-        processes.end(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
+        processes.abort(f"error: {error} (in {_WORKDIR.value}): mend that and repeat the command")
     except ValueError as error:
-        processes.end(f"error: {error}")
+        processes.abort(f"error: {error}")
     except jax.errors.JaxRuntimeError as error:
         if processes.alone():
             raise
         # What a process mostly sees of another one's end.
         told = f"process {jax.process_index()} of {jax.process_count()}: {_first_line(error)}"
-        processes.end(f"error: {told}; if another process ended, start all of them again")
+        processes.abort(f"error: {told}; if another process ended, start all of them again")
     except Exception:
         if processes.alone():
             raise
-        processes.end(traceback.format_exc())
+        processes.abort(traceback.format_exc())
 
 
 def _first_line(error: Exception) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
 from msdi_jax.data.photographs import find
 from msdi_jax.data.synthesis.camera_motion import motion_field
-from msdi_jax.data.synthesis.shared_blur import Twins, told
+from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
 from tqdm import tqdm
 
 from msdi_jax.evaluation import test_sets
@@ -125,7 +125,7 @@ def pairings(photographs: list[str], targets: int) -> list[tuple[int, int]]:
 
 
 def exchange(joint: model.Model, photographs, count: int) -> str:
-    source = Twins(photographs, Settings(domain="both", seed=1), CROP, windows=3)
+    source = SharedBlurPairs(photographs, Settings(domain="both", seed=1), CROP, windows=3)
     found = []
     for index in tqdm(range(0, 2 * count, 2), "exchange"):
         own, twin, stranger = (source[k] for k in (index, index + 1, index + 3))

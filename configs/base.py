@@ -45,9 +45,9 @@ def get_config() -> ml_collections.ConfigDict:
     # per device of data.
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
     # Published: 0. So many photographs of the training split, or scenes, are not trained on, and
-    # held-out crops, by which the best weights are chosen, are of them instead of the test split.
+    # val crops, by which the best weights are chosen, are of them instead of the test split.
     config.validation = 0
-    # How many of the latest are kept, and of those with the highest PSNR on held-out crops.
+    # How many of the latest are kept, and of those with the highest PSNR on val crops.
     config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})
     # Take the next training pair instead of stopping at one that cannot be read.
     config.skip_damaged = False
@@ -187,8 +187,8 @@ def _stage(**fields) -> ml_collections.ConfigDict:
             "adam_b2": 0.99,
             "adam_eps": 1e-8,
             "log_every": 100,
-            "held_out_every": 5000,
-            "held_out_images": 16,
+            "val_every": 5000,
+            "val_images": 16,
             "checkpoint_every": 5000,
             **fields,
         }

@@ -53,8 +53,8 @@ def few(steps: int, **fields) -> dict:
         "batch_size": 4,
         "crop": 128,
         "log_every": 20,
-        "held_out_every": 250,
-        "held_out_images": 18,
+        "val_every": 250,
+        "val_images": 18,
         "checkpoint_every": 250,
         **fields,
     }

@@ -9,7 +9,7 @@ is little to gain: this shows how training goes on from a model, and what a run 
 import ml_collections
 from msdi_jax.configs import base, box_focus
 
-from msdi_jax.models.model import BOX
+from msdi_jax.models.model import BUNDLED
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -19,14 +19,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluation.samples = 6
     config.deblur.update(
         {
-            "start_from": str(BOX),
+            "start_from": str(BUNDLED),
             "degradation_from": "",
             "steps": 200,
             "schedule_steps": 200,
             "learning_rate": 2e-5,
             "log_every": 10,
-            "held_out_every": 50,
-            "held_out_images": 8,
+            "val_every": 50,
+            "val_images": 8,
             "checkpoint_every": 50,
             "ema_decay": 0.0,
         }

@@ -10,7 +10,7 @@ that `python -m msdi_jax summary MODEL` ends with.
 
 Hardware: one GPU for width 64; two CPU cores do for width 8. Hours: not measured.
 Expected: no published figure. The steps and the rate are a beginning, not tuned on anything: watch
-the held-out PSNR in the report and stop where it falls.
+the val PSNR in the report and stop where it falls.
 """
 
 import ml_collections
@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
             # A sixth of the rate that training from scratch begins with.
             "learning_rate": 5e-5,
             "log_every": 20,
-            "held_out_every": 200,
+            "val_every": 200,
             "checkpoint_every": 200,
         }
     )

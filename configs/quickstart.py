@@ -2,7 +2,7 @@
 
     python launch.py --config configs/quickstart.py --workdir runs/quickstart
 
-Hardware: two CPU cores. This is far too little training to gain on a held-out photograph: it
+Hardware: two CPU cores. This is far too little training to gain on a photograph it has not seen: it
 shows that everything runs, and what a run directory holds.
 """
 
@@ -22,8 +22,8 @@ def get_config() -> ml_collections.ConfigDict:
                 "batch_size": 4,
                 "crop": 128,
                 "log_every": 10,
-                "held_out_every": 40,
-                "held_out_images": 8,
+                "val_every": 40,
+                "val_images": 8,
                 "checkpoint_every": 40,
             }
         )

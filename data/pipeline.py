@@ -20,7 +20,7 @@ import grain
 import numpy as np
 from jaxtyping import Int, UInt8
 from msdi_jax.data.augment import UNCHANGED, Augment, Augmentation
-from msdi_jax.data.readable import Readable
+from msdi_jax.data.readable import SkipDamaged
 
 
 def batches(
@@ -60,7 +60,7 @@ def batches(
         raise ValueError("the source holds no records: check the split and its directory")
     if crop < 1:
         raise ValueError(f"crop={crop}: at least 1 px is needed")
-    readable = Readable(source, skip=skip_damaged)
+    readable = SkipDamaged(source, skip=skip_damaged)
     # As good as without end, which Grain cannot slice.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
     crops = pairs.random_map(RandomCrop(crop, context, augmentation))

@@ -8,7 +8,7 @@ from msdi_jax.data.validation import Part
 
 
 @dataclasses.dataclass
-class Readable:
+class SkipDamaged:
     """`source`, with a say in what happens to damaged records.
 
     Args:
@@ -35,9 +35,9 @@ class Readable:
                 self._tell(found, error)
         raise ValueError(f"none of the {len(self)} records can be read: prepare the set again")
 
-    def undecoded(self) -> "Readable":
+    def undecoded(self) -> "SkipDamaged":
         """The records; of a prepared set with the bytes of the files for pictures."""
-        return Readable(_undecoded(self.source), self.skip)
+        return SkipDamaged(_undecoded(self.source), self.skip)
 
     def _tell(self, index: int, error: Exception) -> None:
         what = f"record {index} ({self._name(index)}) cannot be read: {error}"

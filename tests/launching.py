@@ -49,8 +49,8 @@ def command(workdir: Path, prepared: Path, *extra: str) -> list[str]:
         "deblur.batch_size": 4,
         "deblur.crop": 32,
         "deblur.log_every": 1,
-        "deblur.held_out_every": 4,
-        "deblur.held_out_images": 2,
+        "deblur.val_every": 4,
+        "deblur.val_images": 2,
         "deblur.checkpoint_every": 2,
     }
     return [

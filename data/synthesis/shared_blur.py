@@ -29,7 +29,7 @@ _ENDLESS = 2**40
 _PICTURES = 28
 
 
-class Twins(Sequence):
+class SharedBlurPairs(Sequence):
     """Records of crops, of which 2k and 2k + 1 are blurred alike.
 
     "blurry" and "sharp", uint8 (crop, crop, 3), are what the middle of a whole frame would show
@@ -70,7 +70,7 @@ class Twins(Sequence):
         shake = self._shake(int(index) // 2)
         seed = _seed(self.settings.seed, 1, int(index))
         picture, view = self._scene(np.random.default_rng(seed))
-        # Twins have no noise in common either.
+        # The two images have independent noise.
         blurry, sharp = render_evenly(picture, dataclasses.replace(shake, view=view, seed=seed))
         return {"blurry": blurry, "sharp": sharp, "motion": told(motion_field(shake, (1, 1)))[0, 0]}
 

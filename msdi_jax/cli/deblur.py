@@ -25,7 +25,7 @@ def add_to(commands) -> None:
     parser = commands.add_parser("deblur", help="restore photographs of any size")
     parser.set_defaults(command=run)
     parser.add_argument(
-        "--model", default=model.BOX, help="model or run directory; default: the box"
+        "--model", default=model.BUNDLED, help="model or run directory; default: the box"
     )
     parser.add_argument("--input", required=True, help="image file, or a folder of such")
     parser.add_argument("--output", required=True, help="image file or folder to write")

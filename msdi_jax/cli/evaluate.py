@@ -12,7 +12,7 @@ import numpy as np
 from msdi_jax import report
 from msdi_jax.cli import model_options
 from msdi_jax.evaluation import aggregate, best_worst, protocols, reported_results, test_sets
-from msdi_jax.evaluation.evaluate import manner, measure, pictures_of, score
+from msdi_jax.evaluation.evaluate import measure, pictures_of, restoration_settings, score
 from msdi_jax.evaluation.results_file import Measurements
 from msdi_jax.models import model
 from msdi_jax.networks import local_statistics
@@ -179,7 +179,7 @@ def _model(
 ) -> Subject:
     description = network.description
     return Subject(
-        {"model": network.digest} | manner(restoration, network),
+        {"model": network.digest} | restoration_settings(restoration, network),
         {
             "method": f"{description.network}, width {description.width}",
             "config": _config_of_run(model.find(directory)),

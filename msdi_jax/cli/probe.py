@@ -24,7 +24,7 @@ def add_to(commands) -> None:
     )
     parser.set_defaults(command=run)
     parser.add_argument(
-        "--model", default=model.BOX, help="model or run directory; default: the box"
+        "--model", default=model.BUNDLED, help="model or run directory; default: the box"
     )
     parser.add_argument(
         "--data",
@@ -111,7 +111,7 @@ def _gathered(file: Path, kept: str, source, encoders, native: bool) -> probes.S
 
 
 def describe(scores, correlations: np.ndarray, train: int, test: int) -> str:
-    """The table in Markdown: held-out R² with its 95 % interval."""
+    """The table in Markdown: test R² with its 95 % interval."""
     targets = list(dict.fromkeys(target for _, _, target in scores))
     lines = [
         f"| features | probe | {' | '.join(targets)} |",
@@ -123,7 +123,7 @@ def describe(scores, correlations: np.ndarray, train: int, test: int) -> str:
         lines.append(f"| {features} | {kind} | {told} |")
     lines += [
         "",
-        f"Held-out R² and its 95 % interval over test images; {train} training pairs, {test} test "
+        f"Test R² and its 95 % interval over test images; {train} training pairs, {test} test "
         "pairs of other photographs.",
         "",
         f"Within one image, over {len(correlations)} test images whose blur varies: median "

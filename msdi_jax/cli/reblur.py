@@ -53,7 +53,7 @@ def add_to(commands) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
     parser.add_argument(
-        "--model", default=model.BOX, help="model or run directory; default: the box"
+        "--model", default=model.BUNDLED, help="model or run directory; default: the box"
     )
     parser.add_argument("--output", required=True, help=output)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Models on whole held-out frames: figures per image, means, and pictures."""
+"""Models on whole test frames: figures per image, means, and pictures."""
 
 import shutil
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ def evaluate(
             samples / "extremes", rows, lambda i: pictures_of(source[i], network, restoration)
         )
     return {
-        **manner(restoration, network),
+        **restoration_settings(restoration, network),
         "protocols": list(protocols),
         "images": len(rows),
         **aggregate.means(rows),
@@ -99,7 +99,7 @@ def check(restoration: str, scoring: Sequence[str]) -> None:
     protocols.check(scoring)
 
 
-def manner(restoration: str, network: Model) -> dict[str, str | int | None]:
+def restoration_settings(restoration: str, network: Model) -> dict[str, str | int | None]:
     """How images are restored, as it is recorded beside the figures."""
     orientations = network.description.orientations
     told = restoration if orientations == 1 else f"{restoration}, {orientations} orientations"

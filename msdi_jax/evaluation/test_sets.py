@@ -31,7 +31,7 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
         ValueError: for an unknown name, naming those there are, and for what is no such set.
     """
     try:
-        from msdi_jax.data.readable import Readable
+        from msdi_jax.data.readable import SkipDamaged
         from msdi_jax.data.records import find_builder, find_set, name_of
     except ImportError as error:
         raise ValueError("there is no data/ here: run this in the repository's folder") from error
@@ -44,7 +44,7 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
         )
     if len(source) == 0:
         raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
-    return path, Readable(source)
+    return path, SkipDamaged(source)
 
 
 def configuration(path: Path) -> str:

@@ -31,8 +31,8 @@ from msdi_jax.networks.degradation import (
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import Arrays, abstract, arrays_of
 from msdi_jax.networks.layers import HalfInstanceNorm, PowerIteration
-from msdi_jax.networks.msdi_net import LEVELS, Deblurred, MSDINet
-from msdi_jax.networks.reblur_deblur_net import Joint, ReblurDeblurNet
+from msdi_jax.networks.msdi_net import LEVELS, MSDINet, MSDIOutput
+from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.restoration import restore
@@ -43,7 +43,7 @@ from msdi_jax.runtime.compilation import precise
 DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 
 # The model in the box: a run directory that comes with the package; see docs/model_card.md.
-BOX = Path(__file__).parent / "box"
+BUNDLED = Path(__file__).parent / "box"
 
 # Name → (description, rngs) → network; "degradation" is encoder and pyramid.
 BUILDERS = {
@@ -222,7 +222,7 @@ class Model:
         self._require(ESTIMATING, "has no degradation encoder with its pyramid")
         return _estimator(self.network)
 
-    def __call__(self, *images: Float[Array, "b h w 3"]) -> Deblurred | Joint | Any:
+    def __call__(self, *images: Float[Array, "b h w 3"]) -> MSDIOutput | JointOutput | Any:
         """`model(blurry)` for deblurring networks, `model(blurry, sharp)` for the joint one.
 
         Images are [0, 1] RGB whose sides are multiples of 16; outputs are not clipped. The other

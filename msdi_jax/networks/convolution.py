@@ -154,7 +154,7 @@ def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
 
 
 def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
-    """Stride 2 on pixels is stride 1 on 2×2 blocks: fold blocks and kernel taps into channels."""
+    """Stride 2 on pixels is stride 1 on 2×2 blocks: blocks and kernel taps become channels."""
     *_, height, width, channels = x.shape
     size, _, _, outputs = kernel.shape
     taps = (size + 1) // 2
@@ -169,21 +169,25 @@ def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
         jnp.zeros((), x.dtype),
         ((0, 0, 0), (padding, after[0], 0), (padding, after[1], 0), (0, 0, 0)),
     )
-    x = fold(x, 2)
+    x = space_to_depth(x, 2)
     kernel = kernel.reshape(taps, 2, taps, 2, channels, outputs)
     kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, 4 * channels, outputs)
     return convolve(x, kernel)
 
 
-def fold(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h//side w//side c*side*side"]:
+def space_to_depth(
+    x: Float[Array, "b h w c"], side: int
+) -> Float[Array, "b h//side w//side c*side*side"]:
     """Space to depth: every square of `side`² pixels becomes one of as many times the channels."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // side, side, width // side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 
 
-def unfold(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h*side w*side c//side**2"]:
-    """Undoes `fold`."""
+def depth_to_space(
+    x: Float[Array, "b h w c"], side: int
+) -> Float[Array, "b h*side w*side c//side**2"]:
+    """Undoes `space_to_depth`."""
     batch, height, width, _ = x.shape
     x = x.reshape(batch, height, width, side, side, -1)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * side, width * side, -1)

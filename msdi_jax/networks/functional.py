@@ -1,12 +1,10 @@
-"""What a training step maps to its successor, and how networks become plain dicts and back.
+"""Networks as plain dicts of arrays, and back.
 
-Networks are described as NNX modules, but steps see nested dicts of arrays: dispatch is an order
-of magnitude cheaper, and nothing is shared or changed behind the step's back.
+Networks are NNX modules, but compiled functions see nested dicts of arrays: dispatch is an order
+of magnitude cheaper, and nothing is shared or changed behind the caller's back.
 """
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -16,36 +14,7 @@ from jaxtyping import Array
 Arrays = dict[str, Any]
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class State:
-    """Everything a run needs to go on: a pytree.
-
-    Attributes:
-        step: training steps done, int32.
-        params: what the optimisers move.
-        stats: what forward passes move (spectral vectors, running statistics).
-        opt: the optimisers' moments.
-        frozen: weights the stage uses and never moves.
-        ema: exponential moving average of what is exported of `params`; empty when it is off.
-        skipped: steps whose loss or gradient was not finite, so that nothing moved, int32.
-    """
-
-    step: Array
-    params: Arrays
-    stats: Arrays
-    opt: Any
-    frozen: Arrays
-    ema: Arrays
-    skipped: Array
-
-
-def averaged(state: State) -> State:
-    """The state with the moving average in place of the parameters themselves."""
-    return dataclasses.replace(state, params=state.params | state.ema)
-
-
-class Keys:
+class TraceSafeRngs:
     """What networks draw their weights from: `nnx.Rngs`, for traced programs.
 
     `nnx.Rngs` counts in a variable. Under a trace, every count asks a traced value for its
@@ -60,9 +29,9 @@ class Keys:
         return jax.random.fold_in(self._key, self._count)
 
 
-def abstract(make: Callable[[Keys], nnx.Module]) -> Any:
+def abstract(make: Callable[[TraceSafeRngs], nnx.Module]) -> Any:
     """The network that `make(rngs)` would make, of shapes and types alone."""
-    return nnx.eval_shape(lambda: make(Keys(jax.random.key(0))))
+    return nnx.eval_shape(lambda: make(TraceSafeRngs(jax.random.key(0))))
 
 
 class Parts(NamedTuple):

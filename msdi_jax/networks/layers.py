@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax.networks import local_statistics
-from msdi_jax.networks.convolution import convolve, convolve_doubled, unfold
+from msdi_jax.networks.convolution import convolve, convolve_doubled, depth_to_space
 
 
 class PowerIteration(nnx.BatchStat):
@@ -187,7 +187,7 @@ class UpConv(nnx.Module):
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
         # Of an einsum XLA makes one with pixels last, and on CPUs takes long to move them back.
         kernel = self.kernel[...].transpose(2, 0, 1, 3).reshape(1, 1, x.shape[-1], -1)
-        return unfold(convolve(x, kernel), 2) + self.bias[...]
+        return depth_to_space(convolve(x, kernel), 2) + self.bias[...]
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

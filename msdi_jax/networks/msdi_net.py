@@ -11,7 +11,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax.networks.convolution import fold, unfold
+from msdi_jax.networks.convolution import depth_to_space, space_to_depth
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
 from msdi_jax.networks.layers import Conv
 from msdi_jax.networks.modulation import SpatiallyAdaptiveModulation, Unmodulated
@@ -30,7 +30,7 @@ def check_form(depth: int, patch: int, of: str = "") -> None:
         )
 
 
-class Deblurred(NamedTuple):
+class MSDIOutput(NamedTuple):
     """Both outputs in [0, 1] up to overshoot: nothing is clipped."""
 
     deblurred: Float[Array, "b h w 3"]
@@ -117,12 +117,12 @@ class MSDINet(nnx.Module):
 
     def __call__(
         self, image: Float[Array, "b h w 3"], degradation: Degradation | None = None
-    ) -> Deblurred:
+    ) -> MSDIOutput:
         """`degradation` is the image's own unless another is given."""
         check_size(image)
         if degradation is None:
             degradation = self.degradation(image)
-        image = fold(image, self.patch)
+        image = space_to_depth(image, self.patch)
         bottom, encoded = self.unet_1.encode(self.stem_1(image))
         decoded = self.unet_1.decode(
             bottom, encoded, lambda i, x: self._inject(i, x, degradation.maps[i])
@@ -132,8 +132,9 @@ class MSDINet(nnx.Module):
         fusion = list(zip(encoded, decoded, strict=True))
         bottom, encoded = self.unet_2.encode(x, fusion)
         decoded = self.unet_2.decode(bottom, encoded, self._cross)
-        return Deblurred(
-            unfold(self.last(decoded[0]) + image, self.patch), unfold(intermediate, self.patch)
+        return MSDIOutput(
+            depth_to_space(self.last(decoded[0]) + image, self.patch),
+            depth_to_space(intermediate, self.patch),
         )
 
     def _inject(self, level: int, x: Array, degradation_map: Array) -> Array:

@@ -11,7 +11,7 @@ from msdi_jax.networks.modulation import NormalisedModulation
 from msdi_jax.networks.unet import DEPTH, UNet, check_size
 
 
-class Joint(NamedTuple):
+class JointOutput(NamedTuple):
     """Both outputs in [0, 1] up to overshoot: nothing is clipped."""
 
     deblurred: Float[Array, "b h w 3"]
@@ -79,11 +79,11 @@ class ReblurDeblurNet(nnx.Module):
         blurry: Float[Array, "b h w 3"],
         sharp: Float[Array, "b h w 3"],
         degradation: Degradation | None = None,
-    ) -> Joint:
+    ) -> JointOutput:
         """`degradation` is the blurry image's unless another is given."""
         check_size(blurry)
         check_size(sharp)
         if degradation is None:
             degradation = self.degradation(blurry)
         maps = degradation.maps
-        return Joint(self.deblur(blurry, maps), self.reblur(sharp, maps))
+        return JointOutput(self.deblur(blurry, maps), self.reblur(sharp, maps))

@@ -123,18 +123,18 @@ def gain_bars(groups: Sequence[Sequence[tuple[float, str]]]) -> str:
 
 
 def curve_chart(name: str, curve: Curve) -> str:
-    """A figure of training and held-out values by step."""
-    if not (curve.training or curve.held_out):
+    """A figure of training and val values by step."""
+    if not (curve.training or curve.val):
         return f"<p>{text(name)}: no finite value.</p>"
     axes = _axes(name, curve)
     unit = next((unit for key, unit in UNITS.items() if name.startswith(key)), "loss")
     drawing = axes.grid("step", f"{unit}, log scale" if axes.log else unit)
     words = []
-    for kind, values in (("training", curve.training), ("held-out", curve.held_out)):
+    for kind, values in (("training", curve.training), ("val", curve.val)):
         if not values:
             continue
         points = sorted(values.items())
-        drawing += _training(axes, points) if kind == "training" else _held_out(axes, points)
+        drawing += _training(axes, points) if kind == "training" else _val(axes, points)
         (first, start), (last, end) = points[0], points[-1]
         words.append(f"{kind} {start:.4g} at step {first}, {end:.4g} at step {last}")
     picture = _svg(drawing, f"{name}: {'; '.join(words)}")
@@ -142,8 +142,8 @@ def curve_chart(name: str, curve: Curve) -> str:
 
 
 def _axes(name: str, curve: Curve) -> Axes:
-    values = [*curve.training.values(), *curve.held_out.values()]
-    steps = {*curve.training, *curve.held_out}
+    values = [*curve.training.values(), *curve.val.values()]
+    steps = {*curve.training, *curve.val}
     log = min(values) > 0 and max(values) > 100 * min(values) and "learning_rate" not in name
     y_range = _padded(np.log10(values) if log else values)
     return Axes((min(0, *steps), max(1, *steps)), y_range, log)
@@ -156,12 +156,12 @@ def _training(axes: Axes, points: Points) -> str:
     return line + (_line(axes, _thinned(points, TREND_POINTS), "training") if noisy else "")
 
 
-def _held_out(axes: Axes, points: Points) -> str:
+def _val(axes: Axes, points: Points) -> str:
     dots = (
         f'<circle cx="{axes.x(step):.1f}" cy="{axes.y(value):.1f}" r="3"/>'
         for step, value in _thinned(points, TREND_POINTS)
     )
-    return _line(axes, _thinned(points, POINTS), "held-out") + "".join(dots)
+    return _line(axes, _thinned(points, POINTS), "val") + "".join(dots)
 
 
 def _line(axes: Axes, points: Points, kind: str) -> str:

@@ -166,19 +166,19 @@ def _distribution(images: Sequence[dict], gain: str) -> str:
 
 
 def _trained(evaluation: dict, curves: Curves) -> list[str]:
-    held_out = f'<div class="pair">{tables.held_out(evaluation.get("held_out", {}))}</div>'
+    val = f'<div class="pair">{tables.val(evaluation.get("val", {}))}</div>'
     key = (
         '<p class="key"><span><svg viewBox="0 0 36 12" aria-hidden="true"><path class="training" '
         'd="M0,6H36"/></svg>training (faint: before averaging neighbours)</span><span>'
-        '<svg viewBox="0 0 36 12" aria-hidden="true"><path class="held-out" d="M0,6H36"/>'
-        '<circle cx="18" cy="6" r="3"/></svg>held-out</span></p>'
+        '<svg viewBox="0 0 36 12" aria-hidden="true"><path class="val" d="M0,6H36"/>'
+        '<circle cx="18" cy="6" r="3"/></svg>val</span></p>'
     )
     footnote = (
         "Before the first and after the last step, on images the training does not see. Lower is "
         "better; psnr_loss is minus the PSNR in dB."
     )
     return [
-        _section("Held-out losses", held_out, footnote),
+        _section("Val losses", val, footnote),
         _section("Training", key + _curves(curves)),
     ]
 

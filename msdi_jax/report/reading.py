@@ -34,7 +34,7 @@ class Curve(NamedTuple):
     """Values by step."""
 
     training: dict[int, float]
-    held_out: dict[int, float]
+    val: dict[int, float]
 
 
 Curves = dict[str, dict[str, Curve]]
@@ -131,11 +131,11 @@ def _add_line(line: str, curves: Curves, faults: collections.Counter) -> None:
         faults["unreadable"] += bool(line.strip())
         return
     for key, value in row.items():
-        name = key.removeprefix("held_out/")
+        name = key.removeprefix("val/")
         curve = curves.setdefault(stage, {}).setdefault(name, Curve({}, {}))
         if is_number(value):
             # A resumed run repeats steps; the later line is the one that counts.
-            (curve.training if name == key else curve.held_out)[step] = value
+            (curve.training if name == key else curve.val)[step] = value
         else:
             faults["infinite"] += 1
 

@@ -76,14 +76,14 @@ def deciles(found: dict | None) -> str:
     return table(head, rows, label="Deciles")
 
 
-def held_out(losses_by_stage: dict) -> str:
+def val(losses_by_stage: dict) -> str:
     return "".join(
-        f"<div><h3>{title}</h3>{_held_out(title, losses_by_stage.get(stage, {}))}</div>"
+        f"<div><h3>{title}</h3>{_val(title, losses_by_stage.get(stage, {}))}</div>"
         for stage, title in STAGES.items()
     )
 
 
-def _held_out(title: str, losses: dict) -> str:
+def _val(title: str, losses: dict) -> str:
     initial, final = losses.get("initial", {}), losses.get("final", {})
     rows = []
     for name in initial | final:
@@ -92,7 +92,7 @@ def _held_out(title: str, losses: dict) -> str:
         rows.append([text(name), *map(significant, pair), significant(change, signed=True)])
     if not rows:
         return "<p>Not recorded.</p>"
-    return table(["loss", "initial", "final", "change"], rows, label=f"Held-out, {title}")
+    return table(["loss", "initial", "final", "change"], rows, label=f"Val, {title}")
 
 
 def per_image(images: Sequence[dict]) -> str:

@@ -51,7 +51,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Held-out R², pooled over cells and channels, and its 95 % interval over test images."""
+    """Test R², pooled over cells and channels, and its 95 % interval over test images."""
 
     r2: float
     low: float
@@ -236,7 +236,7 @@ def score(predicted: Grid, target: Grid, baseline: np.ndarray, seed: int = 0) ->
 
 
 def table(train: Split, test: Split) -> dict[tuple[str, str, str], Score]:
-    """(features, probe, target) → held-out score."""
+    """(features, probe, target) → test score."""
     found = {}
     for features in train.features:
         for target, expected in train.targets.items():

@@ -17,7 +17,6 @@ from orbax.checkpoint.checkpoint_managers import (
     PreservationPolicy,
 )
 
-from msdi_jax.networks.functional import Arrays, State
 from msdi_jax.runtime import processes
 
 GROUP_BYTES = 128 * 2**20
@@ -29,7 +28,7 @@ class Checkpoints:
     Args:
         directory: made when missing.
         keep_last: how many of the latest stay.
-        keep_best: how many of those with the highest held-out PSNR stay besides.
+        keep_best: how many of those with the highest val PSNR stay besides.
     """
 
     def __init__(self, directory: Path, *, keep_last: int = 3, keep_best: int = 0):
@@ -52,14 +51,14 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """The step with the highest held-out PSNR; None when none was measured, or none is kept."""
+        """The step with the highest val PSNR; None when none was measured, or none is kept."""
         return next(iter(self._best.among(self.steps())), None)
 
-    def save(self, state: State, psnr: float | None = None) -> None:
+    def save(self, state: Any, psnr: float | None = None) -> None:
         """Does nothing when the state's step is already there.
 
         Args:
-            psnr: of held-out crops with this very state, dB, when it was measured.
+            psnr: of val crops with this very state, dB, when it was measured.
 
         Raises:
             ValueError: when this one, or the one before it, cannot be written.
@@ -72,7 +71,7 @@ class Checkpoints:
                 self._best.note(step, psnr)
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
-    def restore(self, like: State, step: int | None = None) -> State:
+    def restore(self, like: Any, step: int | None = None) -> Any:
         """The latest state, or that of `step`, with the shapes, types and shardings of `like`."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         chosen = self.latest() if step is None else step
@@ -83,7 +82,7 @@ class Checkpoints:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             return checkpointer.restore(path, args=ocp.args.StandardRestore(abstract))
 
-    def restore_if_readable(self, like: State, step: int) -> tuple[State | None, str]:
+    def restore_if_readable(self, like: Any, step: int) -> tuple[Any, str]:
         """The state of `step`, or None on all processes when one of them cannot read it, and why.
 
         All processes call this, in the same order.
@@ -100,7 +99,7 @@ class Checkpoints:
         )
         return (state if agreed else None), lack
 
-    def restore_latest_readable(self, like: State, say: Callable[[str], None]) -> State | None:
+    def restore_latest_readable(self, like: Any, say: Callable[[str], None]) -> Any:
         """The latest state that all processes can read; others are told of and set aside.
 
         None when nothing was saved yet. What could not be read stays beside `directory`, in
@@ -163,7 +162,7 @@ class Checkpoints:
 
 
 class _Best(PreservationPolicy):
-    """Keeps the checkpoints with the highest held-out PSNR, which `file` remembers.
+    """Keeps the checkpoints with the highest val PSNR, which `file` remembers.
 
     Orbax would keep such figures inside the checkpoints, and fail on a damaged one.
     """
@@ -216,7 +215,7 @@ def check_place(path: Path) -> None:
         )
 
 
-def save_arrays(path: Path, arrays: Arrays) -> None:
+def save_arrays(path: Path, arrays: Any) -> None:
     """Writes host arrays; raises ValueError as `check_place`.
 
     Compression would spare 7 % of their room, and double the time to read them.
@@ -228,7 +227,7 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
         checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(arrays))
 
 
-def load_arrays(path: Path, like: Any) -> Arrays:
+def load_arrays(path: Path, like: Any) -> Any:
     """Arrays saved by `save_arrays`, with the structure and shapes of the abstract `like`.
 
     On this process's first device, where every call would copy host arrays to. Group by group:

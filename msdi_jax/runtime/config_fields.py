@@ -6,7 +6,7 @@ from typing import Any
 STAGES = ("reblur", "deblur")
 # When the steps of a stage are looked at, which decides which weights are the best ones.
 INTERVALS = tuple(
-    f"{stage}.{field}" for stage in STAGES for field in ("held_out_every", "checkpoint_every")
+    f"{stage}.{field}" for stage in STAGES for field in ("val_every", "checkpoint_every")
 )
 # Fields that a repeated run may change: where and how often, never what is computed.
 MAY_CHANGE = (

@@ -83,7 +83,7 @@ def global_batch(local: Any, mesh: Mesh, batch_size: int) -> Any:
     return jax.tree.map(put, local)
 
 
-def in_pieces(tree: Any, mesh: Mesh) -> Any:
+def fsdp_sharding(tree: Any, mesh: Mesh) -> Any:
     """A sharding for every array of `tree`: its largest divisible dimension over `data`."""
     pieces = mesh.shape["data"]
 

@@ -63,7 +63,7 @@ def alone() -> bool:
     return jax.process_count() == 1
 
 
-def end(message: str) -> NoReturn:
+def abort(message: str) -> NoReturn:
     """Ends this process with `message` and a code that is not zero, and by its end all others.
 
     Of several, an orderly one would wait for the others to end, which wait for this one's next
@@ -81,7 +81,7 @@ def print_anywhere() -> None:
         stream.reconfigure(errors="replace")
 
 
-def say(text: str) -> None:
+def print_once(text: str) -> None:
     """Prints once, however many processes there are."""
     if is_first():
         print(text, flush=True)

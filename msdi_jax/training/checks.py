@@ -34,8 +34,8 @@ AT_LEAST_ONE = (
     "batch_size",
     "crop",
     "log_every",
-    "held_out_every",
-    "held_out_images",
+    "val_every",
+    "val_images",
     "checkpoint_every",
 )
 LEAST = {

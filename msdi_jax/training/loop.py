@@ -2,7 +2,7 @@
 
 In order: the latest readable checkpoint is restored, if there is one; the rows logged beyond it
 are dropped; then for every step its batch is read by number, the step is dispatched, and while it
-runs the scalars of the step before are looked at. Losses on held-out crops and checkpoints come at
+runs the scalars of the step before are looked at. Losses on val crops and checkpoints come at
 their intervals, and both at the end.
 """
 
@@ -21,14 +21,21 @@ from jax.sharding import Mesh
 from msdi_jax.data import pipeline
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.photographs import find
-from msdi_jax.data.synthesis.shared_blur import Twins, settings_of
+from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, settings_of
 from msdi_jax.data.validation import held_back
-from msdi_jax.networks.functional import State, averaged
 from msdi_jax.runtime import processes
 from msdi_jax.runtime.checkpoint import Checkpoints
-from msdi_jax.runtime.mesh import batch_part, global_batch, in_pieces, over_batch, place, replicated
+from msdi_jax.runtime.mesh import (
+    batch_part,
+    fsdp_sharding,
+    global_batch,
+    over_batch,
+    place,
+    replicated,
+)
 from msdi_jax.training.metrics_log import SHOWN_CROPS, NoLog, StageLog
 from msdi_jax.training.stage import PRODUCTS, Batch, Scalars, Stage
+from msdi_jax.training.state import State, averaged
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to stop
@@ -72,14 +79,14 @@ def train(
     workdir: Path,
     mesh: Mesh,
     train_source,
-    held_out_source,
+    val_source,
     stop: StopRequest,
 ) -> dict[str, State]:
     """Trains stage `name` (whose fields are `config[name]`) to its end.
 
     Returns:
         States of host arrays without optimiser moments: "last"; "ema", its moving average, where
-        that is on; "best", by held-out PSNR, where it is another one than the last.
+        that is on; "best", by val PSNR, where it is another one than the last.
 
     Raises:
         Interrupted: when `stop` was made before the last step, with everything saved.
@@ -96,8 +103,8 @@ def train(
         products = jax.default_matmul_precision(PRODUCTS[config.compute_dtype])
         log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
         with contextlib.closing(log), jax.set_mesh(mesh), products:
-            held_out = _held_out_batch(held_out_source, settings, mesh)
-            loop = _Loop(name, stage, settings, mesh, held_out, log, checkpoints, stop)
+            val = _val_batch(val_source, settings, mesh)
+            loop = _Loop(name, stage, settings, mesh, val, log, checkpoints, stop)
             if start == 0:
                 loop.measure(state)
             state = loop.run(state, like, _batches(train_source, config, settings, mesh))
@@ -111,7 +118,7 @@ def abstract_state(stage: Stage, config: ml_collections.ConfigDict, mesh: Mesh) 
     shardings = jax.tree.map(lambda _: replicated(mesh), abstract)
     if config.mesh.shard_state:
         large = ("params", "opt", "frozen", "ema")
-        pieces = {field: in_pieces(getattr(abstract, field), mesh) for field in large}
+        pieces = {field: fsdp_sharding(getattr(abstract, field), mesh) for field in large}
         shardings = dataclasses.replace(shardings, **pieces)
     return jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings
@@ -125,10 +132,10 @@ def _shardings(like: State) -> State:
 def _start(
     stage: Stage, config: ml_collections.ConfigDict, checkpoints: Checkpoints, like: State
 ) -> State:
-    state = checkpoints.restore_latest_readable(like, processes.say)
+    state = checkpoints.restore_latest_readable(like, processes.print_once)
     if state is None:
         return place(stage.init(jax.random.key(config.seed)), _shardings(like))
-    processes.say(f"going on from step {int(state.step)}")
+    processes.print_once(f"going on from step {int(state.step)}")
     return state
 
 
@@ -148,14 +155,14 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
             found["best"] = on_host(kept)
         # What is only extra must not keep a run from its end.
         else:
-            processes.say(f"the best checkpoint, of step {best}, is left out: {lack}")
+            processes.print_once(f"the best checkpoint, of step {best}, is left out: {lack}")
     return found
 
 
-def _held_out_batch(source, settings: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
-    """Fixed crops of the held-out photographs; few of them need not divide among devices."""
+def _val_batch(source, settings: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
+    """Fixed crops of the val photographs; few of them need not divide among devices."""
     context = settings.get("context", 0)
-    batch = pipeline.centre_crops(source, settings.crop, settings.held_out_images, context)
+    batch = pipeline.centre_crops(source, settings.crop, settings.val_images, context)
     even = len(batch["blurry"]) % mesh.shape["data"] == 0
     sharding = over_batch(mesh) if even else replicated(mesh)
     return place(batch, dict.fromkeys(batch, sharding))
@@ -185,12 +192,14 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
     )
 
 
-def _twins(config: ml_collections.ConfigDict, crop: int, augmentation: Augmentation) -> Twins:
+def _twins(
+    config: ml_collections.ConfigDict, crop: int, augmentation: Augmentation
+) -> SharedBlurPairs:
     settings = settings_of(config.dataset.to_dict())
     photographs = find(settings.photographs).train
     aside = held_back((photo.name for photo in photographs), config.validation)
     photographs = [photo for photo in photographs if photo.name not in aside]
-    return Twins(photographs, settings, crop, augmentation.windows, augmentation.sharp)
+    return SharedBlurPairs(photographs, settings, crop, augmentation.windows, augmentation.sharp)
 
 
 @dataclasses.dataclass
@@ -201,7 +210,7 @@ class _Loop:
     stage: Stage
     settings: ml_collections.ConfigDict
     mesh: Mesh
-    held_out: Batch
+    val: Batch
     log: StageLog | NoLog
     checkpoints: Checkpoints
     stop: StopRequest
@@ -229,7 +238,7 @@ class _Loop:
                 stop = self._read()
                 self.unread.append((step, scalars))
                 last = step == settings.steps
-                measured = last or step % settings.held_out_every == 0
+                measured = last or step % settings.val_every == 0
                 saved = last or step % settings.checkpoint_every == 0
                 if measured or saved or stop:
                     # Nothing unsound is measured or saved.
@@ -271,7 +280,7 @@ class _Loop:
         found = f"{self.name} step {step}: {', '.join(bad)} not finite"
         allowed = self.settings.skip_nonfinite
         if skipped <= allowed:
-            processes.say(f"{found}: step left out ({skipped} of at most {allowed})")
+            processes.print_once(f"{found}: step left out ({skipped} of at most {allowed})")
             return
         latest = self.checkpoints.latest()
         saved = f"the last good checkpoint is step {latest}" if latest else "nothing was saved yet"
@@ -281,19 +290,19 @@ class _Loop:
         )
 
     def measure(self, state: State) -> float:
-        """Logs the losses on the held-out crops; returns the PSNR."""
-        scalars, pictures = jax.device_get(self.losses(state, self.held_out))
+        """Logs the losses on the val crops; returns the PSNR."""
+        scalars, pictures = jax.device_get(self.losses(state, self.val))
         values = {key: float(value) for key, value in scalars.items()}
-        self.log.held_out(int(state.step), values, pictures)
+        self.log.val(int(state.step), values, pictures)
         return values["psnr"]
 
     def _losses_and_pictures(self, state: State, batch: Batch):
-        scalars, pictures = self.stage.held_out(state, batch)
+        scalars, pictures = self.stage.val_step(state, batch)
         shown = {
             key: jnp.round(255 * images[:SHOWN_CROPS].clip(0, 1)).astype(jnp.uint8)
             for key, images in pictures.items()
         }
         if state.ema:
-            smooth, _ = self.stage.held_out(averaged(state), batch)
+            smooth, _ = self.stage.val_step(averaged(state), batch)
             scalars |= {f"ema_{key}": value for key, value in smooth.items()}
         return scalars, shown

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from msdi_jax.restoration.image_io import write
 
-# Of the held-out crops, so many are written as pictures.
+# Of the val crops, so many are written as pictures.
 SHOWN_CROPS = 4
 
 
@@ -64,22 +64,22 @@ class StageLog:
             flush=True,
         )
 
-    def held_out(
+    def val(
         self,
         step: int,
         scalars: Mapping[str, float],
         pictures: Mapping[str, UInt8[np.ndarray, "b h w 3"]],
     ) -> None:
-        """Logs losses on held-out crops, and the first crops' pictures side by side, a row each."""
+        """Logs losses on val crops, and the first crops' pictures side by side, a row each."""
         rows = [np.concatenate(images, axis=1) for images in zip(*pictures.values(), strict=True)]
         sheet = np.concatenate(rows[:SHOWN_CROPS])
         write(self._samples / f"{self._stage}-{step:07d}.png", sheet)
         self._events.add_image(
             f"{self._stage}/{' '.join(pictures)}", sheet, step, dataformats="HWC"
         )
-        self._write(step, {f"held_out/{name}": value for name, value in scalars.items()})
+        self._write(step, {f"val/{name}": value for name, value in scalars.items()})
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
-        print(f"{self._stage} {step}/{self._steps}  held out: {shown}", flush=True)
+        print(f"{self._stage} {step}/{self._steps}  val: {shown}", flush=True)
         # Time spent here is no training time.
         self._since = (time.monotonic(), step)
 
@@ -101,14 +101,14 @@ class NoLog:
 
     def train(self, step: int, scalars: Mapping[str, float]) -> None: ...
 
-    def held_out(self, step: int, scalars: Mapping[str, float], pictures: Mapping) -> None: ...
+    def val(self, step: int, scalars: Mapping[str, float], pictures: Mapping) -> None: ...
 
     def close(self) -> None: ...
 
 
-def held_out_ends(workdir: Path, stage: str) -> dict[str, dict[str, float]]:
-    """The first and the last held-out losses of a stage: {"initial": …, "final": …}."""
-    prefix = "held_out/"
+def val_ends(workdir: Path, stage: str) -> dict[str, dict[str, float]]:
+    """The first and the last val losses of a stage: {"initial": …, "final": …}."""
+    prefix = "val/"
     found = [
         {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
         for row in read_rows(workdir / "metrics.jsonl")

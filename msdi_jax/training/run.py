@@ -18,21 +18,22 @@ from flax import nnx
 
 from msdi_jax import report
 from msdi_jax.data import pipeline, records, validation
-from msdi_jax.data.readable import Readable
+from msdi_jax.data.readable import SkipDamaged
 from msdi_jax.evaluation import aggregate, test_sets
-from msdi_jax.evaluation.evaluate import evaluate, manner
+from msdi_jax.evaluation.evaluate import evaluate, restoration_settings
 from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.evaluation.results_file import Measurements
 from msdi_jax.interop import convert
 from msdi_jax.models import cost, model
 from msdi_jax.models.model import DIRECTORIES, find
-from msdi_jax.networks.functional import Arrays, State, arrays_of
+from msdi_jax.networks.functional import Arrays, arrays_of
 from msdi_jax.runtime import directory_lock, processes
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import checks, provenance, stage1_reblur, stage2_deblur
 from msdi_jax.training.loop import Interrupted, StopRequest, train
-from msdi_jax.training.metrics_log import held_out_ends
+from msdi_jax.training.metrics_log import val_ends
 from msdi_jax.training.stage import Stage
+from msdi_jax.training.state import State
 
 # Kind of weights → what is appended to the names of their directories; see `train`.
 SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
@@ -61,11 +62,13 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
 
 def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
-    processes.say(f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}")
+    processes.print_once(
+        f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}"
+    )
     with StopRequest().listening() as stop:
         for name in config.stages:
             if (workdir / DIRECTORIES[name]).exists():
-                processes.say(f"{name}: finished before")
+                processes.print_once(f"{name}: finished before")
                 continue
             stage = make_stage(name, config, workdir)
             # Now, since what it starts from may be gone when it is done.
@@ -77,7 +80,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
                 workdir=workdir,
                 mesh=mesh,
                 train_source=data.train,
-                held_out_source=data.held_out,
+                val_source=data.val,
                 stop=stop,
             )
             _save(name, stage, states, description, workdir)
@@ -109,7 +112,7 @@ class _Data(NamedTuple):
     """A prepared set: what to train, look at while training, and test on, and which set it is."""
 
     train: Sequence[Mapping]
-    held_out: Sequence[Mapping]
+    val: Sequence[Mapping]
     test: Sequence[Mapping]
     configuration: str
     # Of frames to train on, see `records.training_sizes`.
@@ -130,13 +133,13 @@ def _open_data(config: ml_collections.ConfigDict) -> _Data:
             "that is for this data set"
         )
     path = Path(builder.prepare(directory, **fields))
-    train, test = builder.open_split(path, "train"), Readable(builder.open_split(path, "test"))
-    held_out = test
+    train, test = builder.open_split(path, "train"), SkipDamaged(builder.open_split(path, "test"))
+    val = test
     if config.validation:
         train, aside = validation.divide(train, records.photographs(path), config.validation)
-        held_out = Readable(aside)
+        val = SkipDamaged(aside)
     sizes = records.training_sizes(path)
-    return _Data(train, held_out, test, test_sets.configuration(path), sizes)
+    return _Data(train, val, test, test_sets.configuration(path), sizes)
 
 
 def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
@@ -146,11 +149,11 @@ def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) 
         if (workdir / DIRECTORIES[name]).exists():
             continue
         context = settings.get("context", 0)
-        pipeline.centre_crops(data.held_out, settings.crop, settings.held_out_images, context)
+        pipeline.centre_crops(data.val, settings.crop, settings.val_images, context)
         # Test frames are whole, those to train on may be tiles: the first tells of what size.
         if not (settings.get("twins") or config.skip_damaged):
             crop = pipeline.RandomCrop(settings.crop, context)
-            crop.check(Readable(data.train)[0])
+            crop.check(SkipDamaged(data.train)[0])
             _check_frames(data.sizes, crop)
 
 
@@ -194,7 +197,7 @@ def _encoder(path: Path | str) -> Arrays:
 
 def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
     if not settings.vgg_weights:
-        processes.say(
+        processes.print_once(
             "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
         )
         return None
@@ -229,7 +232,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
         "validation": config.validation,
-        "held_out": {name: held_out_ends(workdir, name) for name in config.stages},
+        "val": {name: val_ends(workdir, name) for name in config.stages},
         "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
         **found,
@@ -265,14 +268,14 @@ def _measure(
     networks = [network for network in (deblurrer, joint) if network]
     header = {
         "models": [network.digest for network in networks],
-        **manner(restoration, networks[0]),
+        **restoration_settings(restoration, networks[0]),
         "protocols": scoring,
         "configuration": data.configuration,
     }
     folder = workdir / "evaluation" / kind
     try:
         kept = Measurements(folder, header)
-    except ValueError:  # of other weights or another manner, or damaged
+    except ValueError:  # other weights, other settings, or damaged
         shutil.rmtree(folder)
         kept = Measurements(folder, header)
     return evaluate(
@@ -310,7 +313,5 @@ def _print_figures(record: dict) -> None:
             of_these = kind == "best" and not record["validation"]
             chosen = " (chosen on crops of these images)" if of_these else ""
             print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
-    for name, ends in record["held_out"].items():
-        print(
-            f"  {name}: held-out loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}"
-        )
+    for name, ends in record["val"].items():
+        print(f"  {name}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}")

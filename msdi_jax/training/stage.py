@@ -11,10 +11,11 @@ from flax import nnx
 from jaxtyping import Array, Bool
 
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
-from msdi_jax.networks.functional import Arrays, State
+from msdi_jax.networks.functional import Arrays
 from msdi_jax.networks.layers import singular_values
 from msdi_jax.runtime.mesh import by_image, by_rows, gathered
 from msdi_jax.training import optimizer
+from msdi_jax.training.state import State
 
 Batch = dict[str, Array]
 """`blurry` and `sharp`, uint8 (b, h, w, 3); of pairs that share a blur also `motion`."""
@@ -40,15 +41,15 @@ class Stage(Protocol):
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
         """The next state, and scalars to log."""
 
-    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, Array]]:
+    def val_step(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, Array]]:
         """Losses and PSNR (dB) in evaluation mode, and the pictures they are of; nothing moves."""
 
     def network(self, state: State) -> nnx.Module:
         """The network to use, in evaluation mode."""
 
 
-class Moved(NamedTuple):
-    """What `move` returns; `finite` says whether anything moved."""
+class StepResult(NamedTuple):
+    """What `optimizer_step` returns; `finite` says whether anything moved."""
 
     params: Arrays
     opt: Any
@@ -57,7 +58,7 @@ class Moved(NamedTuple):
     finite: Bool[Array, ""]
 
 
-def move(
+def optimizer_step(
     loss: Loss,
     params: Arrays,
     opt: Any,
@@ -66,7 +67,7 @@ def move(
     *,
     settings: ml_collections.ConfigDict,
     rate: Any,
-) -> Moved:
+) -> StepResult:
     """One optimiser step down the mean of `loss` over the parts of a batch.
 
     Nothing moves where a scalar or the gradient is not finite. All parts start from the same
@@ -87,7 +88,7 @@ def move(
         (new.params, new.opt, after),
         (params, opt, stats),
     )
-    return Moved(*chosen, scalars, finite)
+    return StepResult(*chosen, scalars, finite)
 
 
 def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
@@ -109,7 +110,7 @@ def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
     return jax.tree.map(lambda x: x / parts, total)
 
 
-def moving_average(ema: Arrays, new: Moved, decay: float) -> Arrays:
+def moving_average(ema: Arrays, new: StepResult, decay: float) -> Arrays:
     """`ema` moved towards the new weights; empty stays empty, and all stays where nothing moved."""
     if not ema:
         return ema
@@ -123,15 +124,15 @@ def spectral_scalars(network: nnx.Module) -> Scalars:
     return {"sigma_max": values.max(), "sigma_min": values.min()}
 
 
-def in_type(arrays: Arrays, compute_dtype: str) -> Arrays:
+def cast(arrays: Arrays, compute_dtype: str) -> Arrays:
     """Parameters in the type to compute in; only that of "bfloat16" is not the one kept."""
     if compute_dtype != "bfloat16":
         return arrays
 
-    def cast(path: tuple, x: Array) -> Array:
+    def to_bfloat16(path: tuple, x: Array) -> Array:
         return x if path[-1].key in STATISTICS else x.astype(jnp.bfloat16)
 
-    return jax.tree_util.tree_map_with_path(cast, arrays)
+    return jax.tree_util.tree_map_with_path(to_bfloat16, arrays)
 
 
 def pair_of(batch: Batch) -> tuple[Array, Array]:

@@ -15,9 +15,9 @@ from jaxtyping import Array
 
 from msdi_jax.networks.degradation import Degradation
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.functional import Arrays, Keys, State, abstract, merge, split
+from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
 from msdi_jax.networks.initialization import calibrate_network, calibrate_pyramid
-from msdi_jax.networks.reblur_deblur_net import Joint, ReblurDeblurNet
+from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.runtime.mesh import by_image, by_rows, gathered
 from msdi_jax.training import losses, optimizer
@@ -25,13 +25,14 @@ from msdi_jax.training.stage import (
     Batch,
     Loss,
     Scalars,
+    cast,
     degradation_of,
-    in_type,
-    move,
     moving_average,
+    optimizer_step,
     pair_of,
     spectral_scalars,
 )
+from msdi_jax.training.state import State
 
 
 def form(config: ml_collections.ConfigDict) -> dict[str, int]:
@@ -59,7 +60,7 @@ class Generated(NamedTuple):
 
     blurry: Array
     sharp: Array
-    output: Joint
+    output: JointOutput
     terms: Scalars
 
 
@@ -81,24 +82,26 @@ class ReblurStage:
         self.config, self.settings, self.start = config, config.reblur, start
         self.frozen = {} if vgg is None else {"vgg": vgg}
         self.graph, *_ = split(abstract(lambda keys: make_network(config, keys)))
-        self.judge_graph, *_ = split(abstract(lambda keys: make_discriminator(config, keys)))
+        self.discriminator_graph, *_ = split(
+            abstract(lambda keys: make_discriminator(config, keys))
+        )
         normalise = self.settings.vgg_normalise
         self.vgg_graph, *_ = split(abstract(lambda keys: VGG19(normalise=normalise, rngs=keys)))
 
     def init(self, key: jax.Array) -> State:
-        rngs = Keys(key)
+        rngs = TraceSafeRngs(key)
         network = self.start or make_network(self.config, rngs)
         if self.config.initial == "calibrated" and not self.start:
             calibrate_pyramid(network.degradation.pyramid, rngs)
             calibrate_network(network, network.degradation.pyramid, rngs)
         generator = split(network)
-        judge = split(make_discriminator(self.config, rngs))
-        params = {"generator": generator.params, "discriminator": judge.params}
+        discriminator = split(make_discriminator(self.config, rngs))
+        params = {"generator": generator.params, "discriminator": discriminator.params}
         adam = optimizer.adam(self.settings)
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            stats={"generator": generator.stats, "discriminator": judge.stats},
+            stats={"generator": generator.stats, "discriminator": discriminator.stats},
             opt={name: adam.init(tree) for name, tree in params.items()},
             frozen=self.frozen,
             ema={"generator": generator.params} if self.settings.ema_decay else {},
@@ -131,7 +134,7 @@ class ReblurStage:
 
     def _move(self, state: State, name: str, loss: Loss, batch: Batch, rate):
         """Moves one of the two networks; its common scalars are logged under its name."""
-        new = move(
+        new = optimizer_step(
             loss,
             state.params[name],
             state.opt[name],
@@ -140,7 +143,7 @@ class ReblurStage:
             settings=self.settings,
             rate=rate,
         )
-        graph = self.graph if name == "generator" else self.judge_graph
+        graph = self.graph if name == "generator" else self.discriminator_graph
         common = {
             key: new.scalars.pop(key) for key in ("gradient_norm", "weight_norm", "learning_rate")
         } | spectral_scalars(merge(graph, new.params, new.stats[name]))
@@ -159,24 +162,24 @@ class ReblurStage:
 
     def _alone(self, state: State) -> Loss:
         """The generator's loss without an opponent."""
-        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+        frozen = cast(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            generator, judge = self._networks(state, params, state.params["discriminator"])
+            generator, discriminator = self._networks(state, params, state.params["discriminator"])
             made = self._generate(generator, images)
             terms = made.terms | self._reconstruction(frozen, made)
-            return sum(terms.values()), (terms, _stats(generator, judge))
+            return sum(terms.values()), (terms, _stats(generator, discriminator))
 
         return loss
 
     def _generator_loss(self, state: State) -> Loss:
-        other = in_type(gathered(state.params["discriminator"]), self.config.compute_dtype)
-        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+        other = cast(gathered(state.params["discriminator"]), self.config.compute_dtype)
+        frozen = cast(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            generator, judge = self._networks(state, params, other)
+            generator, discriminator = self._networks(state, params, other)
             made = self._generate(generator, images)
-            fake, real = _verdicts(judge, made.sharp, made.output.reblurred, made.blurry)
+            fake, real = _verdicts(discriminator, made.sharp, made.output.reblurred, made.blurry)
             matching = losses.feature_matching(fake, real)
             terms = {
                 "hinge_generator": losses.hinge_generator(fake),
@@ -184,23 +187,23 @@ class ReblurStage:
                 **made.terms,
                 **self._reconstruction(frozen, made),
             }
-            return sum(terms.values()), (terms, _stats(generator, judge))
+            return sum(terms.values()), (terms, _stats(generator, discriminator))
 
         return loss
 
     def _discriminator_loss(self, state: State) -> Loss:
-        other = in_type(gathered(state.params["generator"]), self.config.compute_dtype)
+        other = cast(gathered(state.params["generator"]), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
-            generator, judge = self._networks(state, other, params)
+            generator, discriminator = self._networks(state, other, params)
             made = jax.lax.stop_gradient(self._generate(generator, images))
-            fake, real = _verdicts(judge, made.sharp, made.output.reblurred, made.blurry)
+            fake, real = _verdicts(discriminator, made.sharp, made.output.reblurred, made.blurry)
             terms = {
                 "hinge_fake": losses.hinge_discriminator(fake, real=False),
                 "hinge_real": losses.hinge_discriminator(real, real=True),
             }
             accuracy = {"discriminator_accuracy": _accuracy(fake, real)}
-            return sum(terms.values()), (terms | accuracy, _stats(generator, judge))
+            return sum(terms.values()), (terms | accuracy, _stats(generator, discriminator))
 
         return loss
 
@@ -218,7 +221,7 @@ class ReblurStage:
         blurry, sharp = by_rows(blurry), by_rows(sharp)
         maps = estimator.maps(representation, blurry.shape[1:3])
         own = Degradation(representation, tuple(by_rows(level) for level in maps))
-        output = Joint(
+        output = JointOutput(
             generator.deblur(blurry, own.maps), generator.reblur(sharp, exchange(own).maps)
         )
         return Generated(blurry, sharp, output, terms)
@@ -231,12 +234,14 @@ class ReblurStage:
             lambda x: x.reshape(-1, every, 2, *x.shape[1:])[:, 0].reshape(-1, *x.shape[1:]), arrays
         )
 
-    def _networks(self, state: State, generator: Arrays, judge: Arrays):
+    def _networks(self, state: State, generator: Arrays, discriminator: Arrays):
         """Both networks in training mode, in the type to compute in."""
-        generator, judge = in_type((generator, judge), self.config.compute_dtype)
+        generator, discriminator = cast((generator, discriminator), self.config.compute_dtype)
         return (
             merge(self.graph, generator, state.stats["generator"], training=True),
-            merge(self.judge_graph, judge, state.stats["discriminator"], training=True),
+            merge(
+                self.discriminator_graph, discriminator, state.stats["discriminator"], training=True
+            ),
         )
 
     def _reconstruction(self, frozen: Arrays, made: Generated) -> Scalars:
@@ -250,7 +255,7 @@ class ReblurStage:
             terms["perceptual"] = self.settings.perceptual_weight * distance
         return terms
 
-    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
+    def val_step(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
         """Reconstruction only: the adversarial terms measure the opponent too."""
         blurry, sharp = pair_of(batch)
         network = self.network(state)
@@ -278,7 +283,7 @@ def exchange(degradation: Degradation) -> Degradation:
     )
 
 
-def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):
+def _verdicts(discriminator: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):
     """The discriminator's features of the pairs (sharp, fake) and (sharp, real), in one batch.
 
     Each fake lies beside its real one, so that both are on the same device.
@@ -286,7 +291,7 @@ def _verdicts(judge: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Ar
     pairs = jnp.stack(
         [jnp.concatenate([sharp, fake], axis=-1), jnp.concatenate([sharp, real], axis=-1)], axis=1
     )
-    found = judge(by_image(pairs.reshape(-1, *pairs.shape[2:])))
+    found = discriminator(by_image(pairs.reshape(-1, *pairs.shape[2:])))
     return tuple([[x[i::2] for x in features] for features in found] for i in range(2))
 
 
@@ -296,5 +301,5 @@ def _accuracy(fake, real) -> jax.Array:
     return sum(right) / len(right)
 
 
-def _stats(generator: nnx.Module, judge: nnx.Module) -> Arrays:
-    return {"generator": split(generator).stats, "discriminator": split(judge).stats}
+def _stats(generator: nnx.Module, discriminator: nnx.Module) -> Arrays:
+    return {"generator": split(generator).stats, "discriminator": split(discriminator).stats}

@@ -12,21 +12,22 @@ import ml_collections
 from flax import nnx
 
 from msdi_jax.networks.degradation import CELL, Degradation, ShallowEncoder, local_contrast
-from msdi_jax.networks.functional import Arrays, Keys, State, abstract, merge, split
+from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
 from msdi_jax.networks.initialization import calibrate_network
-from msdi_jax.networks.msdi_net import Deblurred, MSDINet
+from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput
 from msdi_jax.runtime.mesh import gathered
 from msdi_jax.training import losses, optimizer
 from msdi_jax.training.stage import (
     Batch,
     Scalars,
+    cast,
     degradation_of,
-    in_type,
-    move,
     moving_average,
+    optimizer_step,
     pair_of,
     spectral_scalars,
 )
+from msdi_jax.training.state import State
 
 FROZEN = nnx.PathContains("degradation")
 
@@ -86,7 +87,7 @@ class DeblurStage:
         )
 
     def init(self, key: jax.Array) -> State:
-        rngs = Keys(key)
+        rngs = TraceSafeRngs(key)
         network = self.start or make_network(self.config, rngs)
         if self.config.initial == "calibrated" and not self.start:
             graph, *_ = split(network.degradation)
@@ -107,18 +108,18 @@ class DeblurStage:
         )
 
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        frozen = in_type(gathered(state.frozen), self.config.compute_dtype)
+        frozen = cast(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
-            params = in_type(params, self.config.compute_dtype)
+            params = cast(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
             blurry, sharp, output = self._deblur(network, blurry, sharp)
             terms = self._loss_terms(frozen, output, sharp)
             return sum(terms.values()), (terms, self._split(network)[-1])
 
         rate = optimizer.cosine_rate(state.step, self.settings)
-        new = move(
+        new = optimizer_step(
             loss, state.params, state.opt, state.stats, batch, settings=self.settings, rate=rate
         )
         after = State(
@@ -133,7 +134,7 @@ class DeblurStage:
         scalars = new.scalars | spectral_scalars(self.network(after))
         return after, scalars | {"skipped": after.skipped}
 
-    def held_out(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
+    def val_step(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
         blurry, sharp, output = self._deblur(self.network(state), *pair_of(batch))
         terms = self._loss_terms(state.frozen, output, sharp)
         scalars = terms | {
@@ -171,7 +172,7 @@ class DeblurStage:
         blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
         return blurry, sharp, network(blurry, Degradation(representation, maps))
 
-    def _loss_terms(self, frozen: Arrays, output: Deblurred, sharp: jax.Array) -> Scalars:
+    def _loss_terms(self, frozen: Arrays, output: MSDIOutput, sharp: jax.Array) -> Scalars:
         found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
         terms = {"psnr_loss": sum(found) / len(found)}
         if weight := self.settings.feature_weight:

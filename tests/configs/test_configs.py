@@ -207,12 +207,12 @@ def test_the_model_in_the_box_can_be_trained_on():
 def test_what_a_model_differs_in_can_be_set_as_told():
     """`summary` and the refusal name the same fields, and with them training goes on."""
     config = module("finetune").get_config()
-    config.deblur.start_from = str(model.BOX)
+    config.deblur.start_from = str(model.BUNDLED)
     with pytest.raises(
         ValueError, match="another msdi2_net model: set width=8, native_enc"
     ) as told:
         checks.check(config)
-    last = cost.text(model.describe(model.BOX)).splitlines()[-1]
+    last = cost.text(model.describe(model.BUNDLED)).splitlines()[-1]
     assert last.startswith("To go on training it: ")
     for option in last.removeprefix("To go on training it: ").split():
         field, value = option.removeprefix("--config.").split("=")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from msdi_jax.data.pipeline import batches
-from msdi_jax.data.readable import Readable
+from msdi_jax.data.readable import SkipDamaged
 
 
 class Damaged(tfds.core.GeneratorBasedBuilder):
@@ -51,11 +51,11 @@ def test_a_damaged_record_is_named(source, position):
     with pytest.raises(
         ValueError, match=rf"record {position} \(pair1\) cannot be read.*skip_damaged"
     ):
-        Readable(source)[position]
+        SkipDamaged(source)[position]
 
 
 def test_the_next_one_is_taken_and_the_name_told_once(source, position, capsys):
-    readable = Readable(source, skip=True)
+    readable = SkipDamaged(source, skip=True)
     after = source[(position + 1) % 4]
     for _ in range(2):
         assert readable[position]["name"] == after["name"]
@@ -63,7 +63,7 @@ def test_the_next_one_is_taken_and_the_name_told_once(source, position, capsys):
 
 
 def test_it_ends(source, position):
-    readable = Readable(source, skip=True)
+    readable = SkipDamaged(source, skip=True)
     names = [record["name"] for record in readable]
     assert len(names) == 4
     assert names[position] == names[(position + 1) % 4]
@@ -88,4 +88,4 @@ def test_nothing_readable():
             raise OSError("gone")
 
     with pytest.raises(ValueError, match="none of the 2 records can be read"):
-        Readable(Broken(), skip=True)[0]
+        SkipDamaged(Broken(), skip=True)[0]

@@ -3,7 +3,7 @@ import pytest
 from msdi_jax.configs import quickstart
 from msdi_jax.data import pipeline, records, validation
 from msdi_jax.data.photographs import find
-from msdi_jax.data.readable import Readable
+from msdi_jax.data.readable import SkipDamaged
 
 from msdi_jax.training import loop, run
 from tests.data import miniatures
@@ -82,21 +82,21 @@ def test_something_is_left_to_train_on():
         validation.held_back("aabc", 3)
 
 
-def test_held_out_crops_are_of_photographs_not_trained_on(config):
+def test_val_crops_are_of_photographs_not_trained_on(config):
     """Nor of those that are tested on; without the field, of these."""
     test = run._open_data(config)
-    assert test.held_out is test.test
+    assert test.val is test.test
     config.validation = 2
     data = run._open_data(config)
     sides = [
         {record["photograph"].decode() for record in part}
-        for part in (data.train, data.held_out, data.test)
+        for part in (data.train, data.val, data.test)
     ]
     assert [len(side) for side in sides] == [2, 2, 1]
     assert len(set.union(*sides)) == 5
-    assert (len(data.train), len(data.held_out)) == (4, 4)
-    crops = pipeline.centre_crops(data.held_out, 64, 4)["sharp"]
-    for crop, record in zip(crops, data.held_out, strict=True):
+    assert (len(data.train), len(data.val)) == (4, 4)
+    crops = pipeline.centre_crops(data.val, 64, 4)["sharp"]
+    for crop, record in zip(crops, data.val, strict=True):
         top, left = ((side - 64) // 2 for side in record["sharp"].shape[:2])
         np.testing.assert_array_equal(crop, record["sharp"][top:, left:][:64, :64])
 
@@ -112,6 +112,6 @@ def test_twins_are_not_of_them_either(config):
 def test_records_stay_undecoded_where_asked(config):
     config.validation = 1
     data = run._open_data(config)
-    for part in (Readable(data.train), data.held_out):
+    for part in (SkipDamaged(data.train), data.val):
         assert isinstance(part.undecoded()[0]["sharp"], bytes)
         assert part[0]["sharp"].dtype == np.uint8

@@ -182,7 +182,7 @@ def test_a_homography_that_leaves_nothing_counts_as_failed(monkeypatch):
 
 
 def test_only_the_mask_counts(monkeypatch):
-    """Moved by whole pixels: what comes in from outside is zero in both images."""
+    """Shifted by whole pixels: what comes in from outside is zero in both images."""
     sharp = scene()[0][:64, :64]
     shift = np.float32([[1, 0, 8], [0, 1, 0], [0, 0, 1]])
     monkeypatch.setattr(cv2, "findTransformECC", lambda *_, **__: (1.0, shift))

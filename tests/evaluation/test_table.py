@@ -55,10 +55,10 @@ def test_seeds_become_one_row(tmp_path, capsys):
 def test_where_and_how_often_make_no_other_run(tmp_path, capsys):
     """Nor do fields that a run is older than, but intervals decide which weights are best."""
     configs = [
-        {"mesh": {"data": 1}, "dataset": {"directory": "/a"}, "deblur": {"held_out_every": 5}},
-        {"mesh": {"data": 4}, "dataset": {"directory": "/b"}, "deblur": {"held_out_every": 6}},
-        {"validation": 0, "deblur": {"start_from": "", "held_out_every": 5}},
-        {"validation": 2, "deblur": {"held_out_every": 5}},
+        {"mesh": {"data": 1}, "dataset": {"directory": "/a"}, "deblur": {"val_every": 5}},
+        {"mesh": {"data": 4}, "dataset": {"directory": "/b"}, "deblur": {"val_every": 6}},
+        {"validation": 0, "deblur": {"start_from": "", "val_every": 5}},
+        {"validation": 2, "deblur": {"val_every": 5}},
     ]
     for weights, rows in (("model", ["a, b, c (3 seeds)", "d"]), ("model-best", ["a, c (2", "b"])):
         runs = [

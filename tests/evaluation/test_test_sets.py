@@ -84,13 +84,13 @@ def test_folders_are_a_source(tmp_path):
 
 def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
     from msdi_jax.data.pairs.pairs_dataset_builder import open_split, prepare
-    from msdi_jax.data.readable import Readable
+    from msdi_jax.data.readable import SkipDamaged
 
     for i in range(6):
         write(tmp_path / "sharp" / f"scene{i}.png", (12, 16 + i))
         write(tmp_path / "blurry" / f"scene{i}.png", (12, 16 + i))
     folders = {kind: tmp_path / kind for kind in ("blurry", "sharp")}
-    source = Readable(open_split(prepare(tmp_path / "set", **folders, tile=0), "test"))
+    source = SkipDamaged(open_split(prepare(tmp_path / "set", **folders, tile=0), "test"))
     records = [source[i] for i in range(len(source))]
 
     def refuse(*_):

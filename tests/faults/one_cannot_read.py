@@ -11,10 +11,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from msdi_jax.networks.functional import State
 from msdi_jax.runtime import processes
 from msdi_jax.runtime.checkpoint import Checkpoints
 from msdi_jax.runtime.mesh import make_mesh, place, replicated
+from msdi_jax.training.state import State
 
 
 def main(folder: str, coordinator: str, process: str) -> None:

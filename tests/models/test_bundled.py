@@ -8,7 +8,7 @@ from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import draw_shake
 from msdi_jax.data.synthesis.render import render
 
-from msdi_jax import BOX, load
+from msdi_jax import BUNDLED, load
 from msdi_jax.__main__ import main
 from msdi_jax.models.model import DIRECTORIES, describe, find
 from msdi_jax.research import motion, transfer
@@ -17,7 +17,7 @@ from msdi_jax.restoration import image_io, restore
 
 @pytest.fixture(scope="module")
 def pairs():
-    """(blurry, sharp) in [0, 1]: the two held-out photographs of scikit-image, two blurs each."""
+    """(blurry, sharp) in [0, 1]: the two test photographs of scikit-image, two blurs each."""
     return [
         tuple(
             image_io.to_unit(image)
@@ -30,7 +30,7 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def joint():
-    return load(find(BOX, DIRECTORIES["reblur"]))
+    return load(find(BUNDLED, DIRECTORIES["reblur"]))
 
 
 def psnr(a, b):
@@ -38,15 +38,15 @@ def psnr(a, b):
 
 
 def test_it_is_small_and_says_what_it_is():
-    assert sum(file.stat().st_size for file in BOX.rglob("*") if file.is_file()) <= 16e6
+    assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) <= 16e6
     for name in DIRECTORIES.values():
-        description = describe(find(BOX, name))
+        description = describe(find(BUNDLED, name))
         assert description.native
         assert description.licence == "CC BY 4.0"
 
 
 def test_it_deblurs_and_leaves_sharp_images_alone(pairs):
-    deblur = load(BOX).deblur
+    deblur = load(BUNDLED).deblur
     gains, kept = [], []
     for blurry, sharp in pairs:
         gains.append(psnr(restore.whole(deblur, blurry), sharp) - psnr(blurry, sharp))
@@ -115,7 +115,7 @@ def test_commands_take_it_by_default(tmp_path, pairs):
     image_io.write(tmp_path / "photo.png", image_io.to_uint8(pairs[0][0]))
     main(["deblur", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'out.png'}"])
     found = image_io.to_unit(image_io.read(tmp_path / "out.png"))
-    box = load(BOX)
+    box = load(BUNDLED)
     assert box.description.orientations == 2
     expected = restore.whole(box.deblur, pairs[0][0])
     np.testing.assert_allclose(found, expected, atol=2 / 255)

@@ -12,7 +12,7 @@ from msdi_jax.__main__ import main
 from msdi_jax.models import model
 from msdi_jax.networks.degradation import Degradation
 from msdi_jax.networks.functional import abstract, arrays_of
-from msdi_jax.networks.reblur_deblur_net import Joint, ReblurDeblurNet
+from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 
 DESCRIPTION = model.Description("joint", 2, 5, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
 
@@ -190,7 +190,7 @@ class Echo(nnx.Module):
         self.scale = nnx.Param(jnp.asarray(2.0))
 
     def __call__(self, blurry, sharp):
-        return Joint(self.scale[...] * blurry + sharp, sharp)
+        return JointOutput(self.scale[...] * blurry + sharp, sharp)
 
     def degradation(self, image):
         return Degradation(image.mean((1, 2), keepdims=True), (image,))

@@ -175,8 +175,8 @@ def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
     batch = {
         key: rng.uniform(size=(2, 96, 96, 3)).astype(np.float32) for key in ("blurry", "sharp")
     }
-    held_out = jax.jit(stage.held_out)
-    _, pictures = held_out(state, batch)
+    val = jax.jit(stage.val_step)
+    _, pictures = val(state, batch)
     np.testing.assert_array_equal(pictures["sharp"], batch["sharp"][:, 32:64, 32:64])
 
     @jax.jit
@@ -191,7 +191,7 @@ def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
     crop = batch["blurry"][:, 32:64, 32:64].copy()
     batch["blurry"][:] = 0.5
     batch["blurry"][:, 32:64, 32:64] = crop
-    _, others = held_out(state, batch)
+    _, others = val(state, batch)
     assert np.abs(others["deblurred"] - pictures["deblurred"]).max() > 1e-4
     scalars = jax.jit(stage.train_step)(state, batch)[1]
     assert np.isfinite(float(scalars["psnr_loss"]))

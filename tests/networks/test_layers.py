@@ -446,9 +446,9 @@ def test_fold_against_pytorch():
     # PyTorch has the pixels of a colour side by side, this one the colours of a pixel.
     expected = functional.pixel_unshuffle(nchw(x), 3).reshape(2, 2, 9, 2, 3)
     expected = expected.permute(0, 3, 4, 2, 1).reshape(2, 2, 3, 18)
-    found = convolution.fold(x, 3)
+    found = convolution.space_to_depth(x, 3)
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(convolution.unfold(found, 3), x)
+    np.testing.assert_array_equal(convolution.depth_to_space(found, 3), x)
 
 
 @pytest.mark.parametrize(("size", "bias"), [((2, 3), True), ((7, 4), False), ((1, 1), True)])

@@ -17,7 +17,7 @@ VOID = {"meta", "img", "input"}  # no end tag
 ROWS = [
     {"stage": "reblur", "step": 1, "l1": 2.0, "learning_rate_generator": 2e-4},
     {"stage": "reblur", "step": 2, "l1": 1.0, "learning_rate_generator": 1e-4},
-    {"stage": "reblur", "step": 2, "held_out/loss": 1.25},
+    {"stage": "reblur", "step": 2, "val/loss": 1.25},
     {"stage": "deblur", "step": 1, "psnr_loss": -14.0, "gradient_norm": 500.0},
     {"stage": "deblur", "step": 2, "psnr_loss": -15.0, "gradient_norm": 2.0},
 ]
@@ -34,7 +34,7 @@ EVALUATION = {
     "ssim_3d_deblurred": 0.82345,
     "ssim_blurry": 0.71111,
     "ssim_deblurred": 0.70111,
-    "held_out": {"reblur": {"initial": {"l1": 1.8304}, "final": {"l1": 0.40211}}},
+    "val": {"reblur": {"initial": {"l1": 1.8304}, "final": {"l1": 0.40211}}},
     "per_image": [
         {"name": "a-0", "photograph": "<b>&", "psnr_blurry": 25.005, "psnr_deblurred": 25.405},
         {"name": "b-0", "photograph": "b", "psnr_blurry": 23.2, "psnr_deblurred": 23.04},
@@ -153,7 +153,7 @@ def test_sliders_and_charts_are_labelled(run):
     assert all(attrs["aria-label"] for attrs in ranges)
     labels = [svg["aria-label"] for svg in page.all("svg") if "role" in svg]
     assert "l1: training 2 at step 1, 1 at step 2" in labels
-    assert "loss: held-out 1.25 at step 2, 1.25 at step 2" in labels
+    assert "loss: val 1.25 at step 2, 1.25 at step 2" in labels
     assert "PSNR gain of 2 images, from −0.16 to +0.40 dB" in labels
 
 
@@ -462,7 +462,7 @@ def test_an_evaluation_has_a_page(tmp_path):
     assert "over the blurry input on 30 gopro test images" in page.text
     for fact in ("MethodMPRNet", "Images30", "Scoredgopro"):
         assert fact in page.text
-    for absent in ("Training", "Held-out", "Missing", "reblurred", "Steps"):
+    for absent in ("Training", "Val", "Missing", "reblurred", "Steps"):
         assert absent not in page.text.replace("Reblurring", "")
     assert page.row("scene/03")[2:5] == ["+2.00", "23.00", "25.00"]
     assert '"outputs": "0123"' in page.text

@@ -6,10 +6,10 @@ import ml_collections
 import numpy as np
 import pytest
 
-from msdi_jax.networks.functional import State
 from msdi_jax.runtime.checkpoint import Checkpoints, load_arrays, save_arrays
 from msdi_jax.runtime.mesh import make_mesh, replicated
 from msdi_jax.training import optimizer
+from msdi_jax.training.state import State
 
 
 def state(step):

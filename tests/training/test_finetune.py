@@ -54,7 +54,7 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     config = finetune.get_config()
     config.width = 2
     config.evaluation.samples = 1
-    shrunk = {"steps": 2, "schedule_steps": 2, "batch_size": 2, "crop": 32, "held_out_images": 2}
+    shrunk = {"steps": 2, "schedule_steps": 2, "batch_size": 2, "crop": 32, "val_images": 2}
     config.deblur.update({"start_from": str(start), **shrunk})
     run.run(config, tmp_path / "runs" / "mine")
     # The start is measured beside the result.

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from msdi_jax.configs import base
 
-from msdi_jax.networks.functional import State
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import loop
+from msdi_jax.training.state import State
 
 
 class Source:
@@ -27,7 +27,7 @@ class Source:
 
 @dataclasses.dataclass
 class Sum:
-    """Not finite in the steps `bad`; best on held-out crops after step `best`."""
+    """Not finite in the steps `bad`; best on val crops after step `best`."""
 
     bad: tuple[int, ...] = ()
     best: int = 10**6
@@ -54,7 +54,7 @@ class Sum:
         loss = jnp.where(bad, jnp.nan, mean)
         return new, {"loss": loss, "other": mean, "skipped": new.skipped}
 
-    def held_out(self, state, batch):
+    def val_step(self, state, batch):
         psnr = -jnp.abs(state.step - self.best).astype(jnp.float32)
         return {"loss": state.params["sum"], "psnr": psnr}, {"blurry": batch["blurry"] / 255}
 
@@ -63,7 +63,7 @@ class Sum:
 def run(tmp_path):
     config = base.get_config()
     config.deblur.update(
-        batch_size=2, crop=16, steps=12, log_every=1, held_out_every=3, checkpoint_every=3
+        batch_size=2, crop=16, steps=12, log_every=1, val_every=3, checkpoint_every=3
     )
 
     def start(stage=None, **fields):
@@ -75,7 +75,7 @@ def run(tmp_path):
             workdir=tmp_path,
             mesh=make_mesh(),
             train_source=Source(),
-            held_out_source=Source(),
+            val_source=Source(),
             stop=start.stop,
         )
 
@@ -99,9 +99,9 @@ def test_steps_are_logged_measured_and_saved(run):
     logged = rows(run, "other")
     assert [row["step"] for row in logged] == list(range(1, 13))
     assert sum(row["loss"] for row in logged) == pytest.approx(total)
-    measured = rows(run, "held_out/psnr")
+    measured = rows(run, "val/psnr")
     assert [row["step"] for row in measured] == [0, 3, 6, 9, 12]
-    assert measured[-1]["held_out/loss"] == pytest.approx(total)
+    assert measured[-1]["val/loss"] == pytest.approx(total)
     assert saved(run) == [6, 9, 12]
     pictures = run.workdir / "samples" / "training"
     assert sorted(p.name for p in pictures.iterdir())[-1] == "deblur-0000012.png"
@@ -130,7 +130,7 @@ def test_the_best_stays_the_best_after_a_stop(run):
 def test_the_average_is_measured_and_returned(run):
     states = run(Sum(ema=True))
     assert float(states["ema"].params["sum"]) == 12
-    assert [row["held_out/ema_loss"] for row in rows(run, "held_out/")] == [0, 3, 6, 9, 12]
+    assert [row["val/ema_loss"] for row in rows(run, "val/")] == [0, 3, 6, 9, 12]
 
 
 def test_a_step_that_is_not_finite_stops_the_run(run):

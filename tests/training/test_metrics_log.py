@@ -55,7 +55,7 @@ def test_rows_after_a_cut_are_readable(tmp_path, start):
 
 
 def test_going_on_drops_the_stages_rows_beyond_the_start(tmp_path, start):
-    other = [row("reblur", 10), row("reblur", 90, **{"held_out/loss": 1.0})]
+    other = [row("reblur", 10), row("reblur", 90, **{"val/loss": 1.0})]
     own = [row("deblur", 10), row("deblur", 20), row("deblur", 21), row("deblur", 30)]
     write_rows(tmp_path, *other, *own)
     start(start=20)
@@ -87,20 +87,20 @@ def clock(monkeypatch, *times):
 
 
 def test_speed_and_time_left(tmp_path, start, monkeypatch, capsys):
-    """10 steps in 5 s, then 20 s of held-out evaluation that are not counted, then 10 in 40 s."""
+    """10 steps in 5 s, then 20 s of val evaluation that are not counted, then 10 in 40 s."""
     clock(monkeypatch, 100.0, 105.0, 125.0, 165.0)
     stage_log = start(start=30, steps=1000)
     stage_log.train(40, {"loss": 0.5, "learning_rate": 1e-4})
-    stage_log.held_out(40, {"loss": 0.25}, pictures(1))
+    stage_log.val(40, {"loss": 0.25}, pictures(1))
     stage_log.train(50, {"loss": 0.125, "learning_rate": 1e-4})
     found = rows(tmp_path)
     assert [r["step"] for r in found] == [40, 40, 50]
     assert [r.get("steps_per_second") for r in found] == pytest.approx([2.0, None, 0.25])
-    assert found[1] == row("deblur", 40, **{"held_out/loss": 0.25})
+    assert found[1] == row("deblur", 40, **{"val/loss": 0.25})
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "deblur 40/1000  loss 0.5  2.00 steps/s  ETA 0:08:00",
-        "deblur 40/1000  held out: loss 0.25",
+        "deblur 40/1000  val: loss 0.25",
         "deblur 50/1000  loss 0.125  0.25 steps/s  ETA 1:03:20",
     ]
 
@@ -126,11 +126,11 @@ def events(folder):
 def test_tensorboard_sees_the_scalars(tmp_path, start):
     stage_log = start()
     stage_log.train(3, {"loss": 0.5})
-    stage_log.held_out(4, {"loss": 0.25}, pictures(1))
+    stage_log.val(4, {"loss": 0.25}, pictures(1))
     stage_log.close()
     found = events(tmp_path / "events" / "deblur")
     assert (3, "deblur/loss", 0.5) in found
-    assert (4, "deblur/held_out/loss", 0.25) in found
+    assert (4, "deblur/val/loss", 0.25) in found
 
 
 def pictures(count):
@@ -139,9 +139,9 @@ def pictures(count):
     return {"blurry": np.stack(levels), "sharp": np.stack(levels) + np.uint8(1)}
 
 
-def test_held_out_pictures(tmp_path):
+def test_val_pictures(tmp_path):
     stage_log = metrics_log.StageLog(tmp_path, "deblur", start=0, steps=100)
-    stage_log.held_out(40, {"loss": 0.25}, pictures(9))
+    stage_log.val(40, {"loss": 0.25}, pictures(9))
     stage_log.close()
     sheet = np.asarray(Image.open(tmp_path / "samples" / "training" / "deblur-0000040.png"))
     assert sheet.shape == (4 * metrics_log.SHOWN_CROPS, 10, 3)
@@ -149,23 +149,23 @@ def test_held_out_pictures(tmp_path):
         assert (sheet[4 * row, 0, 0], sheet[4 * row, 5, 0]) == (10 * row, 10 * row + 1)
 
 
-def test_held_out_ends(tmp_path):
-    assert metrics_log.held_out_ends(tmp_path, "deblur") == {}
+def test_val_ends(tmp_path):
+    assert metrics_log.val_ends(tmp_path, "deblur") == {}
     write_rows(
         tmp_path,
-        row("reblur", 0, **{"held_out/loss": 9.0}),
-        row("deblur", 0, **{"held_out/loss": 4.0, "held_out/l1": 1.0}),
+        row("reblur", 0, **{"val/loss": 9.0}),
+        row("deblur", 0, **{"val/loss": 4.0, "val/l1": 1.0}),
         row("deblur", 1, loss=100.0),
-        row("deblur", 5, **{"held_out/loss": 3.0, "held_out/l1": 2.0}),
-        row("deblur", 9, **{"held_out/loss": 2.0, "held_out/l1": 3.0}),
+        row("deblur", 5, **{"val/loss": 3.0, "val/l1": 2.0}),
+        row("deblur", 9, **{"val/loss": 2.0, "val/l1": 3.0}),
         row("deblur", 10, loss=100.0),
     )
-    assert metrics_log.held_out_ends(tmp_path, "deblur") == {
+    assert metrics_log.val_ends(tmp_path, "deblur") == {
         "initial": {"loss": 4.0, "l1": 1.0},
         "final": {"loss": 2.0, "l1": 3.0},
     }
-    assert metrics_log.held_out_ends(tmp_path, "reblur")["initial"] == {"loss": 9.0}
-    assert metrics_log.held_out_ends(tmp_path, "other") == {}
+    assert metrics_log.val_ends(tmp_path, "reblur")["initial"] == {"loss": 9.0}
+    assert metrics_log.val_ends(tmp_path, "other") == {}
 
 
 def test_eta_beyond_a_day(tmp_path, monkeypatch, capsys):

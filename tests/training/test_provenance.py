@@ -46,7 +46,7 @@ def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_pa
 
 def test_a_stage_is_given_host_arrays():
     """It places its own: those of the model that it starts from would stay on the device."""
-    loaded = run._load(model.BOX)
+    loaded = run._load(model.BUNDLED)
     assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(nnx.state(loaded.network)))
 
 
@@ -80,7 +80,7 @@ def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
         return {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
 
     monkeypatch.setattr(run, "evaluate", evaluate)
-    monkeypatch.setattr(run, "held_out_ends", lambda *arguments: {})
+    monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
     run._evaluate(config, tmp_path / "run", run._Data([], [], [], "a_1"))
     # Of the run, its averaged weights, and its start.

@@ -19,7 +19,7 @@ from PIL import Image
 
 import launch as entry
 from msdi_jax import load
-from msdi_jax.models.model import BOX, DIRECTORIES, describe
+from msdi_jax.models.model import BUNDLED, DIRECTORIES, describe
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime import directory_lock
 from msdi_jax.training import checks, run
@@ -41,8 +41,8 @@ SHRUNK = [
             "batch_size": 2,
             "crop": 32,
             "log_every": 1,
-            "held_out_every": 3,
-            "held_out_images": 2,
+            "val_every": 3,
+            "val_images": 2,
             "checkpoint_every": 2,
         }.items()
     ),
@@ -126,7 +126,7 @@ def test_run_directory(interrupted_run):
             values = [row[f"{metric}_{kind}"] for row in found["per_image"]]
             assert found[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
     for stage in ("reblur", "deblur"):
-        ends = found["held_out"][stage]
+        ends = found["val"][stage]
         assert ends["initial"]["loss"] != ends["final"]["loss"]
     assert found["samples"]
     for name in found["samples"]:
@@ -372,13 +372,13 @@ def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):
     """What a run of stage 1 measures is the joint network as it is."""
     config = quickstart.get_config()
     config.update({"stages": ("reblur",), "evaluation": {"window": 64, "orientations": 2}})
-    joint = load(BOX / "model-reblur")
+    joint = load(BUNDLED / "model-reblur")
     monkeypatch.setattr(run.model, "load", lambda path: joint)
     (tmp_path / "model-reblur-ema").mkdir()
     record = {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
     asked = []
     monkeypatch.setattr(run, "evaluate", lambda source, **how: asked.append(how) or record)
-    monkeypatch.setattr(run, "held_out_ends", lambda *arguments: {})
+    monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
     run._evaluate(config, tmp_path, run._Data([], [], [], "a_1"))
     used = [how["joint"] or how["deblurrer"] for how in asked]

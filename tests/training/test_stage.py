@@ -19,16 +19,16 @@ def loss(params, images):
     return value, ({"square": value}, {"mean": images.mean()})
 
 
-def move(params, images, **fields):
+def optimizer_step(params, images, **fields):
     settings = ml_collections.ConfigDict(SETTINGS.to_dict() | fields)
     opt = optimizer.adam(settings).init(params)
     stats = {"mean": jnp.zeros(())}
-    return stage.move(loss, params, opt, stats, images, settings=settings, rate=0.1)
+    return stage.optimizer_step(loss, params, opt, stats, images, settings=settings, rate=0.1)
 
 
 def test_move():
     images = jnp.asarray([1.0, 2.0, 3.0, 4.0])
-    new = move({"w": jnp.asarray(3.0)}, images)
+    new = optimizer_step({"w": jnp.asarray(3.0)}, images)
     assert float(new.scalars["square"]) == pytest.approx(9 * 7.5)
     assert float(new.scalars["gradient_norm"]) == pytest.approx(2 * 3 * 7.5)
     assert float(new.scalars["weight_norm"]) == pytest.approx(3)
@@ -43,17 +43,17 @@ def test_move():
 def test_accumulated_gradients_are_those_of_the_whole_batch(parts):
     images = jnp.asarray(np.random.default_rng(0).normal(size=8), jnp.float32)
     params = {"w": jnp.asarray(3.0)}
-    whole, found = move(params, images), move(params, images, accumulate=parts)
+    whole, found = optimizer_step(params, images), optimizer_step(params, images, accumulate=parts)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(found), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_only_parameters_are_computed_with_in_bfloat16():
     arrays = {"layer": {"kernel": jnp.ones(2), "u": jnp.ones(2)}, "norm": {"var": jnp.ones(2)}}
-    found = stage.in_type(arrays, "bfloat16")
+    found = stage.cast(arrays, "bfloat16")
     assert found["layer"]["kernel"].dtype == jnp.bfloat16
     assert found["layer"]["u"].dtype == found["norm"]["var"].dtype == jnp.float32
-    assert stage.in_type(arrays, "tensorfloat32") is arrays
+    assert stage.cast(arrays, "tensorfloat32") is arrays
 
 
 def test_parts_are_interleaved():
@@ -71,7 +71,7 @@ def test_parts_are_interleaved():
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_nothing_moves_when_something_is_not_finite(wrong):
     params = {"w": jnp.asarray(3.0)}
-    new = move(params, jnp.asarray([1.0, wrong]))
+    new = optimizer_step(params, jnp.asarray([1.0, wrong]))
     assert not bool(new.finite)
     assert float(new.params["w"]) == 3
     assert float(new.stats["mean"]) == 0
@@ -79,13 +79,13 @@ def test_nothing_moves_when_something_is_not_finite(wrong):
 
 
 def test_moving_average():
-    new = move({"w": jnp.asarray(3.0)}, jnp.asarray([1.0, 2.0]))
+    new = optimizer_step({"w": jnp.asarray(3.0)}, jnp.asarray([1.0, 2.0]))
     found = stage.moving_average({"w": jnp.asarray(1.0)}, new, 0.75)
     assert float(found["w"]) == pytest.approx(0.75 + 0.25 * float(new.params["w"]))
     assert stage.moving_average({}, new, 0.75) == {}
 
 
 def test_the_moving_average_stays_where_nothing_moved():
-    new = move({"w": jnp.asarray(3.0)}, jnp.asarray([1.0, np.nan]))
+    new = optimizer_step({"w": jnp.asarray(3.0)}, jnp.asarray([1.0, np.nan]))
     found = stage.moving_average({"w": jnp.asarray(1.0)}, new, 0.75)
     assert float(found["w"]) == 1

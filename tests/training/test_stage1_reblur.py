@@ -6,9 +6,10 @@ import numpy as np
 from flax import nnx
 from msdi_jax.configs import base
 
-from msdi_jax.networks.functional import State, arrays_of, merge, split
+from msdi_jax.networks.functional import arrays_of, merge, split
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.training import stage1_reblur
+from msdi_jax.training.state import State
 
 SCALARS = (
     "hinge_generator",
@@ -62,11 +63,11 @@ def test_published_steps(x64, stand_in, golden, image, assert_arrays):
         np.testing.assert_allclose([scalars[key] for key in SCALARS], row, rtol=1e-8)
 
     generator = stage.network(state)
-    judge = merge(
+    discriminator = merge(
         parts["discriminator"].graph, state.params["discriminator"], state.stats["discriminator"]
     )
     assert_arrays(generator, expected, "reblur/generator/", unused=("conv_02",))
-    assert_arrays(judge, expected, "reblur/discriminator/")
+    assert_arrays(discriminator, expected, "reblur/discriminator/")
     output = nnx.jit(lambda n, b, s: n(b, s))(generator, batch["blurry"], batch["sharp"])
     for name in ("deblurred", "reblurred"):
         np.testing.assert_allclose(

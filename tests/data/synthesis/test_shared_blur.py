@@ -8,7 +8,7 @@ from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.pipeline import batches_of_crops
 from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import MotionField, motion_field
-from msdi_jax.data.synthesis.shared_blur import Twins, told
+from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
 from PIL import Image
 
 SETTINGS = Settings(longest_side=256, domain="both")
@@ -36,7 +36,7 @@ def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
         return blank, blank
 
     monkeypatch.setattr(shared_blur, "render_evenly", render)
-    source = Twins(photographs, SETTINGS, 32)
+    source = SharedBlurPairs(photographs, SETTINGS, 32)
     records = [source[index] for index in range(4)]
     assert all(record["blurry"].shape == (32, 32, 3) for record in records)
     first, second, third, fourth = rendered
@@ -71,8 +71,8 @@ def test_motion_is_told_with_its_direction_twice():
 
 
 def test_a_record_depends_on_settings_and_index_alone(photographs):
-    source, again = (Twins(photographs, SETTINGS, 32) for _ in range(2))
-    other = Twins(photographs, dataclasses.replace(SETTINGS, seed=1), 32)
+    source, again = (SharedBlurPairs(photographs, SETTINGS, 32) for _ in range(2))
+    other = SharedBlurPairs(photographs, dataclasses.replace(SETTINGS, seed=1), 32)
     for key in ("blurry", "sharp"):
         np.testing.assert_array_equal(source[7][key], again[7][key])
         assert not np.array_equal(source[7][key], other[7][key])
@@ -80,7 +80,7 @@ def test_a_record_depends_on_settings_and_index_alone(photographs):
 
 
 def test_twins_stay_neighbours_in_batches(photographs):
-    source = Twins(photographs, SETTINGS, 32)
+    source = SharedBlurPairs(photographs, SETTINGS, 32)
     steps = batches_of_crops(source, batch_size=4, seed=0)
     for key in ("blurry", "sharp"):
         np.testing.assert_array_equal(steps[2][key], [source[i][key] for i in range(8, 12)])
@@ -90,7 +90,10 @@ def test_twins_stay_neighbours_in_batches(photographs):
 
 def test_of_several_windows_the_most_detailed_is_taken(photographs):
     one, many = (
-        [Twins(photographs[:1], SETTINGS, 32, windows)[i]["sharp"].std() for i in range(40)]
+        [
+            SharedBlurPairs(photographs[:1], SETTINGS, 32, windows)[i]["sharp"].std()
+            for i in range(40)
+        ]
         for windows in (1, 6)
     )
     assert sum(found < 1 for found in one) >= 4
@@ -98,7 +101,7 @@ def test_of_several_windows_the_most_detailed_is_taken(photographs):
 
 
 def test_motion_comes_through_augmentation_to_the_batches(photographs):
-    source = Twins(photographs, SETTINGS, 32)
+    source = SharedBlurPairs(photographs, SETTINGS, 32)
     noisy = Augmentation(noise=2.0)
     batch = batches_of_crops(source, batch_size=4, seed=0, augmentation=noisy)[1]
     np.testing.assert_array_equal(batch["motion"], [source[i]["motion"] for i in range(4, 8)])
@@ -106,7 +109,7 @@ def test_motion_comes_through_augmentation_to_the_batches(photographs):
 
 
 def test_twins_are_sharp_together(photographs):
-    source = Twins(photographs[1:], SETTINGS, 32, sharp=0.5)
+    source = SharedBlurPairs(photographs[1:], SETTINGS, 32, sharp=0.5)
     error = [
         np.abs(pair["blurry"].astype(int) - pair["sharp"]).mean()
         for pair in (source[index] for index in range(40))
@@ -121,4 +124,4 @@ def test_twins_are_sharp_together(photographs):
 
 def test_too_small_photographs_are_refused(photographs):
     with pytest.raises(ValueError, match=r"half.png is too small: crops of 384 px .* need 432 px"):
-        Twins(photographs, SETTINGS, 384)
+        SharedBlurPairs(photographs, SETTINGS, 384)
