@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from msdi_jax.data.camera_shake.camera_shake_dataset_builder import rebuild_shake
-from msdi_jax.data.synthesis.camera_motion import middle_path
-from msdi_jax.data.synthesis.render import kernel
 from skimage.filters import unsharp_mask
 from skimage.restoration import richardson_lucy
 from tqdm import tqdm
 
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import rebuild_shake
+from msdi_jax.data.synthesis.camera_motion import middle_path
+from msdi_jax.data.synthesis.render import kernel
 from msdi_jax.evaluation import metrics, test_sets
 from msdi_jax.models import model
 from msdi_jax.restoration import restore

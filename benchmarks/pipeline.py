@@ -12,13 +12,13 @@ from pathlib import Path
 import cv2
 import jax
 import numpy as np
+
+from benchmarks import timing
+from benchmarks.training import make_step
 from msdi_jax.data import pipeline
 from msdi_jax.data.pairs.pairs_dataset_builder import prepare
 from msdi_jax.data.photographs import embedded
 from msdi_jax.data.records import open_split
-
-from benchmarks import timing
-from benchmarks.training import make_step
 
 FRAME = 720, 1280
 

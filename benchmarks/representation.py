@@ -19,12 +19,12 @@ On crops of the test photographs, blurred on the spot:
 import argparse
 
 import numpy as np
+from tqdm import tqdm
+
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
 from msdi_jax.data.photographs import find
 from msdi_jax.data.synthesis.camera_motion import motion_field
 from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
-from tqdm import tqdm
-
 from msdi_jax.evaluation import test_sets
 from msdi_jax.evaluation.metrics import psnr
 from msdi_jax.models import model

@@ -121,8 +121,8 @@ def _step(name: str, options: argparse.Namespace, mesh, *, sharded: bool):
     """The jitted step and the shapes of its arguments."""
     import jax
     import jax.numpy as jnp
-    from msdi_jax.configs import base
 
+    from msdi_jax.configs import base
     from msdi_jax.runtime.mesh import over_batch
     from msdi_jax.training.loop import abstract_state
 

@@ -8,11 +8,11 @@ import argparse
 import jax
 import numpy as np
 import torch
-from msdi_jax.configs import base
 
 from benchmarks import timing
 from benchmarks.torch_baseline import Discriminator, JointNet, MSDINet
 from benchmarks.torch_training import deblur_step, reblur_step
+from msdi_jax.configs import base
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import abstract, arrays_of
 from msdi_jax.training.stage1_reblur import ReblurStage

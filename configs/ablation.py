@@ -11,6 +11,7 @@ Hardware: two CPU cores, some ten minutes each. What that gives: docs/explore.md
 """
 
 import ml_collections
+
 from msdi_jax.configs import quickstart
 
 VARIANTS = {

@@ -26,10 +26,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.version = 2
     # Published: False. The degradation encoder sees images as they are instead of at 256×256, and
     # normalises over the batch; see msdi_jax/networks/degradation.py.
-    config.native_encoder = False
+    config.native = False
     # Published: False. The degradation encoder sees every neighbourhood at the same contrast, which
     # tells little of blur and much of content.
-    config.local_contrast = False
+    config.contrast = False
 
     # "tensorfloat32", as PyTorch's convolutions unasked: products of fewer digits on GPUs that have
     # such; on CPUs the same as "float32". "bfloat16": weights and activations of the forward and
@@ -46,7 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
     # Published: 0. So many photographs of the training split, or scenes, are not trained on, and
     # val crops, by which the best weights are chosen, are of them instead of the test split.
-    config.validation = 0
+    config.val = 0
     # How many of the latest are kept, and of those with the highest PSNR on val crops.
     config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})
     # Take the next training pair instead of stopping at one that cannot be read.
@@ -78,15 +78,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.augmentation = ml_collections.ConfigDict(
         {
             "exposure": 0.0,
-            "soft": 0.0,
-            "focus": 0.0,
+            "gaussian_blur": 0.0,
+            "defocus": 0.0,
             "noise": 0.0,
             "jpeg": 0,
-            "sharp": 0.0,
+            "identity": 0.0,
             "windows": 1,
-            "turned": 0.0,
+            "rotation": 0.0,
             "zoom": 1.0,
-            "colours": 0.0,
+            "channel_shuffle": 0.0,
         }
     )
     # "grid" is how the published figures were restored: averaged 256-pixel tiles. `protocols` are
@@ -120,7 +120,7 @@ def get_config() -> ml_collections.ConfigDict:
         adversarial=True,
         # Published: False. Every blur is drawn on the spot and put on two photographs, and each is
         # reblurred with the other's representation; see data/synthesis/shared_blur.py.
-        twins=False,
+        shared_blur=False,
         # Of twins: weight of what the representation's first channels lack to tell the true motion.
         motion_weight=0.0,
         # Of a batch of twins, so many images pass the generators, and all the encoder; 0: all.

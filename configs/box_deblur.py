@@ -6,6 +6,7 @@ Hardware: two CPU cores, an hour. configs/box_longer.py goes on from there.
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_reblur
 
 
@@ -13,11 +14,11 @@ def get_config() -> ml_collections.ConfigDict:
     config = box_reblur.get_config()
     config.stages = ("deblur",)
     # As configs/twins.py, whose encoder this takes.
-    config.local_contrast = True
+    config.contrast = True
     # Of a frame of 384 px what 8 px are of one of 1280. Blur twice as strong takes far more steps.
     config.dataset.strength = 2.4
     config.dataset.anchor = "mean"
-    config.augmentation.update({"noise": 0.5, "jpeg": 95, "sharp": 0.05})
+    config.augmentation.update({"noise": 0.5, "jpeg": 95, "identity": 0.05})
     config.deblur.update(
         box_reblur.few(
             16_000,

@@ -8,6 +8,7 @@ Hardware: two CPU cores, 75 minutes beside other work, after those of configs/bo
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_longer, box_whole
 
 
@@ -16,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Made as data/open_photographs.py says.
     config.dataset.photographs = "photographs_4"
     # What a network makes of thin lines and fur, it has from the photographs that it knows.
-    config.augmentation.update({"turned": 0.5, "zoom": 1.25, "colours": 0.3})
+    config.augmentation.update({"rotation": 0.5, "zoom": 1.25, "channel_shuffle": 0.3})
     config.deblur.ema_decay = 0.9997
     box_longer.go_on(config, "runs/box_means", steps=20_000, learning_rate=6e-4)
     # Of a schedule of 30,000: at the smallest rates it learns these photographs by heart.

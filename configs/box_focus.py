@@ -8,6 +8,7 @@ Hardware: two CPU cores, 80 minutes beside other work, after those of configs/bo
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_diverse, box_longer
 
 
@@ -17,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.photographs = "photographs_5"
     # Most of the photographs are of landscapes and buildings, in focus to the horizon. A network
     # that has seen few others takes the smooth parts of a portrait for blurred ones.
-    config.augmentation.update({"focus": 0.5, "sharp": 0.1})
+    config.augmentation.update({"defocus": 0.5, "identity": 0.1})
     config.evaluation.orientations = 2
     box_longer.go_on(config, "runs/box_diverse/model-ema", steps=19_000, learning_rate=6e-4)
     # As in configs/box_diverse.py.

@@ -10,6 +10,7 @@ and configs/box_whole.py goes on from that mean.
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_longer
 
 

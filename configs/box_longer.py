@@ -6,6 +6,7 @@ Hardware: two CPU cores, 85 minutes beside other work, after those of configs/bo
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_deblur
 
 
@@ -15,7 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.photographs = "photographs_2"
     # Photographs reduced to frames are sharp to the pixel. A network that has only seen such
     # sharpens whatever is not, such as fur; and most photographs at full size are not.
-    config.augmentation.soft = 0.8
+    config.augmentation.gaussian_blur = 0.8
     # Most of a photograph is too smooth to tell how it is blurred.
     config.augmentation.windows = 2
     go_on(config, "runs/box_deblur/model-ema", steps=13_000, learning_rate=1.2e-3)

@@ -7,6 +7,7 @@ data/open_photographs.py says. configs/twins.py, which the model in the box has,
 """
 
 import ml_collections
+
 from msdi_jax.configs import base
 
 
@@ -16,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     # 16 MB hold both networks of width 8 as bfloat16 (`python -m msdi_jax compact`).
     config.width = 8
     # The published encoder and initialisation need far more steps than a CPU has; docs/explore.md.
-    config.native_encoder = True
+    config.native = True
     config.initial = "calibrated"
     config.dataset.update(
         {
@@ -29,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
             "anchor": "middle",
         }
     )
-    config.augmentation.update({"exposure": 0.5, "noise": 1.0, "jpeg": 80, "sharp": 0.15})
+    config.augmentation.update({"exposure": 0.5, "noise": 1.0, "jpeg": 80, "identity": 0.15})
     config.evaluation.update({"restore": "whole", "samples": 12})
     # Without VGG19's weights nothing but the discriminator would compare reblurred with blurry, and
     # in so few steps it taught the network one blur for all. The plain distance teaches it more.

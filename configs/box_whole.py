@@ -6,13 +6,14 @@ Hardware: two CPU cores, 46 minutes, after those of configs/box_larger.py.
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_larger, box_longer
 
 
 def get_config() -> ml_collections.ConfigDict:
     config = box_larger.get_config()
     # What is soft or sharp already is to be left as it is, also where nothing else is in sight.
-    config.augmentation.update({"soft": 1.2, "sharp": 0.08, "windows": 1})
+    config.augmentation.update({"gaussian_blur": 1.2, "identity": 0.08, "windows": 1})
     config.evaluation.window = 256
     # Nothing is beyond the borders of a photograph either.
     config.deblur.update(crop=192, context=0, batch_size=1)

@@ -15,6 +15,7 @@ the val PSNR in the report and stop where it falls.
 
 import ml_collections
 from ml_collections import config_dict
+
 from msdi_jax.configs import base
 
 

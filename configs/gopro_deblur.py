@@ -8,6 +8,7 @@ Expected on the test split: 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's figur
 """
 
 import ml_collections
+
 from msdi_jax.configs import base, gopro_reblur
 
 

@@ -11,6 +11,7 @@ Expected on the test split: near 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's 
 """
 
 import ml_collections
+
 from msdi_jax.configs import gopro_deblur
 
 

@@ -10,6 +10,7 @@ Expected: no figure is published for this stage; configs/gopro_deblur.py builds 
 
 import ml_collections
 from ml_collections import config_dict
+
 from msdi_jax.configs import base
 
 

@@ -7,6 +7,7 @@ shows that everything runs, and what a run directory holds.
 """
 
 import ml_collections
+
 from msdi_jax.configs import base
 
 

@@ -16,6 +16,7 @@ not aligned and reads lower.
 
 import ml_collections
 from ml_collections import config_dict
+
 from msdi_jax.configs import gopro_deblur
 
 

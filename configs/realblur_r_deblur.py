@@ -9,6 +9,7 @@ Expected: not known. The paper reports RealBlur-J only, see
 """
 
 import ml_collections
+
 from msdi_jax.configs import gopro_deblur, realblur_j_deblur
 
 

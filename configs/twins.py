@@ -6,20 +6,21 @@ Hardware: two CPU cores, 46 minutes beside other work. Photographs as for config
 """
 
 import ml_collections
+
 from msdi_jax.configs import box_reblur
 
 
 def get_config() -> ml_collections.ConfigDict:
     config = box_reblur.get_config()
-    config.local_contrast = True
-    config.augmentation.update({"jpeg": 90, "sharp": 0.1, "windows": 2})
+    config.contrast = True
+    config.augmentation.update({"jpeg": 90, "identity": 0.1, "windows": 2})
     config.reblur.update(
         box_reblur.few(
             3000,
             batch_size=24,
             generated=8,
             crop=96,
-            twins=True,
+            shared_blur=True,
             motion_weight=1.0,
             degradation_rate=0.1,
         )

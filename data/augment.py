@@ -12,6 +12,7 @@ import cv2
 import grain
 import numpy as np
 from jaxtyping import UInt8
+
 from msdi_jax.data.synthesis.render import GAMMA
 
 # Of what is out of focus: standard deviation, px; how much of it there is at so many places along a
@@ -28,42 +29,40 @@ class Augmentation:
     """How far crops may be changed; the defaults change nothing.
 
     Attributes:
-        exposure: largest change of the light of both crops, in stops.
-        soft: largest standard deviation of a Gaussian that both crops are smoothed by, px. Few
-            photographs are sharp to the pixel, and what is merely soft is to be left as it is.
-        focus: share of crops of which parts are out of focus, smoothed by some px in both crops, as
-            most of what photographs show in front of and behind a subject.
+        exposure: largest change of exposure of both crops, in stops.
+        gaussian_blur: largest standard deviation of a Gaussian that smooths both crops, px. Few
+            photographs are sharp to the pixel, and what is merely soft should stay as it is.
+        defocus: share of crops of which parts are out of focus in both images, as most of what
+            photographs show in front of and behind a subject.
         noise: largest standard deviation of the noise added to the blurry crop, in 1/255.
-        jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: none is.
-        sharp: share of pairs whose blurry crop is the sharp one: what is not blurred is to be left
-            as it is.
-        windows: random windows to choose each crop from: the one that blur has changed most. Most
-            of a photograph is too smooth to show blur, and little of its error is there.
-        turned: share of crops that lie at any angle in their image and are reduced or enlarged,
-            blur and all. Of few photographs, they are more than there are otherwise.
-        zoom: by how much at most those are reduced or enlarged, a factor of at least 1.
-        colours: share of crops whose channels change places.
+        jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: never.
+        identity: share of pairs whose blurry crop is the sharp one.
+        windows: number of random windows that each crop is chosen from: the one that blur has
+            changed most. Most of a photograph is too smooth to show blur.
+        rotation: share of crops at any angle in their image, reduced or enlarged, blur included.
+        zoom: largest factor of those reductions and enlargements, at least 1.
+        channel_shuffle: share of crops whose colour channels are permuted.
     """
 
     exposure: float = 0.0
-    soft: float = 0.0
-    focus: float = 0.0
+    gaussian_blur: float = 0.0
+    defocus: float = 0.0
     noise: float = 0.0
     jpeg: int = 0
-    sharp: float = 0.0
+    identity: float = 0.0
     windows: int = 1
-    turned: float = 0.0
+    rotation: float = 0.0
     zoom: float = 1.0
-    colours: float = 0.0
+    channel_shuffle: float = 0.0
 
     def __post_init__(self):
-        if min(self.exposure, self.soft, self.noise) < 0 or not 0 <= self.jpeg <= 100:
+        if min(self.exposure, self.gaussian_blur, self.noise) < 0 or not 0 <= self.jpeg <= 100:
             raise ValueError(
-                f"augmentation.exposure={self.exposure:g}, soft={self.soft:g} and "
-                f"noise={self.noise:g} must be at least 0, jpeg={self.jpeg} a quality of 1 … 100, "
-                "or 0"
+                f"augmentation.exposure={self.exposure:g}, augmentation.gaussian_blur="
+                f"{self.gaussian_blur:g} and augmentation.noise={self.noise:g} must be at least 0, "
+                f"augmentation.jpeg={self.jpeg} a quality of 1 … 100, or 0"
             )
-        for name in ("focus", "sharp", "turned", "colours"):
+        for name in ("defocus", "identity", "rotation", "channel_shuffle"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise ValueError(f"augmentation.{name}={share:g} is no share: give 0 … 1")
@@ -74,8 +73,8 @@ class Augmentation:
 
     @property
     def changes(self) -> bool:
-        kinds = (self.exposure, self.soft, self.focus, self.noise, self.jpeg, self.sharp)
-        return max(*kinds, self.colours) > 0
+        blurs = (self.gaussian_blur, self.defocus, self.identity)
+        return max(self.exposure, *blurs, self.noise, self.jpeg, self.channel_shuffle) > 0
 
 
 UNCHANGED = Augmentation()
@@ -94,12 +93,12 @@ class Augment(grain.transforms.RandomMap):
         chosen = self.augmentation
         curve = exposure_curve(rng.uniform(-1, 1) * chosen.exposure)
         blurry, sharp = (curve[element[key]] for key in ("blurry", "sharp"))
-        if chosen.sharp and rng.random() < chosen.sharp:
+        if chosen.identity and rng.random() < chosen.identity:
             blurry = sharp
-        if chosen.soft:
-            spread = rng.uniform(0, chosen.soft)
+        if chosen.gaussian_blur:
+            spread = rng.uniform(0, chosen.gaussian_blur)
             blurry, sharp = (cv2.GaussianBlur(crop, (0, 0), spread) for crop in (blurry, sharp))
-        if chosen.focus and rng.random() < chosen.focus:
+        if chosen.defocus and rng.random() < chosen.defocus:
             blurry, sharp = out_of_focus((blurry, sharp), rng)
         if chosen.noise:
             spread = rng.uniform(0, chosen.noise)
@@ -107,7 +106,7 @@ class Augment(grain.transforms.RandomMap):
             blurry = np.clip(np.rint(blurry + noise), 0, 255).astype(np.uint8)
         if chosen.jpeg and rng.random() < 0.5:
             blurry = compress(blurry, int(rng.integers(chosen.jpeg, 101)))
-        if chosen.colours and rng.random() < chosen.colours:
+        if chosen.channel_shuffle and rng.random() < chosen.channel_shuffle:
             order = rng.permutation(3)
             blurry, sharp = (np.ascontiguousarray(crop[..., order]) for crop in (blurry, sharp))
         return {**element, "blurry": blurry, "sharp": sharp}

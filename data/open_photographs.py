@@ -48,9 +48,10 @@ import operator
 import sys
 from pathlib import Path
 
+from PIL import Image, ImageOps
+
 from msdi_jax.data import photographs
 from msdi_jax.data.photographs import Photograph, Split
-from PIL import Image, ImageOps
 
 # Reduced to this, px, a camera's own smoothing and JPEG's blocks no longer pass for sharpness.
 LONGEST_SIDE = 1600

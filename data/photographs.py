@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from msdi_jax.data.errors import UNREADABLE, listing
 from PIL import Image, ImageOps
+
+from msdi_jax.data.errors import UNREADABLE, listing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 # Of a folder's photographs, the share that goes to the test split.

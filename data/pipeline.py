@@ -19,6 +19,7 @@ import cv2
 import grain
 import numpy as np
 from jaxtyping import Int, UInt8
+
 from msdi_jax.data.augment import UNCHANGED, Augment, Augmentation
 from msdi_jax.data.readable import SkipDamaged
 
@@ -157,7 +158,7 @@ class RandomCrop(grain.transforms.RandomMap):
             window = max(drawn, key=lambda one: _difference(element, one, self.context))
         vertical, horizontal, transpose = rng.integers(2, size=3)
         cut = operator.itemgetter(window)
-        if chosen.turned and rng.random() < chosen.turned:
+        if chosen.rotation and rng.random() < chosen.rotation:
             angle, zoom = rng.uniform(-45, 45), chosen.zoom ** rng.uniform(-1, 1)
             cut = functools.partial(_turned_window, window=window, angle=angle, zoom=zoom)
         return {

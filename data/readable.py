@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
+
 from msdi_jax.data.validation import Part
 
 

@@ -36,7 +36,7 @@ def held_back(photographs: Iterable[str], count: int) -> set[str]:
     ranked = sorted(set(photographs), key=unit_hash)
     if count >= len(ranked):
         raise ValueError(
-            f"validation={count} leaves nothing to train on: the training split is of "
+            f"val={count} leaves nothing to train on: the training split is of "
             f"{len(ranked)} photographs or scenes; lower it"
         )
     return set(ranked[:count])

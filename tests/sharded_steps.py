@@ -9,8 +9,8 @@ import sys
 import jax
 import numpy as np
 from flax import nnx
-from msdi_jax.configs import base
 
+from msdi_jax.configs import base
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime.mesh import make_mesh, over_batch, place
@@ -24,9 +24,9 @@ STEPS = 5
 def config_of(name):
     config = base.get_config()
     config.width = 2
-    if name == "twins":
-        config.native_encoder = True
-        twins = {"twins": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
+    if name == "shared_blur":
+        config.native = True
+        twins = {"shared_blur": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
         config.reblur.update(twins)
         name = "reblur"
     if name == "shallow":
@@ -75,7 +75,7 @@ def main(name, *meshes):
         {k: rng.integers(0, 256, (8, 64, 64, 3), np.uint8) for k in ("blurry", "sharp")}
         for _ in range(STEPS)
     ]
-    for batch in batches if name == "twins" else ():
+    for batch in batches if name == "shared_blur" else ():
         batch["motion"] = rng.normal(size=(8, 3)).astype(np.float32)
     print(json.dumps({shape: losses(name, batches, shape) for shape in ("1x1", *meshes)}))
 

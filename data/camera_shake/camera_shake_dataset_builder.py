@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
+
 from msdi_jax.data import photographs as sources
 from msdi_jax.data import shards
 from msdi_jax.data.errors import listing

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
+
 from msdi_jax.data import shards
 from msdi_jax.data.paired.checks import check
 from msdi_jax.data.paired.pairs import Pair

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from PIL import Image
+from tqdm import tqdm
+
 from msdi_jax.data.errors import UNREADABLE, listing
 from msdi_jax.data.paired.pairs import Pair
 from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.shards import workers
-from PIL import Image
-from tqdm import tqdm
 
 
 def check(pairs: Mapping[str, Sequence[Pair]]) -> None:

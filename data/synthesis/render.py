@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+
 from msdi_jax.data.synthesis.camera_motion import (
     Layer,
     Shake,

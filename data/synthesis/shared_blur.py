@@ -1,7 +1,7 @@
 """Crops that are blurred on the spot, each blur on two photographs.
 
 What two such crops have in common is the blur and nothing else. A representation that serves the
-one as well as the other knows the blur; stage 1 exchanges them (`reblur.twins`). No blur comes
+one as well as the other knows the blur; stage 1 exchanges them (`reblur.shared_blur`). No blur
 twice, which a prepared set, whose pairs are few, cannot offer, and the motion is known.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import LARGEST_REACH, Settings
 from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.synthesis.camera_motion import (
@@ -41,7 +42,7 @@ class SharedBlurPairs(Sequence):
         settings: longest side of the frames; domain, strength and seed of the blur.
         crop: side of the records, px.
         windows: random places to choose each crop from: the one with the strongest gradients.
-        sharp: share of twins that are not blurred.
+        identity: share of twins that are not blurred.
 
     Raises:
         ValueError: for photographs too small for a crop and its motion.
@@ -53,9 +54,9 @@ class SharedBlurPairs(Sequence):
         settings: Settings,
         crop: int,
         windows: int = 1,
-        sharp: float = 0.0,
+        identity: float = 0.0,
     ):
-        self.settings, self.crop, self.windows, self.sharp = settings, crop, windows, sharp
+        self.settings, self.crop, self.windows, self.identity = settings, crop, windows, identity
         check_sizes(photographs, settings, crop)
         self.photographs = photographs
         # Of a large folder, they would not all have room.
@@ -85,7 +86,7 @@ class SharedBlurPairs(Sequence):
             reach=LARGEST_REACH * self.settings.longest_side,
             max_layers=0,
         )
-        if np.random.default_rng(_seed(self.settings.seed, 2, blur)).random() < self.sharp:
+        if np.random.default_rng(_seed(self.settings.seed, 2, blur)).random() < self.identity:
             shake = dataclasses.replace(shake, camera=0 * shake.camera)
         return dataclasses.replace(shake, height=self.crop, width=self.crop)
 

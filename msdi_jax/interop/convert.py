@@ -262,8 +262,8 @@ def _network(found: detect.Recognised, arrays: dict) -> tuple[nnx.Module, list[s
 def _check_publishable(source: Path | str, what: model.Description) -> None:
     """Raises ValueError for what no published file can say."""
     lacks = {
-        "native": ("a native encoder", "native_encoder"),
-        "contrast": ("an encoder of local contrast", "local_contrast"),
+        "native": ("a native encoder", "native"),
+        "contrast": ("an encoder of local contrast", "contrast"),
     }
     for field, (name, setting) in lacks.items():
         if getattr(what, field):

@@ -132,8 +132,8 @@ class Description:
         common = {
             "width": self.degradation_width,
             "hidden": 0 if self.hidden == 2 * self.width else self.hidden,
-            "native_encoder": self.native,
-            "local_contrast": self.contrast,
+            "native": self.native,
+            "contrast": self.contrast,
         }
         if self.network == "joint":
             return common

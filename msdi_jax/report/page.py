@@ -166,7 +166,7 @@ def _distribution(images: Sequence[dict], gain: str) -> str:
 
 
 def _trained(evaluation: dict, curves: Curves) -> list[str]:
-    val = f'<div class="pair">{tables.val(evaluation.get("val", {}))}</div>'
+    val = f'<div class="pair">{tables.val(evaluation.get("val_losses", {}))}</div>'
     key = (
         '<p class="key"><span><svg viewBox="0 0 36 12" aria-hidden="true"><path class="training" '
         'd="M0,6H36"/></svg>training (faint: before averaging neighbours)</span><span>'

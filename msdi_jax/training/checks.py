@@ -42,7 +42,7 @@ LEAST = {
     "width": 1,
     "hidden": 0,
     "seed": 0,
-    "validation": 0,
+    "val": 0,
     "deblur.width": 0,
     "checkpoints.keep_last": 1,
     "checkpoints.keep_best": 0,
@@ -128,36 +128,36 @@ def _check_stage(name: str, config: ml_collections.ConfigDict) -> None:
 
 def _check_twins(config: ml_collections.ConfigDict) -> None:
     settings = config.reblur
-    if not settings.twins:
+    if not settings.shared_blur:
         for field in ("motion_weight", "generated"):
             if settings[field]:
                 raise ValueError(
-                    f"reblur.{field} is of twins: set reblur.twins=True, or leave it 0"
+                    f"reblur.{field} is of twins: set reblur.shared_blur=True, or leave it 0"
                 )
         return
     if config.dataset.name != "camera_shake":
         raise ValueError(
-            f"reblur.twins=True shakes photographs, and {config.dataset.name!r} are pairs already: "
-            "set dataset.name='camera_shake', or leave it False"
+            f"reblur.shared_blur=True shakes photographs, and {config.dataset.name!r} are pairs "
+            "already: set dataset.name='camera_shake', or leave it False"
         )
     if min(settings.motion_weight, settings.generated) < 0:
         raise ValueError(
             f"reblur.motion_weight={settings.motion_weight:g} and reblur.generated="
             f"{settings.generated} must be at least 0"
         )
-    if settings.motion_weight and not config.native_encoder:
+    if settings.motion_weight and not config.native:
         raise ValueError(
             f"reblur.motion_weight={settings.motion_weight:g} asks for what the norms of the "
-            "published encoder remove: set native_encoder=True, or leave it 0"
+            "published encoder remove: set native=True, or leave it 0"
         )
     if settings.accumulate > 1:
-        raise ValueError("reblur.accumulate divides twins: with reblur.twins=True leave it 1")
+        raise ValueError("reblur.accumulate divides twins: with reblur.shared_blur=True leave it 1")
     devices = make_mesh(config.mesh.data, config.mesh.rows).shape["data"]
     generated = settings.generated or settings.batch_size
     if generated % (2 * devices) or settings.batch_size % generated:
         raise ValueError(
-            f"reblur.batch_size={settings.batch_size} divides twins: with reblur.twins=True it "
-            f"must be a multiple of {2 * devices}, and of reblur.generated={settings.generated}, "
+            f"reblur.batch_size={settings.batch_size} divides twins: with reblur.shared_blur=True "
+            f"it must be a multiple of {2 * devices}, and of reblur.generated={settings.generated}, "
             "which must be one too"
         )
     shakes = settings_of(config.dataset.to_dict())
@@ -166,7 +166,7 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
 
 def _check_groups(settings: ml_collections.ConfigDict) -> None:
     """Batch norm sees equal groups of what passes the generators at once."""
-    passing = (settings.twins and settings.generated) or settings.batch_size
+    passing = (settings.shared_blur and settings.generated) or settings.batch_size
     groups = settings.batch_norm_groups
     if groups < 1 or passing // settings.accumulate % groups:
         raise ValueError(
@@ -187,8 +187,8 @@ def _check_start(stage: str, config: ml_collections.ConfigDict, network: str) ->
             "or give another model"
         )
     asked = (stage1_reblur if stage == "reblur" else stage2_deblur).form(config) | {
-        "native": config.native_encoder,
-        "contrast": config.local_contrast,
+        "native": config.native,
+        "contrast": config.contrast,
     }
     if any(getattr(found, field) != value for field, value in asked.items()):
         wanted = {
@@ -204,15 +204,15 @@ def _check_start(stage: str, config: ml_collections.ConfigDict, network: str) ->
 
 
 def _check_kind(given: str, found: model.Description, config: ml_collections.ConfigDict) -> None:
-    if found.native != config.native_encoder:
+    if found.native != config.native:
         kind = "a native" if found.native else "the published kind of"
         raise ValueError(
-            f"{given} has {kind} encoder: set native_encoder={found.native}, or give another model"
+            f"{given} has {kind} encoder: set native={found.native}, or give another model"
         )
-    if found.contrast != config.local_contrast:
+    if found.contrast != config.contrast:
         raise ValueError(
             f"{given} has an encoder that sees {'local contrast' if found.contrast else 'light'}: "
-            f"set local_contrast={found.contrast}, or give another model"
+            f"set contrast={found.contrast}, or give another model"
         )
 
 
@@ -259,10 +259,10 @@ def _check_context(config: ml_collections.ConfigDict) -> None:
     context, crop = config.deblur.context, config.deblur.crop
     if not context:
         return
-    if not config.native_encoder or config.mesh.rows > 1:
+    if not config.native or config.mesh.rows > 1:
         raise ValueError(
             f"deblur.context={context} is for native encoders and whole rows: set "
-            "native_encoder=True and mesh.rows=1, or leave context 0"
+            "native=True and mesh.rows=1, or leave context 0"
         )
     if context < 0 or context % CELL or crop % CELL:
         raise ValueError(

@@ -177,10 +177,10 @@ def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
         "processes": parts,
     }
     augmentation = Augmentation(**config.augmentation)
-    if settings.get("twins"):
+    if settings.get("shared_blur"):
         twins = _twins(config, settings.crop, augmentation)
         # Twins that are sharp are so together.
-        augmentation = dataclasses.replace(augmentation, sharp=0.0)
+        augmentation = dataclasses.replace(augmentation, identity=0.0)
         return pipeline.batches_of_crops(twins, augmentation=augmentation, **common)
     return pipeline.batches(
         source,
@@ -197,9 +197,9 @@ def _twins(
 ) -> SharedBlurPairs:
     settings = settings_of(config.dataset.to_dict())
     photographs = find(settings.photographs).train
-    aside = held_back((photo.name for photo in photographs), config.validation)
+    aside = held_back((photo.name for photo in photographs), config.val)
     photographs = [photo for photo in photographs if photo.name not in aside]
-    return SharedBlurPairs(photographs, settings, crop, augmentation.windows, augmentation.sharp)
+    return SharedBlurPairs(photographs, settings, crop, augmentation.windows, augmentation.identity)
 
 
 @dataclasses.dataclass

@@ -54,8 +54,8 @@ def describe(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Des
         provenance={"dataset": config.dataset.name, "seed": config.seed}
         | {f"{key}_from": origin.provenance for key, origin in origins.items()},
         licence=model.joined_licences([LICENCE, *(o.licence for o in origins.values())]),
-        native=config.native_encoder,
-        contrast=config.local_contrast,
+        native=config.native,
+        contrast=config.contrast,
         **used,
     )
 

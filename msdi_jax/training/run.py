@@ -135,8 +135,8 @@ def _open_data(config: ml_collections.ConfigDict) -> _Data:
     path = Path(builder.prepare(directory, **fields))
     train, test = builder.open_split(path, "train"), SkipDamaged(builder.open_split(path, "test"))
     val = test
-    if config.validation:
-        train, aside = validation.divide(train, records.photographs(path), config.validation)
+    if config.val:
+        train, aside = validation.divide(train, records.photographs(path), config.val)
         val = SkipDamaged(aside)
     sizes = records.training_sizes(path)
     return _Data(train, val, test, test_sets.configuration(path), sizes)
@@ -151,7 +151,7 @@ def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) 
         context = settings.get("context", 0)
         pipeline.centre_crops(data.val, settings.crop, settings.val_images, context)
         # Test frames are whole, those to train on may be tiles: the first tells of what size.
-        if not (settings.get("twins") or config.skip_damaged):
+        if not (settings.get("shared_blur") or config.skip_damaged):
             crop = pipeline.RandomCrop(settings.crop, context)
             crop.check(SkipDamaged(data.train)[0])
             _check_frames(data.sizes, crop)
@@ -231,8 +231,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "configuration": data.configuration,
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
-        "validation": config.validation,
-        "val": {name: val_ends(workdir, name) for name in config.stages},
+        "val": config.val,
+        "val_losses": {name: val_ends(workdir, name) for name in config.stages},
         "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
         **found,
@@ -310,8 +310,8 @@ def _print_figures(record: dict) -> None:
     for kind, found in record["other_weights"].items():
         key = aggregate.psnr_key(found, "deblurred")
         if key is not None:
-            of_these = kind == "best" and not record["validation"]
+            of_these = kind == "best" and not record["val"]
             chosen = " (chosen on crops of these images)" if of_these else ""
             print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
-    for name, ends in record["val"].items():
+    for name, ends in record["val_losses"].items():
         print(f"  {name}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}")

@@ -43,8 +43,8 @@ def form(config: ml_collections.ConfigDict) -> dict[str, int]:
 def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeblurNet:
     return ReblurDeblurNet(
         **form(config),
-        native=config.native_encoder,
-        contrast=config.local_contrast,
+        native=config.native,
+        contrast=config.contrast,
         batch_norm_groups=config.reblur.batch_norm_groups,
         remat=config.remat,
         rngs=rngs,
@@ -209,7 +209,7 @@ class ReblurStage:
 
     def _generate(self, generator: ReblurDeblurNet, images: Batch) -> Generated:
         blurry, sharp = pair_of(images)
-        if not self.settings.twins:
+        if not self.settings.shared_blur:
             output = generator(blurry, sharp, degradation_of(generator.degradation, blurry))
             return Generated(blurry, sharp, output, {})
         estimator, terms = generator.degradation, {}

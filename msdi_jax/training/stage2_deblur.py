@@ -49,8 +49,8 @@ def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
     return MSDINet(
         **form(config),
         version=config.version,
-        native=config.native_encoder,
-        contrast=config.local_contrast,
+        native=config.native,
+        contrast=config.contrast,
         remat=config.remat,
         rngs=rngs,
     )
@@ -81,9 +81,7 @@ class DeblurStage:
             self.frozen["degradation"] = degradation
         self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
         self.feature_graph, *_ = split(
-            abstract(
-                lambda keys: ShallowEncoder(config.width, native=config.native_encoder, rngs=keys)
-            )
+            abstract(lambda keys: ShallowEncoder(config.width, native=config.native, rngs=keys))
         )
 
     def init(self, key: jax.Array) -> State:
@@ -178,7 +176,7 @@ class DeblurStage:
         if weight := self.settings.feature_weight:
             encoder = merge(self.feature_graph, frozen["features"])
             pictures = sharp, output.deblurred
-            if self.config.local_contrast:
+            if self.config.contrast:
                 # What this encoder was taught to see.
                 pictures = map(local_contrast, pictures)
             features = losses.feature_l1(*map(encoder, pictures))

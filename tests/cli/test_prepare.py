@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msdi_jax.data.records import find_set, open_split, training_sizes
 
 import msdi_jax
 from msdi_jax.__main__ import main
+from msdi_jax.data.records import find_set, open_split, training_sizes
 from msdi_jax.evaluation import test_sets
 from msdi_jax.training import run
 from tests.data import miniatures

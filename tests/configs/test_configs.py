@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+
 from msdi_jax.configs import ablation
 from msdi_jax.data.records import find_builder
-
 from msdi_jax.models import cost, model
 from msdi_jax.training import checks
 
@@ -68,7 +68,7 @@ def test_stage_2_asks_for_a_representation(name, network, batch_size, monkeypatc
     [
         ("seed", -1),
         ("seed", 2**32),
-        ("validation", -1),
+        ("val", -1),
         ("reblur.adam_b1", 1.0),
         ("reblur.adam_b2", 1.0),
         ("reblur.adam_eps", 0.0),
@@ -98,24 +98,24 @@ def test_stage_1_and_fine_tuning_check(monkeypatch):
 def test_what_a_box_is_trained_with_is_checked(monkeypatch):
     checks.check(module("box_reblur").get_config())
     config = module("box_deblur").get_config()
-    config.local_contrast, config.deblur.context = False, 0
+    config.contrast, config.deblur.context = False, 0
     published = model.Description("joint", 8, 16, {}, "")
     native = model.Description("joint", 8, 16, {}, "", native=True)
     monkeypatch.setattr(model, "describe", lambda path: native)
     checks.check(config)
-    config.native_encoder = False
-    with pytest.raises(ValueError, match="a native encoder: set native_encoder=True"):
+    config.native = False
+    with pytest.raises(ValueError, match="a native encoder: set native=True"):
         checks.check(config)
     monkeypatch.setattr(model, "describe", lambda path: published)
     checks.check(config)
-    config.native_encoder = True
-    with pytest.raises(ValueError, match=r"published kind of encoder: set native_encoder=False"):
+    config.native = True
+    with pytest.raises(ValueError, match=r"published kind of encoder: set native=False"):
         checks.check(config)
     monkeypatch.setattr(model, "describe", lambda path: native)
-    config.local_contrast = True
-    with pytest.raises(ValueError, match="sees light: set local_contrast=False"):
+    config.contrast = True
+    with pytest.raises(ValueError, match="sees light: set contrast=False"):
         checks.check(config)
-    config.local_contrast = False
+    config.contrast = False
     config.deblur.psnr_floor = 0
     with pytest.raises(ValueError, match="psnr_floor=0 must be above 0"):
         checks.check(config)
@@ -125,7 +125,7 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
         checks.check(config)
     config.deblur.context = 64
     checks.check(config)
-    config.native_encoder = False
+    config.native = False
     monkeypatch.setattr(model, "describe", lambda path: published)
     with pytest.raises(ValueError, match="context=64 is for native encoders"):
         checks.check(config)
@@ -156,9 +156,9 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
         ("reblur", "generated", 7, r"batch_size=24 divides twins: .* of reblur.generated=7"),
         ("reblur", "generated", 10, r"batch_size=24 divides twins: .* of reblur.generated=10"),
         ("reblur", "generated", -8, "motion_weight=1 and reblur.generated=-8 must be at least 0"),
-        (None, "native_encoder", False, "motion_weight=1 asks for .* set native_encoder=True"),
+        (None, "native", False, "motion_weight=1 asks for .* set native=True"),
         ("reblur", "accumulate", 2, "accumulate divides twins: .* leave it 1"),
-        ("reblur", "twins", False, "motion_weight is of twins: set reblur.twins=True"),
+        ("reblur", "shared_blur", False, "motion_weight is of twins: set reblur.shared_blur=True"),
     ],
 )
 def test_what_twins_need_is_checked(section, field, value, message):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from msdi_jax.data.augment import Augment, Augmentation, compress, exposure_curve
 from msdi_jax.data.pipeline import batches
 
@@ -45,7 +46,7 @@ def test_both_crops_get_one_exposure_and_only_the_blurry_one_noise():
 
 def test_both_crops_are_softened_alike():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    augment = Augment(Augmentation(soft=1.0))
+    augment = Augment(Augmentation(gaussian_blur=1.0))
     kept = []
     for seed in range(40):
         found = augment.random_map({"blurry": image, "sharp": image}, np.random.default_rng(seed))
@@ -58,7 +59,7 @@ def test_both_crops_are_softened_alike():
 
 def test_parts_of_both_crops_are_out_of_focus():
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
-    augment = Augment(Augmentation(focus=0.5))
+    augment = Augment(Augmentation(defocus=0.5))
     element = {"blurry": image, "sharp": image}
     found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
     assert all(np.array_equal(pair["blurry"], pair["sharp"]) for pair in found)
@@ -88,7 +89,7 @@ def test_every_other_blurry_crop_is_compressed():
 
 
 def test_a_share_of_pairs_is_not_blurred():
-    augment = Augment(Augmentation(noise=1.0, sharp=0.25))
+    augment = Augment(Augmentation(noise=1.0, identity=0.25))
     element = {"blurry": np.full((16, 16, 3), 100, np.uint8), "sharp": RAMP}
     found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(80)]
     left = [np.abs(pair["blurry"].astype(int) - RAMP).max() < 8 for pair in found]
@@ -131,7 +132,7 @@ def test_turned_crops_lie_at_any_angle_and_scale():
     slope = 4.0
     ramp = (20 + slope * np.arange(48)[None, :, None]).repeat(48, 0).repeat(3, 2).astype(np.uint8)
     source = [{"blurry": ramp, "sharp": ramp}]
-    chosen = Augmentation(turned=1.0, zoom=1.5)
+    chosen = Augmentation(rotation=1.0, zoom=1.5)
     found = batches(source, batch_size=200, crop=8, seed=0, augmentation=chosen)[0]
     np.testing.assert_array_equal(found["blurry"], found["sharp"])
     # The middles, which no mirrored border reaches.
@@ -149,7 +150,7 @@ def test_turned_crops_lie_at_any_angle_and_scale():
 def test_a_share_of_crops_is_turned():
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     source = [{"blurry": image, "sharp": image}]
-    chosen = Augmentation(turned=0.25, zoom=1.2)
+    chosen = Augmentation(rotation=0.25, zoom=1.2)
     found = batches(source, batch_size=200, crop=16, seed=0, augmentation=chosen)[0]["sharp"]
     whole = [np.array_equal(np.sort(crop, None), np.sort(image, None)) for crop in found]
     assert 0.65 < np.mean(whole) < 0.85
@@ -158,7 +159,7 @@ def test_a_share_of_crops_is_turned():
 def test_channels_change_places_in_both_crops_alike():
     image = np.zeros((16, 16, 3), np.uint8)
     image[...] = 10, 20, 30
-    augment = Augment(Augmentation(colours=0.5))
+    augment = Augment(Augmentation(channel_shuffle=0.5))
     found = [
         augment.random_map({"blurry": image, "sharp": image + 1}, np.random.default_rng(seed))
         for seed in range(100)
@@ -177,11 +178,11 @@ def test_channels_change_places_in_both_crops_alike():
         {"exposure": -1},
         {"noise": -0.1},
         {"jpeg": 101},
-        {"focus": -1},
-        {"sharp": 1.5},
+        {"defocus": -1},
+        {"identity": 1.5},
         {"windows": 0},
-        {"turned": -0.1},
-        {"colours": 2},
+        {"rotation": -0.1},
+        {"channel_shuffle": 2},
         {"zoom": 0.9},
     ],
 )

@@ -2,6 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from msdi_jax.data import photographs
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import (
     Settings,
@@ -12,8 +14,6 @@ from msdi_jax.data.camera_shake.camera_shake_dataset_builder import (
     rebuild_shake,
 )
 from msdi_jax.data.synthesis.render import render
-from PIL import Image
-
 from msdi_jax.evaluation import test_sets
 
 SMALL = {"train_pairs": 2, "test_pairs": 1, "longest_side": 256}
@@ -145,7 +145,7 @@ def test_unusable_settings_are_refused(tmp_path, folder):
 def test_missing_sets_are_refused(tmp_path, embedded):
     with pytest.raises(ValueError, match="holds no data set: give the folder"):
         open_split(tmp_path, "train")
-    with pytest.raises(ValueError, match="no split 'validation': choose one of"):
-        open_split(embedded[1], "validation")
+    with pytest.raises(ValueError, match="no split 'val': choose one of"):
+        open_split(embedded[1], "val")
     with pytest.raises(ValueError, match="is a set camera_shake, not gopro"):
         test_sets.open_prepared("gopro", str(embedded[1]), "test")

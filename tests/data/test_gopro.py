@@ -3,9 +3,10 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
 from msdi_jax.data.gopro.gopro_dataset_builder import find, open_split, prepare
 from msdi_jax.data.paired.pairs import Pair
-from PIL import Image
 
 FRAMES = {
     "train": ["GOPR0372_07_00/000047", "GOPR0372_07_00/000048", "GOPR0374_11_01/000150"],

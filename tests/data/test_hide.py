@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from msdi_jax.data.hide.hide_dataset_builder import open_split, prepare
 
+from msdi_jax.data.hide.hide_dataset_builder import open_split, prepare
 from tests.data import miniatures
 from tests.data.miniatures import picture, save
 

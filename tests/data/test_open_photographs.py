@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from msdi_jax.data import open_photographs, photographs
 from PIL import Image
+
+from msdi_jax.data import open_photographs, photographs
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from msdi_jax.data.paired import builder
-from msdi_jax.data.pairs.pairs_dataset_builder import from_folders, from_table, open_split, prepare
 from PIL import Image
 
+from msdi_jax.data.paired import builder
+from msdi_jax.data.pairs.pairs_dataset_builder import from_folders, from_table, open_split, prepare
 from tests.data.miniatures import picture, save
 
 

@@ -2,9 +2,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from msdi_jax.data import photographs
 from PIL import Image
 
+from msdi_jax.data import photographs
 from msdi_jax.restoration import image_io
 
 

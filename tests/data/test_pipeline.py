@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from msdi_jax.data.pipeline import batches, crop_grid, iterate
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "protocol.npz"

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+
 from msdi_jax.data.pipeline import batches
 from msdi_jax.data.readable import SkipDamaged
 

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow_datasets as tfds
-from msdi_jax.data.records import describe, find_builder
 
+from msdi_jax.data.records import describe, find_builder
 from msdi_jax.evaluation import test_sets
 from tests.data import miniatures
 

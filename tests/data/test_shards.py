@@ -4,9 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from msdi_jax.data.paired import builder as paired_builder
 from msdi_jax.data.pairs.pairs_dataset_builder import Builder, open_split, prepare
-from PIL import Image
 
 COUNT = 12
 

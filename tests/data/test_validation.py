@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+
 from msdi_jax.configs import quickstart
 from msdi_jax.data import pipeline, records, validation
 from msdi_jax.data.photographs import find
 from msdi_jax.data.readable import SkipDamaged
-
 from msdi_jax.training import loop, run
 from tests.data import miniatures
 
@@ -78,7 +78,7 @@ def test_another_photograph_displaces_one_at_most():
 
 def test_something_is_left_to_train_on():
     assert len(validation.held_back("aabc", 2)) == 2
-    with pytest.raises(ValueError, match=r"validation=3 .* is of 3 photographs"):
+    with pytest.raises(ValueError, match=r"val=3 .* is of 3 photographs"):
         validation.held_back("aabc", 3)
 
 
@@ -86,7 +86,7 @@ def test_val_crops_are_of_photographs_not_trained_on(config):
     """Nor of those that are tested on; without the field, of these."""
     test = run._open_data(config)
     assert test.val is test.test
-    config.validation = 2
+    config.val = 2
     data = run._open_data(config)
     sides = [
         {record["photograph"].decode() for record in part}
@@ -102,7 +102,7 @@ def test_val_crops_are_of_photographs_not_trained_on(config):
 
 
 def test_twins_are_not_of_them_either(config):
-    config.validation = 3
+    config.val = 3
     aside = validation.held_back((p.name for p in find(config.dataset.photographs).train), 3)
     made = loop._twins(config, 32, pipeline.UNCHANGED)
     assert len(made.photographs) == 1
@@ -110,7 +110,7 @@ def test_twins_are_not_of_them_either(config):
 
 
 def test_records_stay_undecoded_where_asked(config):
-    config.validation = 1
+    config.val = 1
     data = run._open_data(config)
     for part in (SkipDamaged(data.train), data.val):
         assert isinstance(part.undecoded()[0]["sharp"], bytes)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+
 from msdi_jax.configs import base
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from msdi_jax.data.camera_shake.camera_shake_dataset_builder import open_split, prepare
 from nbclient import NotebookClient
 
+from msdi_jax.data.camera_shake.camera_shake_dataset_builder import open_split, prepare
 from msdi_jax.evaluation import metrics
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from flax import nnx
-from msdi_jax.configs import quickstart
 
 from msdi_jax.__main__ import main
+from msdi_jax.configs import quickstart
 from msdi_jax.evaluation import evaluate as evaluation
 from msdi_jax.evaluation import metrics, reported_results, results_file
 from msdi_jax.models import model

@@ -57,8 +57,8 @@ def test_where_and_how_often_make_no_other_run(tmp_path, capsys):
     configs = [
         {"mesh": {"data": 1}, "dataset": {"directory": "/a"}, "deblur": {"val_every": 5}},
         {"mesh": {"data": 4}, "dataset": {"directory": "/b"}, "deblur": {"val_every": 6}},
-        {"validation": 0, "deblur": {"start_from": "", "val_every": 5}},
-        {"validation": 2, "deblur": {"val_every": 5}},
+        {"val": 0, "deblur": {"start_from": "", "val_every": 5}},
+        {"val": 2, "deblur": {"val_every": 5}},
     ]
     for weights, rows in (("model", ["a, b, c (3 seeds)", "d"]), ("model-best", ["a, c (2", "b"])):
         runs = [

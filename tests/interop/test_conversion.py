@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from msdi_jax.configs import base
 
 import msdi_jax
 from msdi_jax.__main__ import main
+from msdi_jax.configs import base
 from msdi_jax.interop import convert
 from msdi_jax.models import model
 from msdi_jax.training import checks

@@ -82,8 +82,8 @@ def test_a_compact_copy_may_name_its_licence(tmp_path):
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("native", r"native encoder.*native_encoder=False"),
-        ("contrast", r"encoder of local contrast.*local_contrast=False"),
+        ("native", r"native encoder.*native=False"),
+        ("contrast", r"encoder of local contrast.*contrast=False"),
     ],
 )
 def test_encoders_of_ours_have_no_published_form(tmp_path, field, message):

@@ -3,13 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+
+from msdi_jax import BUNDLED, load
+from msdi_jax.__main__ import main
 from msdi_jax.data import photographs
 from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import draw_shake
 from msdi_jax.data.synthesis.render import render
-
-from msdi_jax import BUNDLED, load
-from msdi_jax.__main__ import main
 from msdi_jax.models.model import DIRECTORIES, describe, find
 from msdi_jax.research import motion, transfer
 from msdi_jax.restoration import image_io, restore

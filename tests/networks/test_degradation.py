@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from msdi_jax.configs import base
 
+from msdi_jax.configs import base
 from msdi_jax.models import model
 from msdi_jax.networks.degradation import (
     Degradation,
@@ -96,7 +96,7 @@ def test_native_encoders_learn_their_norms():
 
 def small_config():
     config = base.get_config()
-    config.update({"width": 2, "native_encoder": True, "initial": "calibrated"})
+    config.update({"width": 2, "native": True, "initial": "calibrated"})
     config.reblur.update({"adversarial": False, "reblur_l1_weight": 10.0, "learning_rate": 1e-3})
     return config
 
@@ -243,7 +243,7 @@ def twin_config():
     config = base.get_config()
     config.width = 2
     config.reblur.update(
-        {"twins": True, "adversarial": False, "reblur_l1_weight": 1.0, "batch_size": 8}
+        {"shared_blur": True, "adversarial": False, "reblur_l1_weight": 1.0, "batch_size": 8}
     )
     return config
 
@@ -292,7 +292,7 @@ def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
 
 def test_motion_teaches_the_encoder(eight):
     config = twin_config()
-    config.native_encoder = True
+    config.native = True
     config.reblur.update({"motion_weight": 1.0, "learning_rate": 1e-3, "l1_weight": 0.0})
     config.reblur.update({"reblur_l1_weight": 0.0, "generated": 2})
     stage = stage1_reblur.ReblurStage(config)

@@ -34,7 +34,7 @@ EVALUATION = {
     "ssim_3d_deblurred": 0.82345,
     "ssim_blurry": 0.71111,
     "ssim_deblurred": 0.70111,
-    "val": {"reblur": {"initial": {"l1": 1.8304}, "final": {"l1": 0.40211}}},
+    "val_losses": {"reblur": {"initial": {"l1": 1.8304}, "final": {"l1": 0.40211}}},
     "per_image": [
         {"name": "a-0", "photograph": "<b>&", "psnr_blurry": 25.005, "psnr_deblurred": 25.405},
         {"name": "b-0", "photograph": "b", "psnr_blurry": 23.2, "psnr_deblurred": 23.04},

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+
 from msdi_jax.data.synthesis.camera_motion import draw_shake, motion_field
 from msdi_jax.data.synthesis.render import render
-
 from msdi_jax.research import motion
 from msdi_jax.restoration.image_io import to_unit
 

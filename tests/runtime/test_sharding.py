@@ -40,7 +40,7 @@ def test_convolutions_of_many_channels_may_be_shared():
         ("shallow", ("2x4", "8x1")),
         pytest.param("deblur", ALL, marks=pytest.mark.slow),
         pytest.param("reblur", ALL, marks=pytest.mark.slow),
-        pytest.param("twins", ("2x4",), marks=pytest.mark.slow),
+        pytest.param("shared_blur", ("2x4",), marks=pytest.mark.slow),
     ],
     ids=["shallow", "deblur-all", "reblur-all", "twins-2x4"],
 )

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from msdi_jax.configs import base
 
+from msdi_jax.configs import base
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import abstract, arrays_of
 from msdi_jax.training.stage1_reblur import ReblurStage

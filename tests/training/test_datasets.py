@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+
+from msdi_jax.__main__ import main
 from msdi_jax.configs import base
 from msdi_jax.data import pipeline
 from msdi_jax.data.records import open_split
-
-from msdi_jax.__main__ import main
 from msdi_jax.evaluation import metrics
 from msdi_jax.models import model
 from msdi_jax.networks.functional import arrays_of

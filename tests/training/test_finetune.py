@@ -5,13 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
+
+from msdi_jax.__main__ import main
 from msdi_jax.configs import finetune
 from msdi_jax.data.photographs import embedded
 from msdi_jax.data.synthesis.camera_motion import draw_shake
 from msdi_jax.data.synthesis.render import render
-from PIL import Image
-
-from msdi_jax.__main__ import main
 from msdi_jax.models import model
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import run

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from msdi_jax.configs import base
 
+from msdi_jax.configs import base
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import loop
 from msdi_jax.training.state import State

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from msdi_jax.configs import finetune, quickstart
 
+from msdi_jax.configs import finetune, quickstart
 from msdi_jax.models import model
 from msdi_jax.training import checks, provenance, run
 from tests.small_networks import small_network

@@ -14,11 +14,11 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
-from msdi_jax.configs import quickstart
 from PIL import Image
 
 import launch as entry
 from msdi_jax import load
+from msdi_jax.configs import quickstart
 from msdi_jax.models.model import BUNDLED, DIRECTORIES, describe
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime import directory_lock
@@ -126,7 +126,7 @@ def test_run_directory(interrupted_run):
             values = [row[f"{metric}_{kind}"] for row in found["per_image"]]
             assert found[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
     for stage in ("reblur", "deblur"):
-        ends = found["val"][stage]
+        ends = found["val_losses"][stage]
         assert ends["initial"]["loss"] != ends["final"]["loss"]
     assert found["samples"]
     for name in found["samples"]:
@@ -226,10 +226,10 @@ def test_a_run_goes_on_when_fields_were_added_that_are_off(tmp_path):
     checks.claim(config, "a_1", tmp_path)
     file = tmp_path / "config.json"
     before = json.loads(file.read_text())
-    del before["augmentation"]["focus"]
+    del before["augmentation"]["defocus"]
     file.write_text(json.dumps(before))
     checks.check_workdir(config, tmp_path)
-    config.augmentation.focus = 0.5
+    config.augmentation.defocus = 0.5
     with pytest.raises(ValueError, match=r"augmentation\.focus: 0\.0 there, 0\.5 here"):
         checks.check_workdir(config, tmp_path)
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from msdi_jax.configs import base
 
+from msdi_jax.configs import base
 from msdi_jax.networks.functional import arrays_of, merge, split
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.training import stage1_reblur

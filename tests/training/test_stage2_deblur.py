@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from msdi_jax.configs import base
 
+from msdi_jax.configs import base
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import stage2_deblur
 from msdi_jax.training.state import State
@@ -69,11 +69,11 @@ def test_psnr_has_a_floor_and_features_are_left_out_at_weight_0():
 def test_features_are_of_what_the_encoder_sees():
     """Of local contrast, half of it is as good as all."""
     config = base.get_config()
-    config.update({"width": 2, "native_encoder": True})
+    config.update({"width": 2, "native": True})
     image = np.random.default_rng(0).uniform(size=(1, 32, 32, 3))
     sharp, weak = (jnp.asarray(x, jnp.float32) for x in (image, image / 2 + 0.25))
     losses = []
-    for config.local_contrast in (False, True):
+    for config.contrast in (False, True):
         degradation = arrays_of(stage2_deblur.make_network(config, nnx.Rngs(0)).degradation)
         stage = stage2_deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
         terms = stage._loss_terms(stage.frozen, stage2_deblur.MSDIOutput(weak, weak), sharp)

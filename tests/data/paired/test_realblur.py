@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from msdi_jax.data.paired.realblur import find
 from msdi_jax.data.realblur_j.realblur_j_dataset_builder import open_split, prepare
-
 from tests.data import miniatures
 from tests.data.miniatures import REALBLUR, picture, save
 

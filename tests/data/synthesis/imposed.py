@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+
 from msdi_jax.data.synthesis.camera_motion import Layer, View, draw_shake
 
 HEIGHT, WIDTH = 64, 96

@@ -4,8 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-from msdi_jax.data.synthesis import cables
 from PIL import Image
+
+from msdi_jax.data.synthesis import cables
 
 GREY = np.full((240, 360, 3), 120, np.uint8)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from msdi_jax.data.synthesis.camera_motion import draw_shake, middle_path, motion_field
 
+from msdi_jax.data.synthesis.camera_motion import draw_shake, middle_path, motion_field
 from tests.data.synthesis.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 

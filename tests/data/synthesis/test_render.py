@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from msdi_jax.data import photographs
 from msdi_jax.data.synthesis.camera_motion import draw_shake, margin
 from msdi_jax.data.synthesis.render import kernel, render, render_evenly
-from scipy import ndimage
-
 from tests.data.synthesis.imposed import DISC, HEIGHT, WIDTH, imposed, translation
 
 

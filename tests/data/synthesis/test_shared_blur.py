@@ -2,6 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings
 from msdi_jax.data.photographs import Photograph
@@ -9,7 +11,6 @@ from msdi_jax.data.pipeline import batches_of_crops
 from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import MotionField, motion_field
 from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
-from PIL import Image
 
 SETTINGS = Settings(longest_side=256, domain="both")
 
@@ -109,7 +110,7 @@ def test_motion_comes_through_augmentation_to_the_batches(photographs):
 
 
 def test_twins_are_sharp_together(photographs):
-    source = SharedBlurPairs(photographs[1:], SETTINGS, 32, sharp=0.5)
+    source = SharedBlurPairs(photographs[1:], SETTINGS, 32, identity=0.5)
     error = [
         np.abs(pair["blurry"].astype(int) - pair["sharp"]).mean()
         for pair in (source[index] for index in range(40))
