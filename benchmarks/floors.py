@@ -19,11 +19,11 @@ from skimage.filters import unsharp_mask
 from skimage.restoration import richardson_lucy
 from tqdm import tqdm
 
+from msdi_jax import models
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import rebuild_shake
 from msdi_jax.data.synthesis.camera_motion import middle_path
 from msdi_jax.data.synthesis.render import kernel
 from msdi_jax.evaluation import metrics, test_sets
-from msdi_jax.models import model
 from msdi_jax.restoration import restore
 from msdi_jax.restoration.image_io import to_uint8, to_unit
 
@@ -43,7 +43,7 @@ def main() -> None:
     _, test = test_sets.open_prepared("camera_shake", options.data, "test")
     chosen = np.linspace(0, len(train) - 1, TUNED_ON).astype(int)
     tuning = [train[int(index)] for index in chosen]
-    deblur = model.load(options.model).deblur
+    deblur = models.load(options.model).deblur
     methods: dict[str, Method] = {
         "blurry": lambda record: to_unit(record["blurry"]),
         "unsharp masking": best(

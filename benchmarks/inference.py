@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import timing
 from benchmarks.torch_baseline import FORMS, MSDINet, fold, forms, load_published
-from msdi_jax.models import model
+from msdi_jax import models
 from msdi_jax.restoration import restore
 
 
@@ -27,8 +27,8 @@ def main() -> None:
     if options.quick:
         options.width, options.pairs = 4, 1
     network, weights = timing.msdi_net(options.width)
-    description = model.Description("msdi2_net", options.width, None, {}, "")
-    ours = model.Model(network, description).deblur
+    description = models.Description(models.Architecture("msdi_net", options.width), {}, "")
+    ours = models.Model(network, description).deblur
     theirs = fold(load_published(MSDINet(options.width, 2), weights))
     del network, weights
     size = 64 if options.quick else 256

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks import timing
-from msdi_jax.models import model
+from msdi_jax import models
 from msdi_jax.restoration import bounded_memory
 
 ALLOWED = 10**11
@@ -55,9 +55,9 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
 
 def _ours(image: np.ndarray, width: int) -> int:
     network, _ = timing.msdi_net(width)
-    description = model.Description("msdi2_net", width, None, {}, "")
+    description = models.Description(models.Architecture("msdi_net", width), {}, "")
     # As `msdi_jax deblur` does, allowed as much as one piece takes.
-    bounded_memory.BoundedRestorer(model.Model(network, description), ALLOWED)(image[None])
+    bounded_memory.BoundedRestorer(models.Model(network, description), ALLOWED)(image[None])
     return sum(array.nbytes for array in jax.tree.leaves(nnx.state(network)))
 
 

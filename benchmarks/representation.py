@@ -21,13 +21,13 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
+from msdi_jax import models
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
 from msdi_jax.data.photographs import find
 from msdi_jax.data.synthesis.camera_motion import motion_field
 from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
 from msdi_jax.evaluation import test_sets
 from msdi_jax.evaluation.metrics import psnr
-from msdi_jax.models import model
 from msdi_jax.research import motion, transfer
 from msdi_jax.restoration.image_io import to_uint8, to_unit
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--targets", type=int, default=1, help="sharp images per blur")
     options = parser.parse_args()
-    joint = model.load(model.find(options.model, model.DIRECTORIES["reblur"]))
+    joint = models.load(models.find(options.model, models.DIRECTORIES["reblur"]))
     _, test = test_sets.open_prepared("camera_shake", options.data, "test")
     if not 2 <= options.images <= len(test):
         parser.error(f"--images must be 2 … {len(test)}, of which the set has as many")
@@ -61,7 +61,7 @@ def main() -> None:
     print(exchange(joint, find(options.photographs).test, options.images))
 
 
-def interpolation(joint: model.Model, records) -> str:
+def interpolation(joint: models.Model, records) -> str:
     to_one, beyond = 0, 0
     for record in tqdm(records, "interpolate"):
         sharp, blurry = to_unit(record["sharp"]), to_unit(record["blurry"])
@@ -75,7 +75,7 @@ def interpolation(joint: model.Model, records) -> str:
     )
 
 
-def transfers(joint: model.Model, records, targets: int) -> str:
+def transfers(joint: models.Model, records, targets: int) -> str:
     """The blur of each record on the sharp images of `targets` records of other photographs."""
     chosen = pairings([test_sets.text(record, "photograph") for record in records], targets)
     blurry, sharp = ([to_unit(record[key]) for record in records] for key in ("blurry", "sharp"))
@@ -124,7 +124,7 @@ def pairings(photographs: list[str], targets: int) -> list[tuple[int, int]]:
     return chosen
 
 
-def exchange(joint: model.Model, photographs, count: int) -> str:
+def exchange(joint: models.Model, photographs, count: int) -> str:
     source = SharedBlurPairs(photographs, Settings(domain="both", seed=1), CROP, windows=3)
     found = []
     for index in tqdm(range(0, 2 * count, 2), "exchange"):

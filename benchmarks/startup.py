@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks import timing
-from msdi_jax.models import model
+from msdi_jax import models
 
 # What a user of the PyTorch network would run: build, load, one forward pass.
 THEIRS = """
@@ -64,8 +64,8 @@ def main() -> None:
 
 def _write(folder: Path, options: argparse.Namespace) -> None:
     network, weights = timing.msdi_net(options.width)
-    description = model.Description("msdi2_net", options.width, None, {}, "")
-    model.save(folder / "model", network, description)
+    description = models.Description(models.Architecture("msdi_net", options.width), {}, "")
+    models.save(folder / "model", network, description)
     tensors = {key: torch.from_numpy(np.array(array)) for key, array in weights.items()}
     torch.save(tensors, folder / "weights.pth")
     image = timing.photograph(options.size, options.size)[0]

@@ -9,7 +9,7 @@ is little to gain: this shows how training goes on from a model, and what a run 
 import ml_collections
 
 from msdi_jax.configs import base, box_focus
-from msdi_jax.models.model import BUNDLED
+from msdi_jax.models import BUNDLED
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -1,6 +1,6 @@
 """Learned degradation representations for image deblurring, in JAX and Flax."""
 
-from msdi_jax.models.model import BUNDLED, Model, load
+from msdi_jax.models import BUNDLED, Model, load
 from msdi_jax.networks.degradation import Degradation, DegradationEncoder, DegradationPyramid
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput

@@ -12,7 +12,7 @@ import skimage.data
 from flax import nnx
 from PIL import Image
 
-from msdi_jax.models import model
+from msdi_jax import models
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime.checkpoint import Checkpoints
@@ -28,8 +28,8 @@ def prepare(folder: Path) -> Path:
     for name in ("astronaut", "coffee", "rocket"):
         picture = getattr(skimage.data, name)()[:390, :390]
         Image.fromarray(picture).save(folder / "photographs" / f"{name}.png")
-    description = model.Description("degradation", 2, None, {}, "none", version=2)
-    model.save(folder / "degradation", DegradationEstimator(2, rngs=nnx.Rngs(0)), description)
+    description = models.Description(models.Architecture("degradation", 2, version=2), {}, "none")
+    models.save(folder / "degradation", DegradationEstimator(2, rngs=nnx.Rngs(0)), description)
     return folder
 
 
@@ -110,7 +110,7 @@ def rows(workdir: Path, key: str) -> list[dict]:
 
 def arrays(workdir: Path) -> list[np.ndarray]:
     """The trained weights of a finished run."""
-    loaded = model.load(workdir / "model")
+    loaded = models.load(workdir / "model")
     return [np.asarray(x) for x in jax.tree.leaves(arrays_of(loaded.network))]
 
 

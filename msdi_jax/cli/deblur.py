@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from msdi_jax import models
 from msdi_jax.cli import model_options
-from msdi_jax.models import model
 from msdi_jax.restoration import bounded_memory, image_io, restore
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -25,7 +25,7 @@ def add_to(commands) -> None:
     parser = commands.add_parser("deblur", help="restore photographs of any size")
     parser.set_defaults(command=run)
     parser.add_argument(
-        "--model", default=model.BUNDLED, help="model or run directory; default: the box"
+        "--model", default=models.BUNDLED, help="model or run directory; default: the box"
     )
     parser.add_argument("--input", required=True, help="image file, or a folder of such")
     parser.add_argument("--output", required=True, help="image file or folder to write")
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         image_io.check_writable(target)
         # Before the model, whose loading takes longer.
         image_io.read_photograph(source)
-    network = model_options.as_asked(model.load(options.model), options)
+    network = model_options.as_asked(models.load(options.model), options)
     restored = _restorer(network, options.restore, memory)
     if source.is_dir():
         target.mkdir(exist_ok=True)
@@ -128,7 +128,7 @@ def check_no_input(target: Path, inputs: Set[Path]) -> None:
         raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
-def _restorer(network: model.Model, restoration: str | None, memory: int | None) -> Restore:
+def _restorer(network: models.Model, restoration: str | None, memory: int | None) -> Restore:
     """[0, 1] image → [0, 1] image."""
     if restoration:
         return lambda image: restore.MODES[restoration](network.deblur, image)

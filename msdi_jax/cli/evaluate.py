@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msdi_jax import report
+from msdi_jax import models, report
 from msdi_jax.cli import model_options
 from msdi_jax.evaluation import aggregate, best_worst, protocols, reported_results, test_sets
 from msdi_jax.evaluation.evaluate import measure, pictures_of, restoration_settings, score
 from msdi_jax.evaluation.results_file import Measurements
-from msdi_jax.models import model
 from msdi_jax.networks import local_statistics
 from msdi_jax.restoration import image_io, restore
 from msdi_jax.runtime import directory_lock
@@ -30,7 +29,7 @@ class Subject(NamedTuple):
         about: what else its row tells.
         row: from the index of a record to its figures.
         pictures: from the index of a record to its 8-bit pictures.
-        network: as in `model.Description`, or "".
+        network: as in `models.Description`, or "".
     """
 
     header: dict[str, str]
@@ -87,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
         files = test_sets.match(Path(options.outputs), names, sizes)
         subject = _outputs(Path(options.outputs), source, names, files, scoring)
     else:
-        network = model_options.as_asked(model.load(options.model), options)
+        network = model_options.as_asked(models.load(options.model), options)
         restoration = options.restore or RESTORE
         subject = _model(network, options.model, source, restoration, scoring)
     header = subject.header | compared | {"images": len(source), "protocols": scoring}
@@ -124,10 +123,13 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--workers {options.workers}: at least 1 is needed")
     local_statistics.check(options.window or 0, "--window")
     # Before the data, whose preparation may take longer.
-    if options.model and (network := model.describe(options.model).network) not in model.DEBLURRING:
+    if (
+        options.model
+        and (network := models.read_description(options.model).network) not in models.DEBLURRING
+    ):
         raise ValueError(
             f"{options.model} holds a {network} model, which deblurs nothing: give one of "
-            f"{', '.join(model.DEBLURRING)}"
+            f"{', '.join(models.DEBLURRING)}"
         )
 
 
@@ -171,7 +173,7 @@ def _outputs(
 
 
 def _model(
-    network: model.Model,
+    network: models.Model,
     directory: str,
     source: Sequence[Mapping],
     restoration: str,
@@ -181,14 +183,14 @@ def _model(
     return Subject(
         {"model": network.digest} | restoration_settings(restoration, network),
         {
-            "method": f"{description.network}, width {description.width}",
-            "config": _config_of_run(model.find(directory)),
+            "method": f"{description.architecture.kind}, width {description.architecture.width}",
+            "config": _config_of_run(models.find(directory)),
             # Which of a run's models it is, by the name of its directory.
-            "weights": model.find(directory).resolve().name,
+            "weights": models.find(directory).resolve().name,
         },
         lambda index: measure(source[index], network, None, restoration, scoring)[0],
         lambda index: pictures_of(source[index], network, restoration),
-        description.network,
+        description.architecture.kind,
     )
 
 
@@ -203,7 +205,7 @@ def _target(options: argparse.Namespace, compared: dict[str, str]) -> Path:
         return Path(options.output)
     measured = Path(options.outputs or options.model).resolve()
     if options.model:
-        measured = model.find(measured)
+        measured = models.find(measured)
     parts = [measured.name, compared["dataset"].replace("/", "-"), compared["split"]]
     if options.model:
         parts.append(options.restore or RESTORE)

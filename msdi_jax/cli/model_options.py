@@ -1,13 +1,13 @@
 """How a network is used, as options of the commands that use one.
 
-What is not asked for is as the model says, see `model.Description`.
+What is not asked for is as the model says, see `models.Description`.
 """
 
 import argparse
 
-from msdi_jax.models.model import DEBLURRING, Description, Model
+from msdi_jax.models import DEBLURRING, Description, Model
+from msdi_jax.models.self_ensemble import ORIENTATIONS
 from msdi_jax.networks import local_statistics
-from msdi_jax.restoration import restore
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--ensemble",
         type=int,
         nargs="?",
-        choices=restore.ORIENTATIONS,
-        const=max(restore.ORIENTATIONS),
+        choices=ORIENTATIONS,
+        const=max(ORIENTATIONS),
         help="mean over the image and itself upside down (2), these and their quarter turns (4), "
         "or all eight orientations (8, if no number is given): as many times slower than the image "
         "alone (1); default: as the model says",
@@ -43,7 +43,7 @@ def as_asked(network: Model, options: argparse.Namespace) -> Model:
         ValueError: for what is no window, and options for a network that deblurs nothing.
     """
     given = asked(options)
-    name = network.description.network
+    name = network.architecture.kind
     if given and name not in DEBLURRING:
         told = " and ".join(f"--{option}" for option in given)
         raise ValueError(f"a {name} model deblurs nothing that {told} could be for: leave it out")

@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from msdi_jax import models
 from msdi_jax.evaluation import test_sets
-from msdi_jax.models import model
 from msdi_jax.research import probes
 
 SET = "camera_shake"
@@ -24,7 +24,7 @@ def add_to(commands) -> None:
     )
     parser.set_defaults(command=run)
     parser.add_argument(
-        "--model", default=model.BUNDLED, help="model or run directory; default: the box"
+        "--model", default=models.BUNDLED, help="model or run directory; default: the box"
     )
     parser.add_argument(
         "--data",
@@ -37,7 +37,7 @@ def add_to(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = model.load(model.find(options.model, *model.DIRECTORIES.values()))
+    found = models.load(models.find(options.model, *models.DIRECTORIES.values()))
     estimator = found.estimator
     directory, train = test_sets.open_prepared(SET, options.data, "train")
     _, test = test_sets.open_prepared(SET, options.data, "test")
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
         "random encoder": probes.random_encoder(found),
     }
     kept = f"{found.digest} {directory.parent.name}"
-    native = found.description.native
+    native = found.architecture.native
     splits = [
         _gathered(folder / "features" / f"{name}.npz", kept, source, encoders, native)
         for name, source in (("train", train), ("test", test))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from msdi_jax import models
 from msdi_jax.cli import deblur
-from msdi_jax.models import model
 from msdi_jax.research import transfer
 from msdi_jax.restoration import image_io
 
@@ -53,7 +53,7 @@ def add_to(commands) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
     parser.add_argument(
-        "--model", default=model.BUNDLED, help="model or run directory; default: the box"
+        "--model", default=models.BUNDLED, help="model or run directory; default: the box"
     )
     parser.add_argument("--output", required=True, help=output)
     parser.add_argument(
@@ -107,7 +107,7 @@ def _transfer(options: argparse.Namespace) -> None:
 
 def _maps(options: argparse.Namespace) -> None:
     # The joint network first, as in the other commands here and in `probe`.
-    found = model.load(model.find(options.model, *model.DIRECTORIES.values()))
+    found = models.load(models.find(options.model, *models.DIRECTORIES.values()))
     _check_output(options.output, options.input)
     picture = _read(options.input, options)
     views = transfer.views_of(found, picture)
@@ -122,12 +122,12 @@ def _check_output(output: str, *inputs: str) -> None:
     deblur.check_no_input(Path(output), {Path(path).resolve() for path in inputs})
 
 
-def _joint(path: str | Path) -> model.Model:
+def _joint(path: str | Path) -> models.Model:
     """The joint network at `path`, also of a run that has another one besides."""
-    loaded = model.load(model.find(path, model.DIRECTORIES["reblur"]))
-    if not loaded.reblurs:
+    loaded = models.load(models.find(path, models.DIRECTORIES["reblur"]))
+    if not loaded.architecture.reblurs:
         raise ValueError(
-            f"{path} holds a {loaded.description.network} model, which has no reblurring branch: "
+            f"{path} holds a {loaded.architecture.kind} model, which has no reblurring branch: "
             "give a joint one, the `model-reblur` of a run of stage 1"
         )
     return loaded

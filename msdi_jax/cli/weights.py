@@ -4,9 +4,12 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from flax import nnx
+
+from msdi_jax import models
 from msdi_jax.cli import model_options
-from msdi_jax.interop import convert, export
-from msdi_jax.models import cost, model
+from msdi_jax.interop import convert, export, torch_keys
+from msdi_jax.models import cost
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -53,9 +56,15 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     mixed.add_argument("destination", help="new model directory to write")
 
     summary = commands.add_parser("summary", help="count parameters and multiply-accumulates")
-    summary.set_defaults(command=lambda o: print(cost.text(model.describe(o.model), o.size)))
+    summary.set_defaults(command=_summary)
     summary.add_argument("model", help="model directory")
     summary.add_argument("--size", type=int, default=256, help="of the image; default: %(default)s")
+
+
+def _summary(options: argparse.Namespace) -> None:
+    architecture = models.read_description(options.model).architecture
+    never_used = torch_keys.count_never_used(nnx.merge(*architecture.abstract()))
+    print(cost.format_table(architecture, options.size, never_used))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -83,12 +92,12 @@ def _export(options: argparse.Namespace) -> None:
         height, width = _sides(options.size)
         size = export.export_program(options.source, options.destination, height, width)
         print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
-        if (orientations := model.describe(options.source).orientations) > 1:
+        if (orientations := models.read_description(options.source).orientations) > 1:
             print(f"one pass, of whose {orientations} orientations the model takes the mean")
     elif suffix in (".pth", ".pt"):
         count = convert.export(options.source, options.destination)
         print(f"{options.destination}: {count} arrays")
-        if lost := model_options.text(model.describe(options.source)):
+        if lost := model_options.text(models.read_description(options.source)):
             print(f"such files do not say how the model is used: give {lost} to what reads it")
     else:
         raise ValueError(
@@ -98,13 +107,13 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _compact(options: argparse.Namespace) -> None:
-    model.check_replaceable(Path(options.destination))
-    loaded = model_options.as_asked(model.load(options.source), options)
-    unused = model.load_unused(options.source)
+    models.check_replaceable(Path(options.destination))
+    loaded = model_options.as_asked(models.load(options.source), options)
+    unused = models.load_unused(options.source)
     description = loaded.description
     if options.licence:
         description = dataclasses.replace(description, licence=options.licence)
-    model.save(options.destination, loaded.network, description, unused, compactly=True)
+    models.save(options.destination, loaded.network, description, unused, as_bfloat16=True)
     size = sum(file.stat().st_size for file in Path(options.destination).iterdir())
     print(f"{options.destination}: {size / 1e6:.1f} MB")
 
@@ -115,8 +124,8 @@ def _mean(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.destination} exists: name a new directory at the end")
     if len(options.sources) < 2:
         raise ValueError(f"the mean of {options.sources[0]} alone is itself: give two models")
-    found = model.mean([model.load(source) for source in options.sources])
-    model.save(options.destination, found.network, found.description)
+    found = models.average([models.load(source) for source in options.sources])
+    models.save(options.destination, found.network, found.description)
     print(options.destination)
 
 

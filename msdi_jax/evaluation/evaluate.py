@@ -1,7 +1,7 @@
 """Models on whole test frames: figures per image, means, and pictures."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from tqdm import tqdm
 from msdi_jax.evaluation import aggregate, best_worst, protocols
 from msdi_jax.evaluation.results_file import Measurements
 from msdi_jax.evaluation.test_sets import text
-from msdi_jax.models.model import Model
+from msdi_jax.models import Model
+from msdi_jax.models.self_ensemble import ORIENTATIONS
+from msdi_jax.networks import local_statistics
 from msdi_jax.restoration import image_io, restore
 
 TARGETS = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
@@ -97,6 +99,14 @@ def check(restoration: str, scoring: Sequence[str]) -> None:
     if restoration not in restore.MODES:
         raise ValueError(f"{restoration!r} is no way to restore: give {' or '.join(restore.MODES)}")
     protocols.check(scoring)
+
+
+def check_settings(settings: Mapping) -> None:
+    """Raise ValueError for values of `config.evaluation` that no evaluation can use."""
+    check(settings["restore"], settings["protocols"])
+    local_statistics.check(settings["window"] or 0, "evaluation.window")
+    if (orientations := settings["orientations"]) not in (None, *ORIENTATIONS):
+        raise ValueError(f"evaluation.orientations={orientations} must be one of {ORIENTATIONS}")
 
 
 def restoration_settings(restoration: str, network: Model) -> dict[str, str | int | None]:

@@ -17,11 +17,10 @@ import jax
 import numpy as np
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.interop import detect, torch_keys
 from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_published
-from msdi_jax.models import model
-from msdi_jax.networks.msdi_net import LEVELS
-from msdi_jax.networks.unet import DEPTH
+from msdi_jax.networks.functional import arrays_of
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
@@ -45,7 +44,7 @@ class Weights(NamedTuple):
 
 
 class Converted(NamedTuple):
-    description: model.Description
+    description: models.Description
     arrays: int
     unused: list[str]
 
@@ -56,7 +55,7 @@ def convert(
     *,
     encoder: Path | str | None = None,
     pyramid: Path | str | None = None,
-    check: Callable[[model.Model], None] = lambda _: None,
+    check: Callable[[models.Model], None] = lambda _: None,
 ) -> Converted:
     """Writes the model directory `destination` from a published checkpoint, whole or not at all.
 
@@ -74,26 +73,26 @@ def convert(
             and misshaped keys are in one message.
     """
     destination = Path(destination)
-    model.check_replaceable(destination)
+    models.check_replaceable(destination)
     weights = read(source)
     arrays = _joined(source, weights.arrays, {"encoder": encoder, "pyramid": pyramid})
     try:
-        found = detect.recognise(arrays)
-        _check_whole(found, arrays)
-        network, unused = _network(found, arrays)
+        architecture = detect.detect(arrays)
+        _check_complete(architecture, arrays)
+        network, unused = _network(architecture, arrays)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     parts = {"encoder": encoder, "pyramid": pyramid}
-    description = model.Description(
-        **found._asdict(),
-        provenance=_provenance(source, weights.wrapped, found)
+    description = models.Description(
+        architecture,
+        provenance=_provenance(source, weights.wrapped, architecture)
         | {name: _origin(path) for name, path in parts.items() if path},
-        licence=LICENCES.get(found.network, LICENCES[None]),
+        licence=LICENCES.get(architecture.kind, LICENCES[None]),
     )
-    check(model.Model(network, description))
+    check(models.Model(network, description))
     # VGG19's classifier would be six times its convolutions, and nobody exports VGG19.
-    kept = {} if found.network == "vgg19" else {key: arrays[key] for key in unused}
-    model.save(destination, network, description, kept)
+    kept = {} if architecture.kind == "vgg19" else {key: arrays[key] for key in unused}
+    models.save(destination, network, description, kept)
     return Converted(description, len(arrays) - len(unused), unused)
 
 
@@ -109,12 +108,12 @@ def export(source: Path | str, destination: Path | str) -> int:
     destination = Path(destination)
     if destination.is_dir() or not destination.parent.is_dir():
         raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
-    loaded = model.load(source)
-    name = loaded.description.network
+    loaded = models.load(source)
+    name = loaded.architecture.kind
     if name == "vgg19":
         raise ValueError(f"{source} is VGG19 up to relu5_1: use torchvision's own file instead")
-    _check_publishable(source, loaded.description)
-    kept = model.load_unused(source)
+    _check_publishable(source, loaded.architecture)
+    kept = models.load_unused(source)
     arrays = to_published(loaded.network)
     for key, shape in torch_keys.never_used(loaded.network).items():
         arrays[key] = kept.get(key, _fresh(key, shape))
@@ -140,12 +139,11 @@ def read_vgg(path: str) -> dict:
         ValueError: when the file is no such checkpoint, or PyTorch, which reads it, is missing.
     """
     if Path(path).is_dir():
-        loaded = model.load(path)
-        if loaded.description.network != "vgg19":
-            raise ValueError(f"{path} is a {loaded.description.network} model, not VGG19")
-        return model.arrays_of(loaded.network)
-    vgg = detect.Recognised("vgg19", None, 64, None)
-    return model.arrays_of(_network(vgg, read(path).arrays)[0])
+        loaded = models.load(path)
+        if loaded.architecture.kind != "vgg19":
+            raise ValueError(f"{path} is a {loaded.architecture.kind} model, not VGG19")
+        return arrays_of(loaded.network)
+    return arrays_of(_network(models.Architecture("vgg19"), read(path).arrays)[0])
 
 
 def read(path: Path | str) -> Weights:
@@ -239,17 +237,16 @@ def _joined(
     return arrays
 
 
-def _check_whole(found: detect.Recognised, arrays: dict[str, np.ndarray]) -> None:
-    if found.network in WITHOUT_PARTS:
+def _check_complete(architecture: models.Architecture, arrays: dict[str, np.ndarray]) -> None:
+    if architecture.kind in WITHOUT_PARTS:
         return
     for name, prefix in ALONE.items():
         if not any(key.startswith(prefix) for key in arrays):
             raise ValueError(f"the {name} ({prefix}*) is missing: give its file by --{name}")
 
 
-def _network(found: detect.Recognised, arrays: dict) -> tuple[nnx.Module, list[str]]:
-    description = model.Description(**found._asdict(), provenance={}, licence="")
-    graph, shapes = description.abstract()
+def _network(architecture: models.Architecture, arrays: dict) -> tuple[nnx.Module, list[str]]:
+    graph, shapes = architecture.abstract()
     ours, unused = from_published(nnx.merge(graph, shapes), arrays)
     wrong = [key for key, a in arrays.items() if key not in unused and a.dtype != np.float32]
     if wrong:
@@ -259,37 +256,32 @@ def _network(found: detect.Recognised, arrays: dict) -> tuple[nnx.Module, list[s
     return nnx.merge(graph, jax.tree.map(np.ascontiguousarray, ours)), unused
 
 
-def _check_publishable(source: Path | str, what: model.Description) -> None:
-    """Raises ValueError for what no published file can say."""
-    lacks = {
-        "native": ("a native encoder", "native"),
-        "contrast": ("an encoder of local contrast", "contrast"),
-    }
-    for field, (name, setting) in lacks.items():
-        if getattr(what, field):
-            raise ValueError(
-                f"{source} has {name}, which no published file can say: export a model that was "
-                f"trained with {setting}=False"
-            )
-    if what.injected != LEVELS:
+def _check_publishable(source: Path | str, architecture: models.Architecture) -> None:
+    """Raise ValueError for what no published file can hold."""
+    sizes = ("width", "version", "hidden")
+    published = models.Architecture(
+        architecture.kind, **{name: getattr(architecture, name) for name in sizes}
+    )
+    differences = [
+        f"{name}={value}"
+        for name, value in vars(architecture).items()
+        if value != getattr(published, name)
+    ]
+    if differences:
         raise ValueError(
-            f"{source} modulates the levels {what.injected} only, which no published file can say: "
-            "export a model that modulates all of them"
-        )
-    if (what.depth, what.patch, what.degradation_width) != (DEPTH, 1, what.width):
-        raise ValueError(
-            f"{source} has depth {what.depth}, patch {what.patch} and a degradation encoder of "
-            f"width {what.degradation_width}: published files are of depth {DEPTH}, patch 1 and "
-            "one width"
+            f"{source} has {', '.join(differences)}, which no published file can hold: export a "
+            "model of the published architecture"
         )
 
 
-def _provenance(path: Path | str, wrapped: bool, found: detect.Recognised) -> dict[str, Any]:
+def _provenance(
+    path: Path | str, wrapped: bool, architecture: models.Architecture
+) -> dict[str, Any]:
     return {
         "converted": time.strftime("%Y-%m-%d"),
         **_origin(path),
-        "network": found.network,
-        "width": found.width,
+        "network": architecture.kind,
+        "width": architecture.width,
         "wrapped": wrapped,
     }
 

@@ -1,11 +1,12 @@
-"""Which network a published state dict belongs to, and how wide: read off its keys and shapes."""
+"""Detect which network a published state dict belongs to, and its sizes, from keys and shapes."""
 
 import re
 import statistics
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
+
+from msdi_jax.models import Architecture
 
 ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
 # Files of the encoder or of the pyramid alone have its keys without the prefix.
@@ -17,10 +18,10 @@ BARE = {
 SIGNS = {
     "vgg19": r"features\.\d",
     "discriminator": r"discriminator_\d\.",
-    "joint": r"(inverse_)?generator\.",
-    "deblur": r"(down_path|up_path|skip_conv)_\d\.",
+    "reblur_deblur_net": r"(inverse_)?generator\.",
+    "msdi_net": r"(down_path|up_path|skip_conv)_\d\.",
 }
-# Keys of one version only; a pyramid of version 2 is told by having none of version 1.
+# Keys of one version only. A pyramid of version 2 has none of version 1.
 ONLY_VERSION_1 = r"net_prior\.(layer6|res_[34])\.|prior_upsampling\.conv_latent_init\."
 ONLY_VERSION_2 = r"net_prior\.out\.[147]\."
 # (key, axis, multiple of the width); three each, so that one damaged array is outvoted and named.
@@ -31,12 +32,12 @@ WIDTHS = {
         ("discriminator_1.model0.0.bias", 0, 1),
         ("discriminator_0.model1.0.0.weight_u", 0, 2),
     ),
-    "joint": (
+    "reblur_deblur_net": (
         ("generator.conv_01.bias", 0, 1),
         ("inverse_generator.conv_01.bias", 0, 1),
         ("generator.last.weight", 1, 1),
     ),
-    "deblur": (("conv_01.bias", 0, 1), ("cat12.bias", 0, 1), ("last.weight", 1, 1)),
+    "msdi_net": (("conv_01.bias", 0, 1), ("cat12.bias", 0, 1), ("last.weight", 1, 1)),
     "encoder": (
         ("net_prior.layer1.0.weight_u", 0, 1),
         ("net_prior.conv_7x7.bias", 0, 1),
@@ -49,19 +50,11 @@ WIDTHS = {
     ),
 }
 WIDTHS["degradation"] = WIDTHS["encoder"]
+_GAMMAS = [f"ad1_list.{i}.norm_0.mlp_gamma.weight" for i in range(3)]
 HIDDEN = {
-    "deblur": [(f"ad1_list.{i}.norm_0.mlp_gamma.weight", 1, 1) for i in range(3)],
-    "joint": [(f"generator.ad1_list.{i}.norm_0.mlp_gamma.weight", 1, 1) for i in range(3)],
+    "msdi_net": [(key, 1, 1) for key in _GAMMAS],
+    "reblur_deblur_net": [(f"generator.{key}", 1, 1) for key in _GAMMAS],
 }
-
-
-class Recognised(NamedTuple):
-    """What `model.Description` needs to build the network."""
-
-    network: str
-    version: int | None
-    width: int
-    hidden: int | None
 
 
 def standard_keys(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -82,20 +75,19 @@ def standard_keys(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-def recognise(weights: Mapping[str, np.ndarray]) -> Recognised:
-    """The network of a state dict with `standard_keys`.
+def detect(weights: Mapping[str, np.ndarray]) -> Architecture:
+    """Detect the network of a state dict with `standard_keys`.
 
     Raises:
         ValueError: when it is none of ours.
     """
     kind = _kind(weights)
-    network, version = kind, None
+    sizes = {"width": _vote(weights, WIDTHS[kind])}
+    if kind in HIDDEN:
+        sizes["hidden"] = _vote(weights, HIDDEN[kind])
     if kind not in ("vgg19", "discriminator"):
-        version = _version(weights)
-    if kind == "deblur":
-        network = {1: "msdi_net", 2: "msdi2_net"}[version]
-    hidden = _vote(weights, HIDDEN[kind]) if kind in HIDDEN else None
-    return Recognised(network, version, _vote(weights, WIDTHS[kind]), hidden)
+        sizes["version"] = _version(weights)
+    return Architecture(kind, **sizes)
 
 
 def _kind(weights: Mapping[str, np.ndarray]) -> str:
@@ -125,5 +117,5 @@ def _vote(weights: Mapping[str, np.ndarray], witnesses) -> int:
     size = statistics.mode(found) if found else 0
     if size < 1:
         keys = ", ".join(key for key, *_ in witnesses)
-        raise ValueError(f"its width cannot be told: it needs one of the keys {keys}")
+        raise ValueError(f"its width is unknown: it needs one of the keys {keys}")
     return size

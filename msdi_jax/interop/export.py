@@ -23,8 +23,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import export
 
+from msdi_jax import models
 from msdi_jax.interop import onnx_graph
-from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
@@ -45,11 +45,11 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
         raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
     if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
         raise ValueError(f"--size {height}x{width}: both sides must be multiples of {MULTIPLE}")
-    loaded = model.load(source)
-    if loaded.description.network not in model.DEBLURRING:
+    loaded = models.load(source)
+    if loaded.architecture.kind not in models.DEBLURRING:
         raise ValueError(
-            f"{source} is a {loaded.description.network} model, which deblurs nothing: give one "
-            f"of {', '.join(model.DEBLURRING)}"
+            f"{source} is a {loaded.architecture.kind} model, which deblurs nothing: give one "
+            f"of {', '.join(models.DEBLURRING)}"
         )
     try:
         program = FORMATS[destination.suffix.lower()](loaded, height, width)
@@ -66,12 +66,12 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
     return len(program)
 
 
-def stablehlo(loaded: model.Model, height: int, width: int) -> bytes:
+def stablehlo(loaded: models.Model, height: int, width: int) -> bytes:
     deblur, images = _program(loaded, height, width)
     return export.export(jax.jit(deblur), platforms=PLATFORMS)(images).serialize()
 
 
-def onnx(loaded: model.Model, height: int, width: int) -> bytes:
+def onnx(loaded: models.Model, height: int, width: int) -> bytes:
     deblur, images = _program(loaded, height, width)
     names = ("images", "deblurred")
     found = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
@@ -81,7 +81,7 @@ def onnx(loaded: model.Model, height: int, width: int) -> bytes:
 FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}
 
 
-def _program(loaded: model.Model, height: int, width: int):
+def _program(loaded: models.Model, height: int, width: int):
     """images (b, height, width, 3) → deblurred images, for any b; and the kind of its input."""
     folded = fold_spectral_norm(loaded.network)
 

@@ -176,6 +176,12 @@ def never_used(network: nnx.Module) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def count_never_used(network: nnx.Module) -> int:
+    """Count the parameters that a published file of `network` holds and no forward pass uses."""
+    shapes = never_used(network).items()
+    return sum(int(np.prod(shape)) for key, shape in shapes if "param_free_norm" not in key)
+
+
 def from_published(network: nnx.Module, weights: Mapping[str, np.ndarray]) -> tuple[dict, list]:
     """Arrays for `network` out of a published state dict.
 

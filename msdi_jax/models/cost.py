@@ -11,16 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from msdi_jax.interop.torch_keys import never_used
-from msdi_jax.models.model import DEBLURRING, Description, Model
+from msdi_jax.models.architecture import Architecture
+from msdi_jax.models.model import Model
 from msdi_jax.networks.layers import Conv, UpConv
 
-# Parts that no stage trains.
-FROZEN = {
-    "msdi_net": ("degradation",),
-    "msdi2_net": ("degradation",),
-    "vgg19": ("conv",),
-}
 # The paper's figure for MSDI-Net.
 PAPER_GMACS, PAPER_SIZE, PAPER_WIDTH = 336.43, 256, 64
 
@@ -34,11 +28,10 @@ class Part(NamedTuple):
     frozen: bool
 
 
-class Summary(NamedTuple):
-    """`never_used` counts parameters that published files have and no forward pass uses."""
+class Cost(NamedTuple):
+    """Parameters and multiply-accumulates of a network, by part."""
 
     parts: list[Part]
-    never_used: int
 
     @property
     def parameters(self) -> int:
@@ -53,20 +46,18 @@ class Summary(NamedTuple):
         return sum(part.macs for part in self.parts)
 
 
-def summarise(description: Description, size: int = 256) -> Summary:
-    """Counts without weights, for one image of `size`×`size` pixels.
+def count(architecture: Architecture, size: int = 256) -> Cost:
+    """Count without weights, for one image of `size`×`size` pixels.
 
     Raises:
         ValueError: when the network does not take images of that size.
     """
-    abstract = nnx.merge(*description.abstract())
-    parameters, macs = Counter(), _macs(abstract, description.input_shapes(size))
+    abstract = nnx.merge(*architecture.abstract())
+    parameters, macs = Counter(), _macs(abstract, architecture.input_shapes(size))
     for path, parameter in nnx.to_flat_state(nnx.state(abstract, nnx.Param)):
         parameters[_part(path)] += parameter.size
-    frozen = FROZEN.get(description.network, ())
-    parts = [Part(n, parameters[n], macs[n], n.split(".")[0] in frozen) for n in parameters]
-    beside = {k: s for k, s in never_used(abstract).items() if "param_free_norm" not in k}
-    return Summary(parts, sum(int(np.prod(shape)) for shape in beside.values()))
+    frozen = architecture.frozen
+    return Cost([Part(n, parameters[n], macs[n], n.split(".")[0] in frozen) for n in parameters])
 
 
 def _part(path: tuple) -> str:
@@ -118,18 +109,27 @@ def _observed() -> Iterator[list]:
             kind.__call__ = original
 
 
-def text(description: Description, size: int = 256) -> str:
-    """A table for people; raises ValueError for a size that no image has."""
+def format_table(architecture: Architecture, size: int = 256, never_used: int = 0) -> str:
+    """Format what `architecture` costs for people.
+
+    Args:
+        architecture: of the network.
+        size: sides of the image, px.
+        never_used: parameters that published files hold and no forward pass uses.
+
+    Raises:
+        ValueError: for a size that no image has.
+    """
     if size < 1:
         raise ValueError(f"--size {size} must be at least 1 px")
-    summary = summarise(description, size)
-    rows = [("part", "parameters", "GMACs"), *map(_row, summary.parts)]
-    rows.append(("total", f"{summary.parameters / 1e6:.2f} M", f"{summary.macs / 1e9:.2f}"))
-    version = f", version {description.version}" if description.version else ""
-    lines = [f"{description.network}{version}, width {description.width}, {size}×{size} pixels", ""]
+    cost = count(architecture, size)
+    rows = [("part", "parameters", "GMACs"), *map(_row, cost.parts)]
+    rows.append(("total", f"{cost.parameters / 1e6:.2f} M", f"{cost.macs / 1e9:.2f}"))
+    version = f", version {architecture.version}" if architecture.version else ""
+    lines = [f"{architecture.kind}{version}, width {architecture.width}, {size}×{size} pixels", ""]
     lines += [f"{a:30}{b:>12}{c:>10}" for a, b, c in rows]
-    lines += ["", _parameters(summary), *_paper(description, size, summary)]
-    lines += _training(description)
+    lines += ["", _parameters(cost, never_used), *_paper(architecture, size, cost)]
+    lines += _training(architecture)
     return "\n".join(lines)
 
 
@@ -138,23 +138,22 @@ def _row(part: Part) -> tuple[str, str, str]:
     return name, f"{part.parameters / 1e6:.2f} M", f"{part.macs / 1e9:.2f}"
 
 
-def _parameters(summary: Summary) -> str:
-    total, frozen = summary.parameters, summary.frozen
+def _parameters(cost: Cost, never_used: int) -> str:
+    total, frozen = cost.parameters, cost.frozen
     line = f"trained {(total - frozen) / 1e6:.1f} M, frozen {frozen / 1e6:.1f} M"
-    if not summary.never_used:
+    if not never_used:
         return line
-    total += summary.never_used
+    total += never_used
     return (
-        f"{line}\ncounted as the published code does, with the {summary.never_used / 1e6:.2f} M "
+        f"{line}\ncounted as the published code does, with the {never_used / 1e6:.2f} M "
         f"that no forward pass uses: {total / 1e6:.1f} M, trained {(total - frozen) / 1e6:.1f} M"
     )
 
 
-def _paper(description: Description, size: int, summary: Summary) -> list[str]:
-    lines = ["GMACs: convolutions alone, without biases, norms, activations and resizes."]
-    published = description.network in ("msdi_net", "msdi2_net")
-    if published and (size, description.width) == (PAPER_SIZE, PAPER_WIDTH):
-        more = PAPER_GMACS - summary.macs / 1e9
+def _paper(architecture: Architecture, size: int, cost: Cost) -> list[str]:
+    lines = ["GMACs: convolutions only, without biases, norms, activations and resizes."]
+    if architecture.kind == "msdi_net" and (size, architecture.width) == (PAPER_SIZE, PAPER_WIDTH):
+        more = PAPER_GMACS - cost.macs / 1e9
         percent = 100 * abs(more) / PAPER_GMACS
         lines.append(
             f"The paper's {PAPER_GMACS} G is {abs(more):.1f} G ({percent:.1f} %) "
@@ -164,18 +163,16 @@ def _paper(description: Description, size: int, summary: Summary) -> list[str]:
     return lines
 
 
-def _training(description: Description) -> list[str]:
-    """How a configuration says that it is this network that training goes on from."""
-    if description.network not in DEBLURRING:
-        return []
-    usual = Description(description.network, PAPER_WIDTH, 2 * PAPER_WIDTH, {}, "").settings
-    usual |= {"version": 2} if "version" in usual else {}
+def _training(architecture: Architecture) -> list[str]:
+    """The fields by which a configuration continues the training of this network."""
+    usual = Architecture(architecture.kind).config_overrides()
+    usual |= {"width": PAPER_WIDTH} if usual else {}
     own = [
         shlex.quote(f"--config.{field}={value}")
-        for field, value in description.settings.items()
+        for field, value in architecture.config_overrides().items()
         if usual[field] != value
     ]
-    return [f"To go on training it: {' '.join(own)}"] if own else []
+    return [f"To continue its training: {' '.join(own)}"] if own else []
 
 
 def forward_statistics(model: Model, size: int = 256) -> str:
@@ -185,14 +182,14 @@ def forward_statistics(model: Model, size: int = 256) -> str:
         ValueError: when any of it is not finite.
     """
     rng = np.random.default_rng(0)
-    inputs = [rng.random(s, np.float32) for s in model.description.input_shapes(size)]
+    inputs = [rng.random(s, np.float32) for s in model.architecture.input_shapes(size)]
     outputs = {"": model(*inputs)}
     if hasattr(model.network, "degradation"):
         outputs["degradation"] = model.degradation(inputs[0])
     lines = [f"{'output':32}{'shape':22}{'mean':>10}{'deviation':>11}{'least':>10}{'most':>10}"]
     for path, array in jax.tree.leaves_with_path(outputs):
         name = jax.tree_util.keystr(path[:1], simple=True) + jax.tree_util.keystr(path[1:])
-        name = name.removeprefix(".") or model.description.network
+        name = name.removeprefix(".") or model.architecture.kind
         if not jnp.isfinite(array).all():
             raise ValueError(f"{name} of a forward pass is not finite: the weights are damaged")
         figures = (array.mean(), array.std(), array.min(), array.max())

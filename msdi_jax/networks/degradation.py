@@ -208,15 +208,25 @@ class DegradationPyramid(nnx.Module):
 
 
 class DegradationEstimator(nnx.Module):
-    """Encoder and pyramid: what stage 1 learns and stage 2 freezes.
+    """Encoder and pyramid: stage 1 learns them, stage 2 freezes them.
 
     Args:
         width, version: of both.
-        sight: `native` and `contrast` of the encoder.
+        native, contrast: of the encoder.
     """
 
-    def __init__(self, width: int = 64, *, version: int = 2, rngs: nnx.Rngs, **sight: bool):
-        self.encoder = DegradationEncoder(width, version=version, **sight, rngs=rngs)
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        version: int = 2,
+        native: bool = False,
+        contrast: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.encoder = DegradationEncoder(
+            width, version=version, native=native, contrast=contrast, rngs=rngs
+        )
         self.pyramid = DegradationPyramid(width, version=version, rngs=rngs)
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> Degradation:

@@ -4,7 +4,7 @@ Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 202
 The two-stage layout with half instance norm is HINet's (Chen et al., CVPRW 2021).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,12 +21,18 @@ from msdi_jax.networks.unet import DEPTH, MULTIPLE, Block, UNet, check_size, rec
 LEVELS = tuple(range(DEPTH - 1))
 
 
-def check_form(depth: int, patch: int, of: str = "") -> None:
-    """Raises ValueError, naming the fields after `of`, unless `MULTIPLE` px can be so divided."""
+def check_depth_and_patch(depth: int, patch: int, names: Mapping[str, str] | None = None) -> None:
+    """Raise ValueError unless every side that is a multiple of `MULTIPLE` can be so divided.
+
+    Args:
+        depth, patch: see `MSDINet`.
+        names: how the message calls the two, where not by their own names.
+    """
     if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
+        names = {"depth": "depth", "patch": "patch", **(names or {})}
         raise ValueError(
-            f"{of}depth={depth}, {of}patch={patch}: depth must be 2 … {DEPTH}, and patch · "
-            f"2^(depth - 1) a divisor of {MULTIPLE}"
+            f"{names['depth']}={depth}, {names['patch']}={patch}: depth must be 2 … {DEPTH}, and "
+            f"patch · 2^(depth - 1) a divisor of {MULTIPLE}"
         )
 
 
@@ -56,20 +62,19 @@ class MSDINet(nnx.Module):
     Args:
         width: channels of the finest level; published: 64.
         depth: levels of both U-Nets, at most 5; published: 5.
-        patch: side of the squares of pixels that are one to the U-Nets, their colours side by
-            side (FFDNet, Zhang et al., 2018); 2 halves the size of all features. Published: 1.
+        patch: side of the pixel squares that the U-Nets take as one pixel (space to depth, as
+            FFDNet, Zhang et al., 2018); 2 halves the size of all features. Published: 1.
         degradation_width: of the degradation encoder and its pyramid; published: `width`.
         version: of the degradation encoder, 1 (`msdi_net`) or 2 (`msdi2_net`).
         hidden: context channels of the modulation; published: 2 · width.
-        native, contrast: whether the encoder is, and sees that; see `degradation`.
-        injected: levels whose skips are modulated, 0 the finest, as far as there are such;
-            published: all four. The others lack the modulation's weights and are otherwise
-            the same.
-        remat: in training, blocks of so many of the finest levels are computed again instead of
-            kept for the backward pass.
+        native: encode at full resolution, see `degradation`.
+        contrast: feed the encoder local contrast, see `degradation`.
+        injected: levels whose skips the maps modulate, 0 the finest, up to the depth; published:
+            all four. The other levels have no modulation weights.
+        remat: number of the finest levels whose blocks are recomputed in the backward pass.
 
     Raises:
-        ValueError: for a depth and a patch that do not go together.
+        ValueError: for a depth and a patch that do not fit together.
     """
 
     def __init__(
@@ -91,18 +96,21 @@ class MSDINet(nnx.Module):
             channels = width * 2**level
             return Block(channels, channels, half_norm=True, pointwise=True, rngs=rngs)
 
-        check_form(depth, patch)
+        check_depth_and_patch(depth, patch)
         self.remat, self.patch = remat, patch
         colours = 3 * patch**2
         levels = range(depth - 1)
-        seen = degradation_width or width
-        sight = {"native": native, "contrast": contrast}
-        self.degradation = DegradationEstimator(seen, version=version, **sight, rngs=rngs)
+        degradation_width = degradation_width or width
+        self.degradation = DegradationEstimator(
+            degradation_width, version=version, native=native, contrast=contrast, rngs=rngs
+        )
         self.stem_1 = Conv(colours, width, 3, rngs=rngs)
         self.unet_1 = UNet(width, depth=depth, pointwise=True, remat=remat, rngs=rngs)
         self.before = nnx.List(block(i) for i in levels)
         self.modulation = nnx.List(
-            SpatiallyAdaptiveModulation(width * 2**i, seen * 2**i, hidden or 2 * width, rngs=rngs)
+            SpatiallyAdaptiveModulation(
+                width * 2**i, degradation_width * 2**i, hidden or 2 * width, rngs=rngs
+            )
             if i in injected
             else Unmodulated()
             for i in levels

@@ -52,8 +52,9 @@ class ReblurDeblurNet(nnx.Module):
     Args:
         width: channels of the finest level; published: 64.
         hidden: context channels of the modulation; published: 2 · width.
-        native, contrast: whether the encoder is, and sees that; see `degradation`.
-        batch_norm_groups: parts in which a batch is normalised (see `BatchNorm`).
+        native: encode at full resolution, see `degradation`.
+        contrast: feed the encoder local contrast, see `degradation`.
+        batch_norm_groups: number of parts in which a batch is normalised, see `BatchNorm`.
         remat: see `MSDINet`.
     """
 
@@ -68,8 +69,9 @@ class ReblurDeblurNet(nnx.Module):
         remat: int = 0,
         rngs: nnx.Rngs,
     ):
-        sight = {"native": native, "contrast": contrast}
-        self.degradation = DegradationEstimator(width, version=2, **sight, rngs=rngs)
+        self.degradation = DegradationEstimator(
+            width, version=2, native=native, contrast=contrast, rngs=rngs
+        )
         generators = {"hidden": hidden, "groups": batch_norm_groups, "remat": remat}
         self.deblur = Generator(width, **generators, rngs=rngs)
         self.reblur = Generator(width, **generators, rngs=rngs)

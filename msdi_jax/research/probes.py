@@ -24,7 +24,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax.models.model import Model
+from msdi_jax.models import Model
 from msdi_jax.networks.degradation import ENCODER_SIZE, DegradationEncoder
 from msdi_jax.runtime.compilation import precise
 

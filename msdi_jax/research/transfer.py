@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from msdi_jax.models.model import Model
+from msdi_jax.models import Model
 from msdi_jax.networks.layers import resize_bilinear
 from msdi_jax.networks.msdi_net import LEVELS
 from msdi_jax.restoration.restore import pad_to_multiple

@@ -22,11 +22,12 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
-from msdi_jax.models.model import DEBLURRING, Model
+from msdi_jax.models import DEBLURRING, Model
+from msdi_jax.models.self_ensemble import Images, ensemble
 from msdi_jax.networks.degradation import ENCODER_SIZE, Degradation
 from msdi_jax.networks.layers import resize_bilinear
 from msdi_jax.networks.unet import MULTIPLE
-from msdi_jax.restoration.restore import Images, ensemble, pad_to_multiple
+from msdi_jax.restoration.restore import pad_to_multiple
 from msdi_jax.runtime.compilation import compile_for_memory, precise
 
 # For photographs of up to so many pixels; larger ones may take more by what they are themselves.
@@ -128,9 +129,9 @@ class BoundedRestorer:
     """
 
     def __init__(self, model: Model, memory: int | None = None):
-        if model.description.network not in DEBLURRING:
+        if model.architecture.kind not in DEBLURRING:
             raise ValueError(
-                f"a {model.description.network} model deblurs nothing: give one of "
+                f"a {model.architecture.kind} model deblurs nothing: give one of "
                 f"{', '.join(DEBLURRING)}"
             )
         self._orientations = model.description.orientations
@@ -138,7 +139,7 @@ class BoundedRestorer:
         self._copies = COPIES + (2 if self._orientations > 1 else 0) * BYTES_PER_PIXEL
         self._graph, self._arrays = nnx.split(model.network)
         # A native encoder estimates tile by tile.
-        estimation = None if model.description.native else self._lower(_maps, _image(*_ENCODED))
+        estimation = None if model.architecture.native else self._lower(_maps, _image(*_ENCODED))
         self._estimation = estimation
         self._maps = estimation.out_info if estimation else ()
         held = jax.tree.leaves((self._arrays, self._maps))

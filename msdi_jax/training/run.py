@@ -6,37 +6,47 @@ Everything lands in the run directory; started again on it, a run goes on where 
 import contextlib
 import inspect
 import json
+import operator
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import jax
 import ml_collections
-from flax import nnx
 
-from msdi_jax import report
+from msdi_jax import models, report
 from msdi_jax.data import pipeline, records, validation
+from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.readable import SkipDamaged
 from msdi_jax.evaluation import aggregate, test_sets
-from msdi_jax.evaluation.evaluate import evaluate, restoration_settings
+from msdi_jax.evaluation.evaluate import check_settings, evaluate, restoration_settings
 from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.evaluation.results_file import Measurements
-from msdi_jax.interop import convert
-from msdi_jax.models import cost, model
-from msdi_jax.models.model import DIRECTORIES, find
-from msdi_jax.networks.functional import Arrays, arrays_of
+from msdi_jax.models import DIRECTORIES, cost
+from msdi_jax.networks.functional import arrays_of
+from msdi_jax.networks.unet import DEPTH
 from msdi_jax.runtime import directory_lock, processes
 from msdi_jax.runtime.mesh import make_mesh
-from msdi_jax.training import checks, provenance, stage1_reblur, stage2_deblur
+from msdi_jax.training import provenance, run_directory, sources
 from msdi_jax.training.loop import Interrupted, StopRequest, train
 from msdi_jax.training.metrics_log import val_ends
-from msdi_jax.training.stage import Stage
+from msdi_jax.training.stage import PRODUCTS, Stage
+from msdi_jax.training.stage1_reblur import ReblurStage
+from msdi_jax.training.stage2_deblur import DeblurStage
 from msdi_jax.training.state import State
 
+STAGES = {"reblur": ReblurStage, "deblur": DeblurStage}
 # Kind of weights → what is appended to the names of their directories; see `train`.
 SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
+_LEAST = {
+    "seed": 0,
+    "val": 0,
+    "checkpoints.keep_last": 1,
+    "checkpoints.keep_best": 0,
+    "evaluation.samples": 0,
+}
+_CHOICES = {"initial": ("published", "calibrated"), "compute_dtype": tuple(PRODUCTS)}
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
@@ -47,17 +57,54 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
             belongs to another one, other data or another process; later, what `train` raises.
         Interrupted: see `train`.
     """
-    checks.check(config)
-    checks.check_workdir(config, workdir)
+    check_config(config)
+    run_directory.check_configuration(config, workdir)
     data = processes.first_then_others("data", lambda: _open_data(config))
-    checks.check_data(data.configuration, workdir)
+    run_directory.check_data(data.configuration, workdir)
     _check_sizes(config, workdir, data)
-    # The others see what the first has written: all of them at once would be in each other's way.
+    # Only the first process writes, so that the others find what it has written.
     with directory_lock.alone_in(workdir) if processes.is_first() else contextlib.nullcontext():
         if processes.is_first():
-            checks.claim(config, data.configuration, workdir)
+            run_directory.claim(config, data.configuration, workdir)
         processes.wait_for_all("workdir")
         _train_and_evaluate(config, workdir, data)
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError, naming field and fix, for a configuration that could only fail later."""
+    stages, both = tuple(config.stages), tuple(STAGES)
+    if stages not in (both[:1], both[1:], both):
+        raise ValueError(f"stages={stages} must be {both[:1]}, {both[1:]} or {both}")
+    for field, least in _LEAST.items():
+        if (value := operator.attrgetter(field)(config)) < least:
+            raise ValueError(f"{field}={value} must be at least {least}")
+    if config.seed >= 2**32:
+        raise ValueError(f"seed={config.seed} must be below 2**32")
+    for field, choices in _CHOICES.items():
+        if config[field] not in choices:
+            raise ValueError(f"{field}={config[field]!r} must be one of {', '.join(choices)}")
+    if not 0 <= config.remat <= DEPTH:
+        raise ValueError(f"remat={config.remat} must be a number of U-Net levels, 0 … {DEPTH}")
+    Augmentation(**config.augmentation)
+    check_settings(config.evaluation)
+    for name in config.stages:
+        STAGES[name].check(config)
+    _check_encoder_source(config)
+
+
+def _check_encoder_source(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError unless stage 2 gets its degradation encoder from exactly one place."""
+    stages, both = tuple(config.stages), tuple(STAGES)
+    if stages == ("deblur",) and not (config.deblur.degradation_from or config.deblur.start_from):
+        raise ValueError(
+            "deblur.degradation_from is empty: give a stage-1 run or a model to freeze the encoder "
+            f"of, give deblur.start_from, or train stage 1 too by stages={both}"
+        )
+    if stages == both and (config.deblur.degradation_from or config.version != 2):
+        raise ValueError(
+            "a run of both stages uses stage 1's own degradation encoder, which is version 2: "
+            "leave deblur.degradation_from empty and version at 2"
+        )
 
 
 def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
@@ -72,7 +119,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
                 continue
             stage = make_stage(name, config, workdir)
             # Now, since what it starts from may be gone when it is done.
-            description = provenance.describe(name, config, workdir)
+            description = provenance.describe_network(name, config, workdir)
             states = train(
                 name,
                 stage,
@@ -95,7 +142,7 @@ def _save(
     name: str,
     stage: Stage,
     states: dict[str, State],
-    description: model.Description,
+    description: models.Description,
     workdir: Path,
 ) -> None:
     """Model directories of all kinds of weights; the last one's tells that the stage is done."""
@@ -104,7 +151,7 @@ def _save(
             if kind in states:
                 found = provenance.at_step(description, int(states[kind].step), kind)
                 path = workdir / f"{DIRECTORIES[name]}{suffix}"
-                model.save(path, stage.network(states[kind]), found)
+                models.save(path, stage.network(states[kind]), found)
     processes.wait_for_all(f"{name} saved")
 
 
@@ -169,61 +216,39 @@ def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
 
 
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
-    """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
-    sources = provenance.sources(name, config, workdir)
-    loaded = {key: _load(path) for key, path in sources.items()}
-    network = loaded["start"].network if "start" in loaded else None
+    """Make stage `name` with the weights that it starts from or freezes."""
+    paths = sources.find_sources(name, config, workdir)
+    loaded = {key: sources.load_on_host(path) for key, path in paths.items()}
+    start = loaded["start"].network if "start" in loaded else None
     if name == "reblur":
-        return stage1_reblur.ReblurStage(config, _vgg(config.reblur), network)
+        return ReblurStage(config, sources.load_vgg(config.reblur.vgg_weights), start)
     degradation = arrays_of((loaded.get("degradation") or loaded["start"]).estimator)
     encoder = degradation["encoder"]
     if config.deblur.features_from:
-        encoder = _encoder(config.deblur.features_from)
-    return stage2_deblur.DeblurStage(config, degradation, encoder["shallow"], network)
-
-
-def _load(path: Path | str) -> model.Model:
-    """With a network of host arrays: stages place their own."""
-    loaded = model.load(path)
-    nnx.update(loaded.network, jax.device_get(nnx.state(loaded.network)))
-    return loaded
-
-
-def _encoder(path: Path | str) -> Arrays:
-    loaded = _load(find(path, *DIRECTORIES.values()))
-    alone = loaded.description.network == "encoder"
-    return arrays_of(loaded.network if alone else loaded.estimator.encoder)
-
-
-def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
-    if not settings.vgg_weights:
-        processes.print_once(
-            "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
-        )
-        return None
-    return jax.device_get(convert.read_vgg(settings.vgg_weights))
+        encoder = sources.load_encoder(config.deblur.features_from)
+    return DeblurStage(config, degradation, encoder["shallow"], start)
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
-    models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
+    trained = {name: models.load(workdir / DIRECTORIES[name]) for name in config.stages}
     # A run of stage 1 measures the joint network as it is.
     usage = {"window": None, "orientations": 1}
-    if "deblur" in models:
-        usage = provenance.usage(config, models["deblur"].description)
-        models["deblur"] = models["deblur"].using(**usage)
+    if "deblur" in trained:
+        usage = provenance.restoration_settings(config, trained["deblur"].description)
+        trained["deblur"] = trained["deblur"].using(**usage)
     found = _measure(
         "last",
         config,
         workdir,
         data,
-        deblurrer=models.get("deblur"),
-        joint=models.get("reblur"),
+        deblurrer=trained.get("deblur"),
+        joint=trained.get("reblur"),
         samples=workdir / "samples",
         sample_count=config.evaluation.samples,
     )
     others = {}
     for kind, path in _other_weights(config, workdir).items():
-        other = model.load(path).using(**usage)
+        other = models.load(path).using(**usage)
         figures_of = _measure(kind, config, workdir, data, deblurrer=other, joint=None)
         others[kind] = {k: value for k, value in figures_of.items() if k.endswith("_deblurred")}
     record = {
@@ -233,7 +258,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "steps": {name: config[name].steps for name in config.stages},
         "val": config.val,
         "val_losses": {name: val_ends(workdir, name) for name in config.stages},
-        "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
+        "parameters": _parameters(trained["deblur"]) if "deblur" in trained else None,
         "other_weights": others,
         **found,
     }
@@ -248,7 +273,7 @@ def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str
     stage = config.stages[-1]
     name = DIRECTORIES[stage]
     paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
-    if start := provenance.sources(stage, config, workdir).get("start"):
+    if start := sources.find_sources(stage, config, workdir).get("start"):
         paths["start"] = start
     return {kind: path for kind, path in paths.items() if path.exists()}
 
@@ -259,8 +284,8 @@ def _measure(
     workdir: Path,
     data: _Data,
     *,
-    deblurrer: model.Model | None,
-    joint: model.Model | None,
+    deblurrer: models.Model | None,
+    joint: models.Model | None,
     **samples,
 ) -> dict:
     """`evaluate` on the test split; interrupted, it goes on at the image that it was at."""
@@ -289,10 +314,10 @@ def _measure(
     )
 
 
-def _parameters(loaded: model.Model) -> int:
+def _parameters(loaded: models.Model) -> int:
     """Of a deblurring network, without an encoder that modulates nothing."""
-    parts = cost.summarise(loaded.description).parts
-    unused = not loaded.description.injected
+    parts = cost.count(loaded.architecture).parts
+    unused = not loaded.architecture.injected
     return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))
 
 

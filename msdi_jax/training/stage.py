@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
 from msdi_jax.networks.functional import Arrays
 from msdi_jax.networks.layers import singular_values
-from msdi_jax.runtime.mesh import by_image, by_rows, gathered
+from msdi_jax.networks.unet import MULTIPLE
+from msdi_jax.runtime.mesh import by_image, by_rows, gathered, make_mesh
 from msdi_jax.training import optimizer
 from msdi_jax.training.state import State
 
@@ -33,8 +34,26 @@ Loss = Callable[[Arrays, Any], tuple[Array, tuple[Scalars, Arrays]]]
 """Parameters, part of a batch → what to minimise, (scalars to log, next statistics)."""
 
 
+# Settings of either stage that count something.
+_COUNTS = (
+    "steps",
+    "schedule_steps",
+    "batch_size",
+    "crop",
+    "log_every",
+    "val_every",
+    "val_images",
+    "checkpoint_every",
+    "accumulate",
+)
+
+
 class Stage(Protocol):
     """Pure functions over `State`."""
+
+    @staticmethod
+    def check(config: ml_collections.ConfigDict) -> None:
+        """Raise ValueError, naming field and fix, for settings that could only fail later."""
 
     def init(self, key: Array) -> State: ...
 
@@ -46,6 +65,41 @@ class Stage(Protocol):
 
     def network(self, state: State) -> nnx.Module:
         """The network to use, in evaluation mode."""
+
+
+def check_settings(name: str, config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError for settings of stage `name` that neither stage can use."""
+    settings = config[name]
+    for field in _COUNTS:
+        if settings[field] < 1:
+            raise ValueError(f"{name}.{field}={settings[field]} must be at least 1")
+    for field in ("learning_rate", "clip_norm", "adam_eps"):
+        if settings[field] <= 0:
+            raise ValueError(f"{name}.{field}={settings[field]:g} must be above 0")
+    for field in ("adam_b1", "adam_b2", "ema_decay"):
+        if not 0 <= settings[field] < 1:
+            raise ValueError(f"{name}.{field}={settings[field]:g} must be in [0, 1)")
+    if settings.final_learning_rate < 0:
+        raise ValueError(
+            f"{name}.final_learning_rate={settings.final_learning_rate:g} must be at least 0"
+        )
+    if settings.crop % MULTIPLE:
+        raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
+    _check_shares(name, settings, make_mesh(config.mesh.data, config.mesh.rows).shape)
+
+
+def _check_shares(name: str, settings: ml_collections.ConfigDict, mesh: dict[str, int]) -> None:
+    """Raise ValueError unless batches and crops divide among the devices of a mesh."""
+    if settings.batch_size % (mesh["data"] * settings.accumulate):
+        raise ValueError(
+            f"{name}.batch_size={settings.batch_size} must be a multiple of the {mesh['data']} "
+            f"devices of mesh axis data, times {name}.accumulate={settings.accumulate}: change it, "
+            "or take fewer devices by mesh.data"
+        )
+    if settings.crop % mesh["rows"]:
+        raise ValueError(
+            f"{name}.crop={settings.crop} must be a multiple of mesh.rows={mesh['rows']}"
+        )
 
 
 class StepResult(NamedTuple):

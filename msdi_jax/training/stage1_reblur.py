@@ -13,6 +13,8 @@ import ml_collections
 from flax import nnx
 from jaxtyping import Array
 
+from msdi_jax.models import Architecture
+from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import Degradation
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
@@ -21,11 +23,14 @@ from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.runtime.mesh import by_image, by_rows, gathered
 from msdi_jax.training import losses, optimizer
+from msdi_jax.training.shared_blur import check_shared_blur, choose_pairs, exchange
+from msdi_jax.training.sources import check_start, check_vgg
 from msdi_jax.training.stage import (
     Batch,
     Loss,
     Scalars,
     cast,
+    check_settings,
     degradation_of,
     moving_average,
     optimizer_step,
@@ -33,26 +38,6 @@ from msdi_jax.training.stage import (
     spectral_scalars,
 )
 from msdi_jax.training.state import State
-
-
-def form(config: ml_collections.ConfigDict) -> dict[str, int]:
-    """The network's sizes, by their names as arguments of `ReblurDeblurNet`."""
-    return {"width": config.width, "hidden": config.hidden or 2 * config.width}
-
-
-def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> ReblurDeblurNet:
-    return ReblurDeblurNet(
-        **form(config),
-        native=config.native,
-        contrast=config.contrast,
-        batch_norm_groups=config.reblur.batch_norm_groups,
-        remat=config.remat,
-        rngs=rngs,
-    )
-
-
-def make_discriminator(config: ml_collections.ConfigDict, rngs: nnx.Rngs):
-    return MultiscaleDiscriminator(config.width, rngs=rngs)
 
 
 class Generated(NamedTuple):
@@ -80,22 +65,43 @@ class ReblurStage:
         start: ReblurDeblurNet | None = None,
     ):
         self.config, self.settings, self.start = config, config.reblur, start
+        self.architecture = Architecture.from_config(config, "reblur")
         self.frozen = {} if vgg is None else {"vgg": vgg}
-        self.graph, *_ = split(abstract(lambda keys: make_network(config, keys)))
-        self.discriminator_graph, *_ = split(
-            abstract(lambda keys: make_discriminator(config, keys))
-        )
+        self.graph, *_ = split(abstract(self._make_network))
+        self.discriminator_graph, *_ = split(abstract(self._make_discriminator))
         normalise = self.settings.vgg_normalise
         self.vgg_graph, *_ = split(abstract(lambda keys: VGG19(normalise=normalise, rngs=keys)))
 
+    @staticmethod
+    def check(config: ml_collections.ConfigDict) -> None:
+        check_settings("reblur", config)
+        architecture = Architecture.from_config(config, "reblur")
+        architecture.check(KINDS[architecture.kind].config_paths)
+        settings = config.reblur
+        if settings.degradation_rate < 0:
+            raise ValueError(
+                f"reblur.degradation_rate={settings.degradation_rate:g} must be at least 0"
+            )
+        check_start("reblur", config)
+        check_shared_blur(config)
+        _check_batch_norm_groups(settings)
+        check_vgg(settings.vgg_weights)
+
+    def _make_network(self, rngs: nnx.Rngs) -> ReblurDeblurNet:
+        groups = self.settings.batch_norm_groups
+        return self.architecture.build(rngs, batch_norm_groups=groups, remat=self.config.remat)
+
+    def _make_discriminator(self, rngs: nnx.Rngs) -> MultiscaleDiscriminator:
+        return MultiscaleDiscriminator(self.config.width, rngs=rngs)
+
     def init(self, key: jax.Array) -> State:
         rngs = TraceSafeRngs(key)
-        network = self.start or make_network(self.config, rngs)
+        network = self.start or self._make_network(rngs)
         if self.config.initial == "calibrated" and not self.start:
             calibrate_pyramid(network.degradation.pyramid, rngs)
             calibrate_network(network, network.degradation.pyramid, rngs)
         generator = split(network)
-        discriminator = split(make_discriminator(self.config, rngs))
+        discriminator = split(self._make_discriminator(rngs))
         params = {"generator": generator.params, "discriminator": discriminator.params}
         adam = optimizer.adam(self.settings)
         return State(
@@ -216,8 +222,9 @@ class ReblurStage:
         representation = estimator.encoder(by_image(blurry))
         if weight := self.settings.motion_weight:
             terms["motion"] = weight * losses.motion(representation, images["motion"])
-        # Encoding is cheap beside generating.
-        blurry, sharp, representation = self._chosen((blurry, sharp, representation))
+        # Generating costs far more than encoding.
+        chosen = choose_pairs((blurry, sharp, representation), self.settings)
+        blurry, sharp, representation = chosen
         blurry, sharp = by_rows(blurry), by_rows(sharp)
         maps = estimator.maps(representation, blurry.shape[1:3])
         own = Degradation(representation, tuple(by_rows(level) for level in maps))
@@ -225,14 +232,6 @@ class ReblurStage:
             generator.deblur(blurry, own.maps), generator.reblur(sharp, exchange(own).maps)
         )
         return Generated(blurry, sharp, output, terms)
-
-    def _chosen(self, arrays):
-        """Of a batch of twins the pairs that pass the generators, of every device as many."""
-        count = self.settings.generated or self.settings.batch_size
-        every = self.settings.batch_size // count
-        return jax.tree.map(
-            lambda x: x.reshape(-1, every, 2, *x.shape[1:])[:, 0].reshape(-1, *x.shape[1:]), arrays
-        )
 
     def _networks(self, state: State, generator: Arrays, discriminator: Arrays):
         """Both networks in training mode, in the type to compute in."""
@@ -276,13 +275,6 @@ class ReblurStage:
         return merge(self.graph, state.params["generator"], state.stats["generator"])
 
 
-def exchange(degradation: Degradation) -> Degradation:
-    """That of a batch's images 2k for 2k + 1, and the other way round."""
-    return jax.tree.map(
-        lambda x: x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape), degradation
-    )
-
-
 def _verdicts(discriminator: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):
     """The discriminator's features of the pairs (sharp, fake) and (sharp, real), in one batch.
 
@@ -303,3 +295,14 @@ def _accuracy(fake, real) -> jax.Array:
 
 def _stats(generator: nnx.Module, discriminator: nnx.Module) -> Arrays:
     return {"generator": split(generator).stats, "discriminator": split(discriminator).stats}
+
+
+def _check_batch_norm_groups(settings: ml_collections.ConfigDict) -> None:
+    """Raise ValueError unless batch norm sees equal groups of what the generators get at once."""
+    passing = (settings.shared_blur and settings.generated) or settings.batch_size
+    groups = settings.batch_norm_groups
+    if groups < 1 or passing // settings.accumulate % groups:
+        raise ValueError(
+            f"reblur.batch_norm_groups={groups} must divide the {passing // settings.accumulate} "
+            "images that the generators get at once"
+        )

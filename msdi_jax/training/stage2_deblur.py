@@ -4,23 +4,25 @@ Loss: half the negative PSNR of both outputs, plus the L1 distance of five shall
 features between the sharp and the deblurred image.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import ml_collections
 from flax import nnx
 
+from msdi_jax.models import Architecture
+from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import CELL, Degradation, ShallowEncoder, local_contrast
 from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
 from msdi_jax.networks.initialization import calibrate_network
 from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput
 from msdi_jax.runtime.mesh import gathered
 from msdi_jax.training import losses, optimizer
+from msdi_jax.training.sources import check_encoders, check_start
 from msdi_jax.training.stage import (
     Batch,
     Scalars,
     cast,
+    check_settings,
     degradation_of,
     moving_average,
     optimizer_step,
@@ -30,30 +32,6 @@ from msdi_jax.training.stage import (
 from msdi_jax.training.state import State
 
 FROZEN = nnx.PathContains("degradation")
-
-
-def form(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The network's sizes, by their names as arguments of `MSDINet`."""
-    width = config.deblur.width or config.width
-    return {
-        "width": width,
-        "depth": config.deblur.depth,
-        "patch": config.deblur.patch,
-        "degradation_width": config.width,
-        "hidden": config.hidden or 2 * width,
-        "injected": tuple(config.deblur.injected),
-    }
-
-
-def make_network(config: ml_collections.ConfigDict, rngs: nnx.Rngs) -> MSDINet:
-    return MSDINet(
-        **form(config),
-        version=config.version,
-        native=config.native,
-        contrast=config.contrast,
-        remat=config.remat,
-        rngs=rngs,
-    )
 
 
 class DeblurStage:
@@ -75,18 +53,33 @@ class DeblurStage:
         start: MSDINet | None = None,
     ):
         self.config, self.settings, self.start = config, config.deblur, start
+        self.architecture = Architecture.from_config(config, "deblur")
         self.degradation = degradation
         self.frozen = {"features": features}
         if not self.settings.train_encoder:
             self.frozen["degradation"] = degradation
-        self.graph, *_ = self._split(abstract(lambda keys: make_network(config, keys)))
+        self.graph, *_ = self._split(abstract(self._make_network))
         self.feature_graph, *_ = split(
             abstract(lambda keys: ShallowEncoder(config.width, native=config.native, rngs=keys))
         )
 
+    @staticmethod
+    def check(config: ml_collections.ConfigDict) -> None:
+        check_settings("deblur", config)
+        architecture = Architecture.from_config(config, "deblur")
+        architecture.check(KINDS[architecture.kind].config_paths)
+        if config.deblur.psnr_floor <= 0:
+            raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
+        _check_context(config)
+        check_start("deblur", config)
+        check_encoders(config)
+
+    def _make_network(self, rngs: nnx.Rngs) -> MSDINet:
+        return self.architecture.build(rngs, remat=self.config.remat)
+
     def init(self, key: jax.Array) -> State:
         rngs = TraceSafeRngs(key)
-        network = self.start or make_network(self.config, rngs)
+        network = self.start or self._make_network(rngs)
         if self.config.initial == "calibrated" and not self.start:
             graph, *_ = split(network.degradation)
             calibrate_network(network, merge(graph, self.degradation).pyramid, rngs)
@@ -182,3 +175,19 @@ class DeblurStage:
             features = losses.feature_l1(*map(encoder, pictures))
             terms["feature_loss"] = weight * features
         return terms
+
+
+def _check_context(config: ml_collections.ConfigDict) -> None:
+    context, crop = config.deblur.context, config.deblur.crop
+    if not context:
+        return
+    if not config.native or config.mesh.rows > 1:
+        raise ValueError(
+            f"deblur.context={context} needs a native encoder and whole rows: set native=True and "
+            "mesh.rows=1, or leave it 0"
+        )
+    if context < 0 or context % CELL or crop % CELL:
+        raise ValueError(
+            f"deblur.context={context} and deblur.crop={crop} must be multiples of {CELL} px, a "
+            "cell of the representation, and not below 0"
+        )

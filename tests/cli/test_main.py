@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
-from msdi_jax.models import model
 from tests.small_networks import small_network
 
 
 @pytest.fixture(scope="module")
 def model_directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "model"
-    model.save(path, small_network(), model.Description("msdi2_net", 2, 4, {}, "none"))
+    models.save(
+        path, small_network(), models.Description(models.Architecture("msdi_net", 2), {}, "none")
+    )
     return path
 
 
@@ -29,8 +31,8 @@ def read(path):
 
 
 def test_deblur(tmp_path, photograph, model_directory, monkeypatch, capsys):
-    loaded, load = [], model.load
-    monkeypatch.setattr(model, "load", lambda path: loaded.append(load(path)) or loaded[-1])
+    loaded, load = [], models.load
+    monkeypatch.setattr(models, "load", lambda path: loaded.append(load(path)) or loaded[-1])
     output = tmp_path / "sharp.png"
     main(["deblur", f"--model={model_directory}", f"--input={photograph}", f"--output={output}"])
     assert capsys.readouterr().out.splitlines()[-1] == str(output)
@@ -53,9 +55,9 @@ def test_ways_to_restore(tmp_path, photograph, monkeypatch, restoration, size):
         shapes.append(x.shape)
         return 1 - x
 
-    description = model.Description("msdi2_net", 2, 4, {}, "")
+    description = models.Description(models.Architecture("msdi_net", 2), {}, "")
     loaded = SimpleNamespace(deblur=invert, description=description)
-    monkeypatch.setattr(model, "load", lambda path: loaded)
+    monkeypatch.setattr(models, "load", lambda path: loaded)
     output = tmp_path / "sharp.png"
     paths = [f"--input={photograph}", f"--output={output}"]
     main(["deblur", "--model=any", *paths, f"--restore={restoration}"])

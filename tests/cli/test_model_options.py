@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 from jax import export
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
-from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, image_io, restore
 from tests.small_networks import draw_arrays
@@ -21,17 +21,17 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     form = {"depth": 3, "patch": 2, "window": 32, "orientations": 2}
-    description = model.Description("msdi2_net", 2, 4, {}, "", **form)
-    network = draw_arrays(abstract(description.build))
+    description = models.Description(models.Architecture("msdi_net", 2, **form), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
     path = tmp_path_factory.mktemp("usage") / "model"
-    model.save(path, network, description)
+    models.save(path, network, description)
     return path
 
 
 def test_compact_sets_it(saved, tmp_path):
     def compacted(*options):
         main(["compact", str(saved), str(tmp_path / "out"), *options])
-        found = model.describe(tmp_path / "out")
+        found = models.read_description(tmp_path / "out")
         return found.window, found.orientations
 
     assert compacted() == (32, 2)
@@ -50,7 +50,7 @@ def test_photographs_are_restored_in_so_many_orientations(
     files = [f"--input={tmp_path / 'in.png'}", f"--output={tmp_path / 'out.png'}"]
     main(["deblur", f"--model={saved}", *files, *options, *restoration])
     ours, other = (
-        model.load(saved).using(orientations=n) for n in (orientations, 3 - orientations)
+        models.load(saved).using(orientations=n) for n in (orientations, 3 - orientations)
     )
     found = image_io.to_unit(image_io.read(tmp_path / "out.png"))
     expected = restore.whole(ours.deblur, image_io.to_unit(photograph))
@@ -59,7 +59,7 @@ def test_photographs_are_restored_in_so_many_orientations(
 
 
 def test_in_python_too(saved):
-    network = model.load(saved)
+    network = models.load(saved)
     image = RNG.random((1, 32, 48, 3), np.float32)
     one = network(image).deblurred
     assert np.abs(network.deblur(image) - one).max() > 1e-3
@@ -70,10 +70,12 @@ def test_in_python_too(saved):
 
 
 def test_another_use_is_of_another_network(saved):
-    found = model.load(saved)
+    found = models.load(saved)
     assert found.using(orientations=4).description.orientations == 4
     assert found.description.orientations == 2
-    assert model.mean([found, found.using(orientations=1, window=None)]).description.window == 32
+    assert (
+        models.average([found, found.using(orientations=1, window=None)]).description.window == 32
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,8 +88,8 @@ def test_another_use_is_of_another_network(saved):
     ],
 )
 def test_a_pytorch_file_does_not_say_it(tmp_path, capsys, usage, told):
-    description = model.Description("msdi_net", 2, 4, {}, "", version=1, **usage)
-    model.save(tmp_path / "model", description.build(nnx.Rngs(0)), description)
+    description = models.Description(models.Architecture("msdi_net", 2, version=1, **usage), {}, "")
+    models.save(tmp_path / "model", description.architecture.build(nnx.Rngs(0)), description)
     main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
     out = capsys.readouterr().out
     assert told in out if told else "how the model is used" not in out
@@ -100,7 +102,7 @@ def test_a_program_is_one_pass(saved, tmp_path, capsys):
 
 def test_products_are_of_as_many_digits_as_their_numbers(saved, tmp_path):
     """GPUs and TPUs have faster ones of fewer."""
-    network = model.load(saved)
+    network = models.load(saved)
     image = np.zeros((1, 32, 32, 3), np.float32)
 
     def precisions(program):
@@ -112,7 +114,7 @@ def test_products_are_of_as_many_digits_as_their_numbers(saved, tmp_path):
     assert set(re.findall(r"precision = \[(\w+)", program.mlir_module())) == {"HIGHEST"}
     # Who asks for fewer gets fewer.
     with jax.default_matmul_precision("tensorfloat32"):
-        assert "HIGH" in precisions(model.load(saved)._call.lower(network._arrays, image))
+        assert "HIGH" in precisions(models.load(saved)._call.lower(network._arrays, image))
 
 
 @pytest.mark.parametrize("window", [15, -16])
@@ -123,9 +125,9 @@ def test_what_is_no_window_is_refused(saved, tmp_path, window):
 
 
 def test_what_deblurs_nothing_is_used_in_no_way(tmp_path):
-    description = model.Description("discriminator", 2, None, {}, "")
-    network = draw_arrays(abstract(description.build))
-    model.save(tmp_path / "model", network, description)
+    description = models.Description(models.Architecture("discriminator", 2), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
+    models.save(tmp_path / "model", network, description)
     main(["compact", str(tmp_path / "model"), str(tmp_path / "plain")])
     with pytest.raises(SystemExit, match="nothing that --ensemble and --window could be for"):
         main(
@@ -142,7 +144,7 @@ def test_what_deblurs_nothing_is_used_in_no_way(tmp_path):
     ],
 )
 def test_a_description_that_says_it_wrongly_is_refused(saved, tmp_path, field, value, told):
-    description = dataclasses.replace(model.describe(saved), **{field: value})
-    model.save(tmp_path / "model", model.load(saved).network, description)
+    description = dataclasses.replace(models.read_description(saved), **{field: value})
+    models.save(tmp_path / "model", models.load(saved).network, description)
     with pytest.raises(ValueError, match=rf"model\.json: {told}"):
-        model.describe(tmp_path / "model")
+        models.read_description(tmp_path / "model")

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.configs import quickstart
 from msdi_jax.evaluation import evaluate as evaluation
 from msdi_jax.evaluation import metrics, reported_results, results_file
-from msdi_jax.models import model
 from msdi_jax.runtime import directory_lock
 from msdi_jax.training import run
 
-DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
+DESCRIPTION = models.Description(models.Architecture("msdi_net", 64), {}, "")
 
 
 def records(count=3):
@@ -45,10 +45,10 @@ def called(monkeypatch, tmp_path):
         return x / 2
 
     interruptions = []
-    monkeypatch.setattr(model.Model, "_deblur", deblur)
-    loaded = model.Model(network, DESCRIPTION)
-    monkeypatch.setattr(model, "describe", lambda path: DESCRIPTION)
-    monkeypatch.setattr(model, "load", lambda path: loaded)
+    monkeypatch.setattr(models.Model, "_deblur", deblur)
+    loaded = models.Model(network, DESCRIPTION)
+    monkeypatch.setattr(models, "read_description", lambda path: DESCRIPTION)
+    monkeypatch.setattr(models, "load", lambda path: loaded)
     builder = SimpleNamespace(
         prepare=lambda root: tmp_path / "set" / "whole" / "1.0.0",
         open_split=lambda directory, split: records(),
@@ -213,8 +213,8 @@ def test_a_set_that_needs_files_asks_for_them(called, tmp_path):
 
 
 def test_a_model_without_deblurring_branch_is_refused(called, tmp_path, monkeypatch):
-    other = model.Description("discriminator", 2, None, {}, "")
-    monkeypatch.setattr(model, "describe", lambda path: other)
+    other = models.Description(models.Architecture("discriminator", 2), {}, "")
+    monkeypatch.setattr(models, "read_description", lambda path: other)
     with pytest.raises(SystemExit, match="m holds a discriminator model, which deblurs nothing"):
         evaluate(tmp_path)
     assert not (tmp_path / "out").exists()
@@ -368,7 +368,7 @@ def test_a_runs_evaluation_goes_on_at_the_image_it_was_at(called, tmp_path):
     assert len(called.calls) == 4
     assert [row["name"] for row in resumed["per_image"]] == ["r0", "r1", "r2"]
     # Of other weights nothing is taken over.
-    again = measure(model.Model(nnx.Linear(1, 1, rngs=nnx.Rngs(1)), DESCRIPTION))
+    again = measure(models.Model(nnx.Linear(1, 1, rngs=nnx.Rngs(1)), DESCRIPTION))
     assert len(called.calls) == 7
     assert again == resumed
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import msdi_jax
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.configs import base
 from msdi_jax.interop import convert
-from msdi_jax.models import model
-from msdi_jax.training import checks
+from msdi_jax.training import run, sources
 
 ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
 MSDI_NET, JUDGE = "msdi_net-w8", "MultiscaleDiscriminator-w8"
@@ -72,7 +72,7 @@ def test_outputs_match_the_goldens(published, file, golden, image, tmp_path, nam
 
 
 def outputs(loaded, expected, image):
-    name = loaded.description.network
+    name = loaded.description.architecture.kind
     if name == "discriminator":
         features = loaded(image("D-in", (2, 64, 64, 6)))
         return {f"d{s}/f{i}": x for s, scale in enumerate(features) for i, x in enumerate(scale)}
@@ -113,7 +113,7 @@ def test_what_is_written(published, file, tmp_path, capsys):
 def test_wrappers_make_no_difference(published, file, tmp_path, wrap):
     weights = published(JUDGE)
     convert.convert(file(wrap(weights)), tmp_path / "model")
-    found = convert.to_published(model.load(tmp_path / "model").network)
+    found = convert.to_published(models.load(tmp_path / "model").network)
     assert set(found) == set(weights)
     for key, array in found.items():
         np.testing.assert_array_equal(array, weights[key], err_msg=key)
@@ -138,13 +138,13 @@ def test_encoder_and_pyramid_alone_and_together(published, file, tmp_path, name,
         sources[kind] = file({keys[k]: v for k, v in alone.items()}, f"{kind}.pth")
         found = convert.convert(sources[kind], tmp_path / kind).description
         assert (found.network, found.width, found.version) == (kind, 8, version)
-        network = model.load(tmp_path / kind).network
+        network = models.load(tmp_path / kind).network
         for key, array in convert.to_published(network).items():
             np.testing.assert_array_equal(array, weights[key], err_msg=key)
     together = tmp_path / "both"
     both = convert.convert(sources["encoder"], together, pyramid=sources["pyramid"]).description
     assert (both.network, both.version) == ("degradation", version)
-    found = convert.to_published(model.load(together).estimator)
+    found = convert.to_published(models.load(together).estimator)
     assert set(found) == {key for key in weights if key.startswith((ENCODER, PYRAMID))}
 
 
@@ -164,8 +164,8 @@ def test_a_source_without_its_parts(published, file, tmp_path):
         convert.convert(source, tmp_path / "model", pyramid=pyramid)
     arguments = ["convert", str(source), str(tmp_path / "model")]
     main([*arguments, "--encoder", str(encoder), "--pyramid", str(pyramid)])
-    loaded = model.load(tmp_path / "model")
-    assert loaded.description.network == "msdi_net"
+    loaded = models.load(tmp_path / "model")
+    assert loaded.description.architecture.kind == "msdi_net"
     assert loaded.description.provenance["encoder"]["file"] == "net_E.pth"
     for key, array in convert.to_published(loaded.network).items():
         np.testing.assert_array_equal(array, weights[key], err_msg=key)
@@ -181,7 +181,7 @@ def test_the_width_comes_from_the_shapes(published, file, tmp_path):
     for key, array in part(published("msdi2_net-w8"), PYRAMID).items():
         kernel = array.shape[:2] if key.endswith("weight_orig") else array.shape
         halved[key] = array[tuple(slice(n // 2) for n in kernel)].clone()
-    assert convert.convert(file(halved), tmp_path / "model").description.width == 4
+    assert convert.convert(file(halved), tmp_path / "model").description.architecture.width == 4
 
 
 def change(weights, key, value=None):
@@ -320,7 +320,11 @@ def test_vgg19_from_torchvisions_file(state_dict, file, tmp_path):
     }
     source = file(weights | {"classifier.0.bias": torch.zeros(4096)})
     found = convert.convert(source, tmp_path / "vgg")
-    assert (found.description.network, found.arrays, len(found.unused)) == ("vgg19", 26, 7)
+    assert (found.description.architecture.kind, found.arrays, len(found.unused)) == (
+        "vgg19",
+        26,
+        7,
+    )
     assert not (tmp_path / "vgg" / "unused.npz").exists()
     for (i, a), (j, b) in zip(
         convert.read_vgg(str(tmp_path / "vgg"))["conv"].items(),
@@ -335,7 +339,7 @@ def test_vgg19_from_torchvisions_file(state_dict, file, tmp_path):
 
 def test_models_are_refused_where_they_do_not_fit(judge_model):
     destination, _ = judge_model
-    loaded = model.load(destination)
+    loaded = models.load(destination)
     with pytest.raises(ValueError, match="the discriminator model deblurs nothing"):
         loaded.deblur(np.zeros((1, 16, 16, 3)))
     with pytest.raises(ValueError, match="has no degradation encoder"):
@@ -343,7 +347,7 @@ def test_models_are_refused_where_they_do_not_fit(judge_model):
     with pytest.raises(ValueError, match=f"{destination} is a discriminator model, not VGG19"):
         convert.read_vgg(str(destination))
     with pytest.raises(ValueError, match=f"vgg_weights={destination} is no file"):
-        checks._check_vgg(str(destination))
+        sources.check_vgg(str(destination))
 
 
 def test_training_checks_what_it_starts_from(published, file, tmp_path):
@@ -356,13 +360,13 @@ def test_training_checks_what_it_starts_from(published, file, tmp_path):
     config.deblur.features_from = str(tmp_path / "encoder")
     config.deblur.degradation_from = str(tmp_path / "encoder")
     with pytest.raises(ValueError, match=r"degradation_from=.* is a encoder model: give one of"):
-        checks.check(config)
+        run.check_config(config)
     convert.convert(tmp_path / "encoder.pth", tmp_path / "both", pyramid=tmp_path / "pyramid.pth")
     config.deblur.degradation_from = str(tmp_path / "both")
-    checks.check(config)
+    run.check_config(config)
     config.version = 1
     with pytest.raises(ValueError, match="has width 8 and version 2: set width=8 and version=2"):
-        checks.check(config)
+        run.check_config(config)
     config.version, config.width = 2, 16
     with pytest.raises(ValueError, match="has width 8 and version 2: set width=8 and version=2"):
-        checks.check(config)
+        run.check_config(config)

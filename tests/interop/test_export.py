@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 from jax import export as jax_export
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.interop import export, onnx_graph
-from msdi_jax.models import model
 from msdi_jax.networks import layers
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import abstract
@@ -21,9 +21,9 @@ from tests.small_networks import draw_arrays
 
 
 def save(path, network, make):
-    description = model.Description(network, 2, 4, {}, "")
-    model.save(path, make(nnx.Rngs(0)), description)
-    return model.load(path)
+    description = models.Description(models.Architecture(network, 2), {}, "")
+    models.save(path, make(nnx.Rngs(0)), description)
+    return models.load(path)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     main(["export", str(source), str(file), "--size", "32x48"])
     assert "(b, 32, 48, 3)" in capsys.readouterr().out
     program = jax_export.deserialize(file.read_bytes())
-    loaded = model.load(source)
+    loaded = models.load(source)
     for batch in (1, 3):
         images = np.random.default_rng(batch).random((batch, 32, 48, 3), np.float32)
         np.testing.assert_allclose(program.call(images), loaded.deblur(images), atol=1e-5)
@@ -62,14 +62,16 @@ def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network
     ours = {"native": True, "contrast": True, "depth": 3, "patch": 2}
     ours |= {"degradation_width": 4, "window": 24}
     form = ours if native else {}
-    description = model.Description(network, 2, 4, {}, "CC BY 4.0", version=version, **form)
-    built = draw_arrays(abstract(description.build))
-    model.save(tmp_path / "model", built, description)
+    description = models.Description(
+        models.Architecture(network, 2, version=version, **form), {}, "CC BY 4.0"
+    )
+    built = draw_arrays(abstract(description.architecture.build))
+    models.save(tmp_path / "model", built, description)
     file = tmp_path / "program.onnx"
     main(["export", str(tmp_path / "model"), str(file), "--size", "32x48"])
     session = onnxruntime.InferenceSession(file)
     assert session.get_modelmeta().description == "CC BY 4.0"
-    loaded = model.load(tmp_path / "model")
+    loaded = models.load(tmp_path / "model")
     for batch in (1, 3):
         images = np.random.default_rng(batch).random((batch, 32, 48, 3), np.float32)
         (deblurred,) = session.run(None, {"images": images})
@@ -89,7 +91,7 @@ def test_a_missing_library_is_named(tmp_path, source, monkeypatch):
 
 
 def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
-    network = model.load(source).network
+    network = models.load(source).network
     folded = export.fold_spectral_norm(network)
     kinds = [type(layer) for _, layer in nnx.iter_graph(folded)]
     assert layers.SpectralConv not in kinds

@@ -8,9 +8,9 @@ import torch
 from flax import nnx
 
 import msdi_jax
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.interop import convert
-from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from tests.small_networks import draw_arrays
 
@@ -71,12 +71,12 @@ def test_a_compact_copy_keeps_what_export_needs(state_dict, tmp_path):
 
 
 def test_a_compact_copy_may_name_its_licence(tmp_path):
-    description = model.Description("encoder", 2, None, {}, "unknown", version=2)
-    network = draw_arrays(abstract(description.build))
-    model.save(tmp_path / "model", network, description)
+    description = models.Description(models.Architecture("encoder", 2), {}, "unknown")
+    network = draw_arrays(abstract(description.architecture.build))
+    models.save(tmp_path / "model", network, description)
     for option, licence in ((["--licence=CC BY 4.0"], "CC BY 4.0"), ([], "unknown")):
         main(["compact", str(tmp_path / "model"), str(tmp_path / licence), *option])
-        assert model.describe(tmp_path / licence).licence == licence
+        assert models.read_description(tmp_path / licence).licence == licence
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,18 @@ def test_a_compact_copy_may_name_its_licence(tmp_path):
     ],
 )
 def test_encoders_of_ours_have_no_published_form(tmp_path, field, message):
-    description = model.Description("msdi2_net", 2, 4, {}, "", **{field: True})
-    network = draw_arrays(abstract(description.build))
-    model.save(tmp_path / "model", network, description)
+    description = models.Description(models.Architecture("msdi_net", 2, **{field: True}), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
+    models.save(tmp_path / "model", network, description)
     with pytest.raises(ValueError, match=message):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
 
 
 def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
-    description = model.Description("msdi2_net", 2, 4, {}, "", injected=(3,))
-    network = draw_arrays(abstract(description.build))
-    model.save(tmp_path / "model", network, description)
-    assert model.load(tmp_path / "model").description.injected == (3,)
+    description = models.Description(models.Architecture("msdi_net", 2, injected=(3,)), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
+    models.save(tmp_path / "model", network, description)
+    assert models.load(tmp_path / "model").description.architecture.injected == (3,)
     with pytest.raises(ValueError, match=r"modulates the levels \(3,\) only"):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
@@ -108,9 +108,9 @@ def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
     "form", [{"depth": 3}, {"depth": 4, "patch": 2}, {"degradation_width": 4}], ids=str
 )
 def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
-    description = model.Description("msdi2_net", 2, 4, {}, "", **form)
-    network = draw_arrays(abstract(description.build))
-    model.save(tmp_path / "model", network, description)
+    description = models.Description(models.Architecture("msdi_net", 2, **form), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
+    models.save(tmp_path / "model", network, description)
     with pytest.raises(ValueError, match="published files are of depth 5, patch 1 and one width"):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
 
@@ -118,10 +118,12 @@ def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
 @pytest.mark.parametrize("name", ["msdi_net", "MSDI2E"])
 def test_a_model_trained_here_has_all_published_keys(state_dict, tmp_path, name):
     """What it does not have is new: neutral running statistics, zeros elsewhere."""
-    description = model.Description(NETWORKS[name], 8, 16, {"trained": "today"}, "mine")
-    graph, state = nnx.split(abstract(description.build))
+    description = models.Description(
+        models.Architecture(NETWORKS[name], 8), {"trained": "today"}, "mine"
+    )
+    graph, state = nnx.split(abstract(description.architecture.build))
     fill = jax.tree.map(lambda x: jnp.full(x.shape, 3.0), nnx.to_pure_dict(state))
-    model.save(tmp_path / "model", nnx.merge(graph, fill), description)
+    models.save(tmp_path / "model", nnx.merge(graph, fill), description)
     convert.export(tmp_path / "model", tmp_path / "out.pth")
     found = torch.load(tmp_path / "out.pth", weights_only=True)["params"]
     expected = tensors(state_dict(f"{name}-w8"))
@@ -143,11 +145,11 @@ def test_outputs_that_cannot_be_written_are_refused_first(tmp_path, output):
 
 def test_damaged_unused_arrays_are_refused_by_name(tmp_path):
     np.savez(tmp_path / "unused.npz", a=np.zeros(1000))
-    assert set(model.load_unused(tmp_path)) == {"a"}
+    assert set(models.load_unused(tmp_path)) == {"a"}
     kept = tmp_path / "unused.npz"
     kept.write_bytes(kept.read_bytes()[:1000])
     with pytest.raises(ValueError, match=f"{kept} is damaged"):
-        model.load_unused(tmp_path)
+        models.load_unused(tmp_path)
 
 
 @pytest.mark.slow

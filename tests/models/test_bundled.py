@@ -10,7 +10,7 @@ from msdi_jax.data import photographs
 from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import draw_shake
 from msdi_jax.data.synthesis.render import render
-from msdi_jax.models.model import DIRECTORIES, describe, find
+from msdi_jax.models import DIRECTORIES, find, read_description
 from msdi_jax.research import motion, transfer
 from msdi_jax.restoration import image_io, restore
 
@@ -40,8 +40,8 @@ def psnr(a, b):
 def test_it_is_small_and_says_what_it_is():
     assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) <= 16e6
     for name in DIRECTORIES.values():
-        description = describe(find(BUNDLED, name))
-        assert description.native
+        description = read_description(find(BUNDLED, name))
+        assert description.architecture.native
         assert description.licence == "CC BY 4.0"
 
 

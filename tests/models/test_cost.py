@@ -2,14 +2,19 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
-from msdi_jax.models import cost, model
+from msdi_jax.interop.torch_keys import count_never_used
+from msdi_jax.models import Architecture, cost
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, UpConv
 
-
-def description(network, width=64, version=None):
-    return model.Description(network, width, 2 * width, {}, "", version)
+NETWORKS = {
+    "msdi_net": Architecture("msdi_net", version=1),
+    "msdi2_net": Architecture("msdi_net"),
+    "joint": Architecture("reblur_deblur_net"),
+    "discriminator": Architecture("discriminator"),
+}
 
 
 # Convolution MACs as published, and parameters as the keys and shapes of the files add up.
@@ -23,8 +28,9 @@ def description(network, width=64, version=None):
     ],
 )
 def test_the_published_counts(network, gmacs, total, trained):
-    found = cost.summarise(description(network))
-    assert (found.parameters + found.never_used) / 1e6 == pytest.approx(total, abs=5e-7)
+    found = cost.count(NETWORKS[network])
+    never_used = count_never_used(nnx.merge(*NETWORKS[network].abstract()))
+    assert (found.parameters + never_used) / 1e6 == pytest.approx(total, abs=5e-7)
     assert total - found.frozen / 1e6 == pytest.approx(trained, abs=5e-7)
     if gmacs:
         assert found.macs / 1e9 == pytest.approx(gmacs, abs=0.05)
@@ -35,11 +41,13 @@ def test_discriminator_by_hand():
     channels = [6 * 1, 1 * 2, 2 * 4, 4 * 8, 8 * 1]
     sides = [(33, 17, 9, 10, 11), (17, 9, 5, 6, 7)]
     expected = 16 * sum(c * n * n for s in sides for c, n in zip(channels, s, strict=True))
-    assert cost.summarise(description("discriminator", 1), 64).macs == expected
+    assert cost.count(Architecture("discriminator", 1), 64).macs == expected
 
 
 def test_parts_by_hand():
-    found = {part.name: part for part in cost.summarise(description("msdi_net", 2), 32).parts}
+    found = {
+        part.name: part for part in cost.count(Architecture("msdi_net", 2, version=1), 32).parts
+    }
     assert found["last"].macs == 32 * 32 * 9 * 2 * 3
     assert found["merge"].macs == 32 * 32 * 4 * 2
     # The encoder sees 256×256 whatever the image: layers 1, 7×7, 2, 3, 4, 5, 6, res, res, out.
@@ -56,19 +64,19 @@ def test_parts_by_hand():
 
 def test_counting_leaves_the_layers_as_they_were():
     before = Conv.__call__, UpConv.__call__
-    cost.summarise(description("pyramid", 1, version=1))
+    cost.count(Architecture("pyramid", 1, version=1))
     with pytest.raises(ValueError, match="multiples of 16"):
-        cost.summarise(description("msdi_net", 1), 40)
+        cost.count(Architecture("msdi_net", 1, version=1), 40)
     assert (Conv.__call__, UpConv.__call__) == before
 
 
 @pytest.fixture
 def directory(tmp_path):
-    what = description("pyramid", 2, version=2)
-    graph, state = nnx.split(abstract(what.build))
+    what = models.Description(Architecture("pyramid", 2), {}, "")
+    graph, state = nnx.split(abstract(what.architecture.build))
     arrays = nnx.to_pure_dict(state)
     filled = nnx.merge(graph, _fill(arrays))
-    model.save(tmp_path / "model", filled, what)
+    models.save(tmp_path / "model", filled, what)
     return tmp_path / "model"
 
 
@@ -88,17 +96,17 @@ def test_command(directory, capsys):
 
 
 def test_the_papers_figure_is_compared():
-    what = description("msdi_net")
-    text = cost.text(what)
+    published = NETWORKS["msdi_net"]
+    never_used = count_never_used(nnx.merge(*published.abstract()))
+    text = cost.format_table(published, never_used=never_used)
     assert "246.9 M, trained 135.4 M" in text
     assert "The paper's 336.43 G is 3.6 G (1.1 %) more" in text
-    found = cost.Summary([], 0)
-    assert len(cost._paper(what, 256, found)) == 2
-    assert len(cost._paper(what, 128, found)) == 1
+    assert len(cost._paper(published, 256, cost.Cost([]))) == 2
+    assert len(cost._paper(published, 128, cost.Cost([]))) == 1
 
 
 def test_forward_statistics(directory):
-    lines = cost.forward_statistics(model.load(directory)).splitlines()
+    lines = cost.forward_statistics(models.load(directory)).splitlines()
     # A version 2 pyramid gives four maps, finest first.
     assert [line.split()[1] for line in lines[1:]] == [
         "1×256×256×2", "1×128×128×4", "1×64×64×8", "1×32×32×16",

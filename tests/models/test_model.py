@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
-from msdi_jax.models import model
+from msdi_jax.models import directory
 from msdi_jax.networks.degradation import Degradation
 from msdi_jax.networks.functional import abstract, arrays_of
 from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 
-DESCRIPTION = model.Description("joint", 2, 5, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
+DESCRIPTION = models.Description(
+    models.Architecture("reblur_deblur_net", 2, hidden=5),
+    {"run": "a test", "steps": 3},
+    "Apache-2.0 ©",
+)
 
 
 def filled(make, seed=0):
@@ -33,7 +38,7 @@ def network():
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, network):
     path = tmp_path_factory.mktemp("saved") / "deep" / "model"
-    model.save(path, network, DESCRIPTION)
+    models.save(path, network, DESCRIPTION)
     return path
 
 
@@ -44,7 +49,7 @@ def copy(tmp_path, saved):
 
 @pytest.fixture(scope="module")
 def loaded(saved):
-    return model.load(saved)
+    return models.load(saved)
 
 
 def assert_same_arrays(found, expected):
@@ -95,17 +100,17 @@ def test_round_trip(saved, loaded, network):
 
 def test_weights_lie_where_calls_take_them(tmp_path, saved, network):
     """Of host arrays every call would make a copy."""
-    model.save(tmp_path / "compact", network, model.describe(saved), compactly=True)
+    models.save(tmp_path / "compact", network, models.read_description(saved), as_bfloat16=True)
     for path in (saved, tmp_path / "compact"):
-        arrays = jax.tree.leaves(nnx.state(model.load(path).network))
+        arrays = jax.tree.leaves(nnx.state(models.load(path).network))
         assert all(isinstance(x, jax.Array) for x in arrays)
 
 
 def test_mean_of_weights(tmp_path, saved, network):
     other = filled(lambda rngs: ReblurDeblurNet(2, hidden=5, rngs=rngs), seed=1)
-    model.save(tmp_path / "other", other, dataclasses.replace(DESCRIPTION, window=32))
+    models.save(tmp_path / "other", other, dataclasses.replace(DESCRIPTION, window=32))
     main(["mean", str(saved), str(tmp_path / "other"), str(tmp_path / "mean")])
-    found = model.load(tmp_path / "mean")
+    found = models.load(tmp_path / "mean")
     halves = jax.tree.map(lambda a, b: (a + b) / 2, arrays_of(network), arrays_of(other))
     vectors = 0
     arrays = jax.tree.leaves_with_path(arrays_of(found.network))
@@ -126,7 +131,7 @@ def test_where_orbax_cannot_write_a_model_stays(tmp_path, saved, network):
     shutil.copytree(saved, good)
     for place in (good, tmp_path / "back\\slash"):
         with pytest.raises(ValueError, match=r"in its name, where arrays cannot be written"):
-            model.save(place, network, DESCRIPTION)
+            models.save(place, network, DESCRIPTION)
     assert sorted(path.name for path in good.iterdir()) == ["arrays", "model.json"]
     assert not list(tmp_path.glob("back*"))
 
@@ -139,24 +144,24 @@ def test_no_mean_takes_the_place_of_a_model(tmp_path, saved):
     with pytest.raises(SystemExit, match="model alone is itself: give two models"):
         main(["mean", str(saved), str(tmp_path / "mean")])
     assert not (tmp_path / "mean").exists()
-    assert model.load(tmp_path / "copy").description == model.describe(saved)
+    assert models.load(tmp_path / "copy").description == models.read_description(saved)
 
 
 def test_other_forms_have_no_mean(loaded):
     wider = dataclasses.replace(DESCRIPTION, width=4, hidden=6, licence="another")
-    other = model.Model(loaded.network, wider)
+    other = models.Model(loaded.network, wider)
     with pytest.raises(ValueError, match=r"^models that differ in hidden, width have no mean$"):
-        model.mean([loaded, loaded, other])
+        models.average([loaded, loaded, other])
 
 
 def test_compact_weights_are_rounded_ones(tmp_path, saved, network):
     path = tmp_path / "run" / "model"
-    model.save(path, network, DESCRIPTION, compactly=True)
+    models.save(path, network, DESCRIPTION, as_bfloat16=True)
     assert sorted(p.name for p in path.iterdir()) == ["arrays.npz", "model.json"]
     size = lambda folder: sum(p.stat().st_size for p in folder.rglob("*"))  # noqa: E731
     assert size(path) < 0.5 * size(saved)
     # A run directory will do.
-    found = model.load(tmp_path / "run")
+    found = models.load(tmp_path / "run")
     assert found.description == DESCRIPTION
     rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), arrays_of(network))
     assert_same_arrays(arrays_of(found.network), rounded)
@@ -165,7 +170,7 @@ def test_compact_weights_are_rounded_ones(tmp_path, saved, network):
 @pytest.mark.parametrize("harm", ["cut", "other"])
 def test_damaged_compact_weights_are_refused(tmp_path, network, harm):
     path = tmp_path / "model"
-    model.save(path, network, DESCRIPTION, compactly=True)
+    models.save(path, network, DESCRIPTION, as_bfloat16=True)
     file = path / "arrays.npz"
     if harm == "cut":
         file.write_bytes(file.read_bytes()[:5000])
@@ -173,7 +178,7 @@ def test_damaged_compact_weights_are_refused(tmp_path, network, harm):
         text = (path / "model.json").read_text()
         (path / "model.json").write_text(text.replace('"hidden": 5', '"hidden": 6'))
     with pytest.raises(ValueError, match=f"the arrays of {path} cannot be read"):
-        model.load(path)
+        models.load(path)
 
 
 def test_sizes_that_do_not_fit_are_refused(loaded):
@@ -197,8 +202,8 @@ class Echo(nnx.Module):
 
 
 def test_a_joint_model_takes_blurry_and_sharp():
-    joint = model.Model(Echo(), DESCRIPTION)
-    assert joint.reblurs
+    joint = models.Model(Echo(), DESCRIPTION)
+    assert joint.architecture.reblurs
     blurry, sharp = np.full((1, 16, 16, 3), 0.25), np.full((1, 16, 16, 3), 0.75)
     output = joint(blurry, sharp)
     np.testing.assert_array_equal(output.deblurred, 1.25 * np.ones_like(blurry))
@@ -212,8 +217,8 @@ def test_a_joint_model_takes_blurry_and_sharp():
 
 @pytest.mark.parametrize("name", ["msdi_net", "msdi2_net"])
 def test_a_deblurring_model_takes_one_image(name):
-    deblurring = model.Model(Echo(), dataclasses.replace(DESCRIPTION, network=name))
-    assert not deblurring.reblurs
+    deblurring = models.Model(Echo(), dataclasses.replace(DESCRIPTION, network=name))
+    assert not deblurring.architecture.reblurs
     image = np.zeros((1, 16, 16, 3))
     for images in ((), (image, image)):
         with pytest.raises(ValueError, match=rf"{name} model takes \(blurry\) images"):
@@ -222,7 +227,7 @@ def test_a_deblurring_model_takes_one_image(name):
 
 def test_description_builds_its_network(monkeypatch):
     for kind in ("MSDINet", "ReblurDeblurNet"):
-        monkeypatch.setattr(model, kind, lambda *a, kind=kind, **k: (kind, a, k))
+        monkeypatch.setattr(models, kind, lambda *a, kind=kind, **k: (kind, a, k))
     rngs = nnx.Rngs(0)
     common = {"hidden": 5, "native": True, "contrast": True, "rngs": rngs}
     form = {"injected": (1, 3), "depth": 3, "patch": 2, "degradation_width": 4}
@@ -239,9 +244,9 @@ def test_description_builds_its_network(monkeypatch):
 
 def test_saving_replaces_the_older_model(copy):
     small = Echo()
-    model.save(copy, small, dataclasses.replace(DESCRIPTION, licence="other"))
-    assert model.describe(copy).licence == "other"
-    found = model.load_arrays(copy / "arrays", {"scale": jax.ShapeDtypeStruct((), jnp.float32)})
+    models.save(copy, small, dataclasses.replace(DESCRIPTION, licence="other"))
+    assert models.read_description(copy).licence == "other"
+    found = directory.load_arrays(copy / "arrays", {"scale": jax.ShapeDtypeStruct((), jnp.float32)})
     assert found == {"scale": 2.0}
     assert [p.name for p in copy.parent.iterdir()] == ["model"]
 
@@ -251,9 +256,9 @@ def test_failed_save_leaves_the_older_model_and_nothing_else(copy, monkeypatch):
         raise OSError("No space left on device")
 
     before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
-    monkeypatch.setattr(model, "save_arrays", fail)
+    monkeypatch.setattr(directory, "save_arrays", fail)
     with pytest.raises(OSError, match="No space left"):
-        model.save(copy, Echo(), DESCRIPTION)
+        models.save(copy, Echo(), DESCRIPTION)
     assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
     assert [p.name for p in copy.parent.iterdir()] == ["model"]
 
@@ -263,7 +268,7 @@ def test_what_is_no_model_directory_is_refused_by_name(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=rf"{tmp_path / name} is not a model directory"):
-        model.load(tmp_path / name)
+        models.load(tmp_path / name)
 
 
 def edit(path, **fields):
@@ -275,19 +280,19 @@ def edit(path, **fields):
 def test_damaged_description_is_refused_by_name(copy, text):
     (copy / "model.json").write_text(text)
     with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged"):
-        model.load(copy)
+        models.load(copy)
 
 
 def test_unknown_field_is_refused_by_name(copy):
     edit(copy, height=5)
     with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged.*'height'"):
-        model.load(copy)
+        models.load(copy)
 
 
 def test_unknown_network_is_refused_by_name(copy):
     edit(copy, network="msdi3_net")
     with pytest.raises(ValueError, match=rf"{copy}/model\.json: network 'msdi3_net' is none of"):
-        model.load(copy)
+        models.load(copy)
 
 
 def truncate(path):
@@ -301,11 +306,11 @@ def truncate(path):
         lambda path: shutil.rmtree(path / "arrays"),
         truncate,
         lambda path: edit(path, width=4),
-        lambda path: model.save(path, Echo(), DESCRIPTION),
+        lambda path: models.save(path, Echo(), DESCRIPTION),
     ],
     ids=["missing", "truncated", "other width", "other network"],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(copy, damage):
     damage(copy)
     with pytest.raises(ValueError, match=rf"arrays of {copy} cannot be read"):
-        model.load(copy)
+        models.load(copy)

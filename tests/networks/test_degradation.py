@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.configs import base
-from msdi_jax.models import model
 from msdi_jax.networks.degradation import (
     Degradation,
     DegradationEncoder,
@@ -225,9 +225,9 @@ def test_the_estimator_moves_at_its_own_rate(images):
 
 
 def test_tiles_of_a_native_model_estimate_for_themselves():
-    description = model.Description("msdi2_net", 2, 4, {}, "", native=True)
-    network = draw_arrays(abstract(description.build))
-    deblurring = model.Model(network, description)
+    description = models.Description(models.Architecture("msdi_net", 2, native=True), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
+    deblurring = models.Model(network, description)
     image = np.random.default_rng(0).uniform(size=(48, 80, 3)).astype(np.float32)
     restored = bounded_memory.BoundedRestorer(deblurring)(image[None])
     np.testing.assert_allclose(restored, deblurring.deblur(image[None]), atol=1e-5)
@@ -260,7 +260,7 @@ def eight():
 
 def test_twins_are_reblurred_with_each_others_representation(eight):
     stage = stage1_reblur.ReblurStage(twin_config())
-    network = draw_arrays(abstract(lambda rngs: stage1_reblur.make_network(stage.config, rngs)))
+    network = draw_arrays(abstract(stage._make_network))
     graph, arrays = nnx.split(network)
     made = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))(arrays, eight)
     joint = jax.jit(lambda a, *images: nnx.merge(graph, a)(*images))
@@ -277,7 +277,7 @@ def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
     config = twin_config()
     config.reblur.update({"generated": 4, "motion_weight": 0.5})
     stage = stage1_reblur.ReblurStage(config)
-    network = draw_arrays(abstract(lambda rngs: stage1_reblur.make_network(config, rngs)))
+    network = draw_arrays(abstract(stage._make_network))
     graph, arrays = nnx.split(network)
     generate = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))
     made = generate(arrays, eight)

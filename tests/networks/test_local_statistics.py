@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from msdi_jax.models import model
+from msdi_jax import models
 from msdi_jax.networks import layers, local_statistics
 from msdi_jax.networks.functional import abstract
 from tests.small_networks import draw_arrays
@@ -55,10 +55,10 @@ def test_a_window_of_the_whole_image_is_the_usual_norm():
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     form = {"depth": 3, "patch": 2, "window": 32}
-    description = model.Description("msdi2_net", 2, 4, {}, "", **form)
-    network = draw_arrays(abstract(description.build))
+    description = models.Description(models.Architecture("msdi_net", 2, **form), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
     path = tmp_path_factory.mktemp("windows") / "model"
-    model.save(path, network, description)
+    models.save(path, network, description)
     return path
 
 
@@ -68,7 +68,7 @@ def sides(found):
 
 
 def test_levels_have_windows_of_one_size_in_the_image(saved):
-    found = model.load(saved)
+    found = models.load(saved)
     assert sides(found) == {(2, 16), (4, 8), (8, 4)}
     image = RNG.random((1, 64, 96, 3), np.float32)
     whole = found.using(window=None)

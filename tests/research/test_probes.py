@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.evaluation import test_sets
-from msdi_jax.models import model
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import abstract
 from msdi_jax.research import probes
@@ -136,9 +136,11 @@ def test_native_encoders_are_given_the_middle():
 
 @pytest.mark.parametrize("native", [False, True])
 def test_the_random_encoder_is_no_dead_one(native):
-    description = model.Description("degradation", 2, None, {}, "", version=2, native=native)
+    description = models.Description(
+        models.Architecture("degradation", 2, version=2, native=native), {}, ""
+    )
     images = RNG.uniform(size=(2, 64, 64, 3)).astype(np.float32)
-    encode = probes.random_encoder(model.Model(None, description))
+    encode = probes.random_encoder(models.Model(None, description))
     found = np.asarray(encode(images))
     assert found.std() > 0.3
     np.testing.assert_array_equal(encode(images), found)
@@ -167,8 +169,8 @@ def test_the_command(tmp_path, monkeypatch, capsys, quick):
     )
     monkeypatch.setattr(probes, "RESAMPLES", 50)
     estimator = draw_arrays(abstract(lambda rngs: DegradationEstimator(2, rngs=rngs)))
-    description = model.Description("degradation", 2, None, {}, "", version=2)
-    model.save(tmp_path / "model", estimator, description)
+    description = models.Description(models.Architecture("degradation", 2, version=2), {}, "")
+    models.save(tmp_path / "model", estimator, description)
     arguments = ["probe", f"--model={tmp_path / 'model'}", f"--output={tmp_path / 'out'}"]
     main(arguments)
     printed = capsys.readouterr().out

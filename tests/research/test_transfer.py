@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
-from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.research import transfer
 from tests.small_networks import draw_arrays, small_network
@@ -20,9 +20,9 @@ SHARP, BLURRY, OTHER = (
 
 def drawn(**options):
     """A joint model of width 2."""
-    description = model.Description("joint", 2, 4, {}, "", **options)
-    network = draw_arrays(abstract(description.build))
-    return model.Model(network, description)
+    description = models.Description(models.Architecture("reblur_deblur_net", 2, **options), {}, "")
+    network = draw_arrays(abstract(description.architecture.build))
+    return models.Model(network, description)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,12 @@ def joint():
 def run(tmp_path_factory, joint):
     """A run directory of both stages, with the photographs of this file."""
     folder = tmp_path_factory.mktemp("run")
-    model.save(folder / "model-reblur", joint.network, joint.description)
-    model.save(folder / "model", small_network(), model.Description("msdi2_net", 2, 4, {}, ""))
+    models.save(folder / "model-reblur", joint.network, joint.description)
+    models.save(
+        folder / "model",
+        small_network(),
+        models.Description(models.Architecture("msdi_net", 2), {}, ""),
+    )
     for name, image in (("sharp", SHARP), ("blurry", BLURRY), ("other", OTHER)):
         Image.fromarray((255 * image).astype(np.uint8)).save(folder / f"{name}.png")
     return folder

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from benchmarks import timing
-from msdi_jax.models import model
+from msdi_jax import models
+from msdi_jax.models.self_ensemble import ORIENTATIONS, ensemble
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, restore
@@ -20,7 +21,9 @@ SMALL = bounded_memory.PROCESS + bounded_memory.COPIES * 272 * 512 + PASS
 
 @pytest.fixture(scope="module")
 def network():
-    return model.Model(small_network(), model.Description("msdi2_net", 2, 4, {}, ""))
+    return models.Model(
+        small_network(), models.Description(models.Architecture("msdi_net", 2), {}, "")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -144,12 +147,12 @@ def test_a_large_photograph_may_take_what_it_is_itself(large):
 
 def test_models_that_deblur_nothing_are_refused():
     other = abstract(lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
-    description = model.Description("discriminator", 2, None, {}, "")
+    description = models.Description(models.Architecture("discriminator", 2), {}, "")
     with pytest.raises(ValueError, match="a discriminator model deblurs nothing"):
-        bounded_memory.BoundedRestorer(model.Model(other, description))
+        bounded_memory.BoundedRestorer(models.Model(other, description))
 
 
-@pytest.mark.parametrize("count", restore.ORIENTATIONS)
+@pytest.mark.parametrize("count", ORIENTATIONS)
 def test_ensemble_averages_orientations(count):
     """Of a restorer that darkens the top left pixel: corners have their turn, of 8 all twice."""
     seen = []
@@ -165,13 +168,13 @@ def test_ensemble_averages_orientations(count):
     # Upside down, what was below comes up; by a quarter turn to the left, what was at the right.
     for row, column in [(0, 0), (-1, 0), (0, -1), (-1, -1)][:count]:
         expected[:, row, column] -= 8 / min(count, 4)
-    np.testing.assert_allclose(restore.ensemble(darken, count)(x), expected, atol=1e-6)
+    np.testing.assert_allclose(ensemble(darken, count)(x), expected, atol=1e-6)
     assert len({y.tobytes() for y in seen}) == count
 
 
 @pytest.mark.slow
 def test_a_published_width_fits_the_memory_of_default():
     network, _ = timing.msdi_net(64)
-    description = model.Description("msdi2_net", 64, None, {}, "")
-    tile = bounded_memory.BoundedRestorer(model.Model(network, description)).tile(720, 1280)
+    description = models.Description(models.Architecture("msdi_net", 64), {}, "")
+    tile = bounded_memory.BoundedRestorer(models.Model(network, description)).tile(720, 1280)
     assert min(tile) >= bounded_memory.SMALLEST

@@ -15,9 +15,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.cli import deblur
-from msdi_jax.models import model
 from msdi_jax.restoration import image_io
 
 HEIGHT, WIDTH = 5, 7
@@ -264,9 +264,9 @@ def test_a_profile_of_other_colours_is_dropped(tmp_path, profile):
 @pytest.fixture
 def invert(monkeypatch):
     """A model that inverts, so that every file tells whether it was restored."""
-    description = model.Description("msdi2_net", 2, 4, {}, "")
+    description = models.Description(models.Architecture("msdi_net", 2), {}, "")
     loaded = SimpleNamespace(deblur=lambda x: 1 - x, description=description)
-    monkeypatch.setattr(model, "load", lambda path: loaded)
+    monkeypatch.setattr(models, "load", lambda path: loaded)
 
     def deblur(source, target, *more):
         main(
@@ -361,7 +361,7 @@ def test_a_full_disk_ends_the_work(folder, tmp_path, invert, monkeypatch):
 def test_a_place_that_cannot_be_written_to_is_refused_first(folder, tmp_path, invert, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "out")
-    monkeypatch.setattr(model, "load", lambda path: pytest.fail("loaded"))
+    monkeypatch.setattr(models, "load", lambda path: pytest.fail("loaded"))
     for source, target in ((folder, "out"), (folder / "grey.png", "out/grey.png")):
         with pytest.raises(SystemExit, match=r"the folder .*out cannot be written to"):
             invert(source, tmp_path / target)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.configs import base
 from msdi_jax.data import pipeline
 from msdi_jax.data.records import open_split
 from msdi_jax.evaluation import metrics
-from msdi_jax.models import model
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training.stage2_deblur import DeblurStage
 from tests.cli.test_prepare import SETS, prepare
@@ -35,12 +35,12 @@ def training():
 @pytest.fixture
 def halving(monkeypatch):
     """A model whose result is known: one of width 2 restores nothing."""
-    description = model.Description("msdi2_net", 2, 4, {}, "none")
+    description = models.Description(models.Architecture("msdi_net", 2), {}, "none")
     network = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
-    monkeypatch.setattr(model.Model, "_deblur", lambda self, x: x / 2)
-    loaded = model.Model(network, description)
-    monkeypatch.setattr(model, "describe", lambda path: description)
-    monkeypatch.setattr(model, "load", lambda path: loaded)
+    monkeypatch.setattr(models.Model, "_deblur", lambda self, x: x / 2)
+    loaded = models.Model(network, description)
+    monkeypatch.setattr(models, "read_description", lambda path: description)
+    monkeypatch.setattr(models, "load", lambda path: loaded)
     return "any"
 
 

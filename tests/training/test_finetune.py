@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msdi_jax import models
 from msdi_jax.__main__ import main
 from msdi_jax.configs import finetune
 from msdi_jax.data.photographs import embedded
 from msdi_jax.data.synthesis.camera_motion import draw_shake
 from msdi_jax.data.synthesis.render import render
-from msdi_jax.models import model
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import run
 from tests.small_networks import small_network
@@ -36,7 +36,9 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     path = tmp_path_factory.mktemp("start") / "model"
-    model.save(path, small_network(), model.Description("msdi2_net", 2, 4, {}, "none"))
+    models.save(
+        path, small_network(), models.Description(models.Architecture("msdi_net", 2), {}, "none")
+    )
     return path
 
 
@@ -61,7 +63,7 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     measured = json.loads((tmp_path / "runs" / "mine" / "evaluation.json").read_text())
     assert measured["other_weights"]["start"]["psnr_deblurred"] > 0
     assert "deblurred by start weights: PSNR" in capsys.readouterr().out
-    before, after = model.load(start), model.load("runs/mine/model")
+    before, after = models.load(start), models.load("runs/mine/model")
     assert after.description.provenance["dataset"] == "pairs"
     # Adam moves a weight by about the rate in a step.
     assert 0 < largest_change(before.network, after.network) < 4 * config.deblur.learning_rate

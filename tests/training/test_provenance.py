@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from msdi_jax import models
 from msdi_jax.configs import finetune, quickstart
-from msdi_jax.models import model
-from msdi_jax.training import checks, provenance, run
+from msdi_jax.training import provenance, run, sources
 from tests.small_networks import small_network
 
-START = model.Description(
-    "msdi2_net", 2, 4, {"file": "net.pth"}, "unclear", window=64, orientations=4
+START = models.Description(
+    models.Architecture("msdi_net", 2), {"file": "net.pth"}, "unclear", window=64, orientations=4
 )
 
 
 @pytest.fixture
 def config(tmp_path):
     """Fine-tuning from a saved model."""
-    model.save(tmp_path / "start", small_network(), START)
+    models.save(tmp_path / "start", small_network(), START)
     config = finetune.get_config()
     config.width = 2
     config.deblur.start_from = str(tmp_path / "start")
-    checks.check(config)
+    run.check_config(config)
     return config
 
 
@@ -40,18 +40,19 @@ def config(tmp_path):
 )
 def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_path, asked, found):
     config.evaluation.update(asked)
-    description = provenance.describe("deblur", config, tmp_path)
+    description = provenance.describe_network("deblur", config, tmp_path)
     assert (description.window, description.orientations) == found
 
 
 def test_a_stage_is_given_host_arrays():
     """It places its own: those of the model that it starts from would stay on the device."""
-    loaded = run._load(model.BUNDLED)
+    loaded = sources.load_on_host(models.BUNDLED)
     assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(nnx.state(loaded.network)))
 
 
 def test_without_a_start_it_is_used_as_published():
-    assert provenance.usage(quickstart.get_config(), None) == {"window": None, "orientations": 1}
+    settings = provenance.restoration_settings(quickstart.get_config(), None)
+    assert settings == {"window": None, "orientations": 1}
 
 
 def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_path):
@@ -72,7 +73,7 @@ def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_pat
 def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
     config.evaluation.update({"window": 32, "orientations": 2, "samples": 0})
     for name in ("model", "model-ema"):
-        model.save(tmp_path / "run" / name, small_network(), START)
+        models.save(tmp_path / "run" / name, small_network(), START)
     used = []
 
     def evaluate(source, *, deblurrer, **how):
@@ -88,24 +89,24 @@ def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
 
 
 def test_provenance_and_licence_of_what_it_took_weights_from(config, tmp_path):
-    alone = provenance.describe("deblur", config, tmp_path)
+    alone = provenance.describe_network("deblur", config, tmp_path)
     assert alone.provenance["start_from"] == {"file": "net.pth"}
     assert alone.licence == f"{provenance.LICENCE}; unclear"
 
     other = dataclasses.replace(START, provenance={"file": "net_E.pth"}, licence="theirs")
-    model.save(tmp_path / "other", small_network(), other)
+    models.save(tmp_path / "other", small_network(), other)
     config.deblur.degradation_from = str(tmp_path / "other")
-    both = provenance.describe("deblur", config, tmp_path)
+    both = provenance.describe_network("deblur", config, tmp_path)
     assert both.provenance["degradation_from"] == {"file": "net_E.pth"}
     assert both.licence == f"{provenance.LICENCE}; unclear; theirs"
 
     # Twice the same is told once.
     config.deblur.degradation_from = config.deblur.start_from
-    assert provenance.describe("deblur", config, tmp_path) == alone
+    assert provenance.describe_network("deblur", config, tmp_path) == alone
 
     # And so is a licence, of whatever generation.
-    model.save(tmp_path / "start", small_network(), alone)
-    assert provenance.describe("deblur", config, tmp_path).licence == alone.licence
+    models.save(tmp_path / "start", small_network(), alone)
+    assert provenance.describe_network("deblur", config, tmp_path).licence == alone.licence
 
     made = provenance.at_step(alone, 7, "ema")
     assert alone.provenance.items() < made.provenance.items()
@@ -114,16 +115,18 @@ def test_provenance_and_licence_of_what_it_took_weights_from(config, tmp_path):
 
 def test_a_run_of_both_stages_has_its_own_encoder(tmp_path):
     config = quickstart.get_config()
-    own = model.Description("joint", 2, 4, {"seed": 5}, provenance.LICENCE)
-    model.save(tmp_path / "model-reblur", small_network(), own)
-    found = provenance.describe("deblur", config, tmp_path)
+    own = models.Description(
+        models.Architecture("reblur_deblur_net", 2), {"seed": 5}, provenance.LICENCE
+    )
+    models.save(tmp_path / "model-reblur", small_network(), own)
+    found = provenance.describe_network("deblur", config, tmp_path)
     assert found.provenance["degradation_from"] == {"seed": 5}
     assert found.licence == provenance.LICENCE
 
 
 def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
     """Of what it was, its description was made before."""
-    network = model.load(config.deblur.start_from).network
+    network = models.load(config.deblur.start_from).network
 
     def train(*arguments, **options):
         shutil.rmtree(config.deblur.start_from)
@@ -140,7 +143,7 @@ def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
         monkeypatch.setattr(run, name, value)
     monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")
     run.run(config, tmp_path / "run")
-    found = model.describe(tmp_path / "run" / "model")
+    found = models.read_description(tmp_path / "run" / "model")
     assert found.provenance["steps"] == 7
     assert (found.window, found.orientations) == (64, 4)
     assert found.provenance["start_from"] == {"file": "net.pth"}

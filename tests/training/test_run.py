@@ -19,10 +19,10 @@ from PIL import Image
 import launch as entry
 from msdi_jax import load
 from msdi_jax.configs import quickstart
-from msdi_jax.models.model import BUNDLED, DIRECTORIES, describe
+from msdi_jax.models import BUNDLED, DIRECTORIES, read_description
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime import directory_lock
-from msdi_jax.training import checks, run
+from msdi_jax.training import run, run_directory
 from msdi_jax.training.loop import Interrupted
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def test_stage_2_keeps_the_encoder_of_stage_1(interrupted_run):
     workdir = interrupted_run[0]
     image = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
     first, second = load(workdir / "model-reblur"), load(workdir / "model")
-    assert describe(workdir / "model").network == "msdi2_net"
+    assert read_description(workdir / "model").architecture.version == 2
     np.testing.assert_array_equal(
         first.degradation(image).representation, second.degradation(image).representation
     )
@@ -223,15 +223,15 @@ def test_a_workdir_of_another_configuration_is_refused(interrupted_run, prepared
 
 def test_a_run_goes_on_when_fields_were_added_that_are_off(tmp_path):
     config = quickstart.get_config()
-    checks.claim(config, "a_1", tmp_path)
+    run_directory.claim(config, "a_1", tmp_path)
     file = tmp_path / "config.json"
     before = json.loads(file.read_text())
     del before["augmentation"]["defocus"]
     file.write_text(json.dumps(before))
-    checks.check_workdir(config, tmp_path)
+    run_directory.check_configuration(config, tmp_path)
     config.augmentation.defocus = 0.5
     with pytest.raises(ValueError, match=r"augmentation\.focus: 0\.0 there, 0\.5 here"):
-        checks.check_workdir(config, tmp_path)
+        run_directory.check_configuration(config, tmp_path)
 
 
 def test_a_foreign_folder_is_refused(tmp_path, prepared):
@@ -315,9 +315,9 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     stub.run()
     assert stub.done == ["deblur", "evaluated"]
     # A run of an earlier version did not tell.
-    (tmp_path / "run" / checks.DATA).unlink()
+    (tmp_path / "run" / run_directory.DATA).unlink()
     stub.run()
-    assert (tmp_path / "run" / checks.DATA).read_text() == "folder_1\n"
+    assert (tmp_path / "run" / run_directory.DATA).read_text() == "folder_1\n"
 
 
 @pytest.mark.parametrize(("tile", "refused"), [(128, False), (96, True)])
@@ -363,9 +363,9 @@ def test_sigterm_between_steps_is_told_as_a_stop(monkeypatch):
 
 def test_data_that_moved_are_gone_on_with(tmp_path):
     config = quickstart.get_config()
-    checks.claim(config, "a_1", tmp_path)
+    run_directory.claim(config, "a_1", tmp_path)
     config.dataset.directory = "/elsewhere"
-    checks.check_workdir(config, tmp_path)
+    run_directory.check_configuration(config, tmp_path)
 
 
 def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):

@@ -6,9 +6,10 @@ import numpy as np
 from flax import nnx
 
 from msdi_jax.configs import base
+from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import arrays_of, merge, split
 from msdi_jax.networks.vgg import VGG19
-from msdi_jax.training import stage1_reblur
+from msdi_jax.training import optimizer, stage1_reblur
 from msdi_jax.training.state import State
 
 SCALARS = (
@@ -36,18 +37,18 @@ def test_published_steps(x64, stand_in, golden, image, assert_arrays):
     vgg = stand_in(lambda rngs: VGG19(normalise=False, rngs=rngs), "vgg19", np.float64)
     parts = {
         "generator": split(
-            stand_in(lambda rngs: stage1_reblur.make_network(config, rngs), "MSDI2E-w8", np.float64)
+            stand_in(Architecture("reblur_deblur_net", 8).build, "MSDI2E-w8", np.float64)
         ),
         "discriminator": split(
             stand_in(
-                lambda rngs: stage1_reblur.make_discriminator(config, rngs),
+                Architecture("discriminator", 8).build,
                 "MultiscaleDiscriminator-w8",
                 np.float64,
             )
         ),
     }
     stage = stage1_reblur.ReblurStage(config, arrays_of(vgg))
-    adam = stage1_reblur.optimise.adam(config.reblur)
+    adam = optimizer.adam(config.reblur)
     state = State(
         step=jnp.zeros((), jnp.int32),
         params={name: part.params for name, part in parts.items()},

@@ -7,8 +7,9 @@ import pytest
 from flax import nnx
 
 from msdi_jax.configs import base
+from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import arrays_of
-from msdi_jax.training import stage2_deblur
+from msdi_jax.training import optimizer, stage2_deblur
 from msdi_jax.training.state import State
 
 
@@ -26,9 +27,7 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
         key: jnp.asarray(image(name, (2, 64, 64, 3), dtype=np.float64))
         for key, name in (("blurry", "train-blur"), ("sharp", "train-sharp"))
     }
-    network = stand_in(
-        lambda rngs: stage2_deblur.make_network(config, rngs), "msdi_net-w8", np.float64
-    )
+    network = stand_in(Architecture("msdi_net", 8, version=1).build, "msdi_net-w8", np.float64)
     _, frozen, params, stats = nnx.split(network, nnx.PathContains("degradation"), nnx.Param, ...)
     degradation = nnx.to_pure_dict(frozen)["degradation"]
     stage = stage2_deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
@@ -37,7 +36,7 @@ def test_published_steps(x64, config, stand_in, golden, image, assert_arrays):
         step=jnp.zeros((), jnp.int32),
         params=params,
         stats=nnx.to_pure_dict(stats),
-        opt=stage2_deblur.optimise.adam(config.deblur).init(params),
+        opt=optimizer.adam(config.deblur).init(params),
         frozen={"degradation": degradation, "features": degradation["encoder"]["shallow"]},
         ema={},
         skipped=jnp.zeros((), jnp.int32),
@@ -74,7 +73,9 @@ def test_features_are_of_what_the_encoder_sees():
     sharp, weak = (jnp.asarray(x, jnp.float32) for x in (image, image / 2 + 0.25))
     losses = []
     for config.contrast in (False, True):
-        degradation = arrays_of(stage2_deblur.make_network(config, nnx.Rngs(0)).degradation)
+        degradation = arrays_of(
+            Architecture.from_config(config, "deblur").build(nnx.Rngs(0)).degradation
+        )
         stage = stage2_deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
         terms = stage._loss_terms(stage.frozen, stage2_deblur.MSDIOutput(weak, weak), sharp)
         losses.append(float(terms["feature_loss"]))

@@ -1,0 +1,255 @@
+"""What a network is: the one description that configurations, model files and code share.
+
+A configuration becomes an `Architecture` by `from_config`, an `Architecture` a network by `build`,
+and `config_overrides` leads back to a configuration. A new network needs one entry in `KINDS`.
+"""
+
+import dataclasses
+import functools
+import inspect
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import ml_collections
+from flax import nnx
+
+from msdi_jax.networks.degradation import (
+    DegradationEncoder,
+    DegradationEstimator,
+    DegradationPyramid,
+)
+from msdi_jax.networks.discriminator import MultiscaleDiscriminator
+from msdi_jax.networks.functional import Arrays, abstract
+from msdi_jax.networks.msdi_net import LEVELS, MSDINet, check_depth_and_patch
+from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
+from msdi_jax.networks.vgg import VGG19
+
+# Kind of the network that a stage trains.
+STAGE_KINDS = {"reblur": "reblur_deblur_net", "deblur": "msdi_net"}
+# Fields of a configuration where 0 stands for what follows from the others.
+_IMPLIED = ("deblur.width", "hidden")
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A kind of network and its sizes; fields that the kind does not have are None.
+
+    Fields left out take the network's defaults: `hidden` is 2 · width, `degradation_width` is the
+    width, and all others are the published values.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        width: channels of the finest level; published: 64.
+        degradation_width: channels of the degradation encoder's first layer.
+        version: of the degradation encoder and pyramid, 1 or 2.
+        hidden: context channels of the modulation.
+        depth: levels of the U-Nets.
+        patch: side of the pixel squares that the U-Nets take as one pixel.
+        injected: levels whose skips the degradation maps modulate, 0 the finest.
+        native: the degradation encoder works at full resolution.
+        contrast: the degradation encoder sees local contrast.
+
+    Raises:
+        ValueError: for an unknown kind, and for a field that the kind does not have.
+    """
+
+    kind: str
+    width: int | None = None
+    degradation_width: int | None = None
+    version: int | None = None
+    hidden: int | None = None
+    depth: int | None = None
+    patch: int | None = None
+    injected: tuple[int, ...] | None = None
+    native: bool | None = None
+    contrast: bool | None = None
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"network {self.kind!r} is unknown: choose one of {', '.join(KINDS)}")
+        known, fixed = KINDS[self.kind].defaults, KINDS[self.kind].fixed
+        for field, value in vars(self).items():
+            if value is not None and (field not in known or value != fixed.get(field, value)):
+                raise ValueError(f"{self.kind} has no {field}={value!r}")
+        width = self.width or self.degradation_width or known["width"]
+        derived = {"width": width, "degradation_width": width, "hidden": 2 * width}
+        for field, default in known.items():
+            value = getattr(self, field)
+            value = derived.get(field, default) if value is None else value
+            # JSON has no tuples.
+            object.__setattr__(self, field, tuple(value) if field == "injected" else value)
+
+    @classmethod
+    def from_config(cls, config: ml_collections.ConfigDict, stage: str) -> "Architecture":
+        """The network that `stage`, "reblur" or "deblur", trains."""
+        kind = STAGE_KINDS[stage]
+        values = {f: operator.attrgetter(p)(config) for f, p in KINDS[kind].config_paths.items()}
+        for field, path in KINDS[kind].config_paths.items():
+            if path in _IMPLIED:
+                values[field] = values[field] or None
+        return cls(kind, **values)
+
+    def config_overrides(self) -> dict[str, Any]:
+        """Field of a configuration → value, such that `from_config` gives this architecture."""
+        values = {}
+        for field, path in KINDS[self.kind].config_paths.items():
+            implied = path in _IMPLIED and dataclasses.replace(self, **{field: None}) == self
+            values[path] = 0 if implied else getattr(self, field)
+        return values
+
+    def check(self, names: Mapping[str, str] | None = None) -> None:
+        """Refuse sizes that no network has.
+
+        Args:
+            names: how messages call fields, where not by their own name.
+
+        Raises:
+            ValueError: naming the fields, their values and what they must be.
+        """
+        names = names or {}
+        for field in ("width", "degradation_width", "hidden"):
+            if (value := getattr(self, field)) is not None and value < 1:
+                raise ValueError(f"{names.get(field, field)}={value} must be at least 1")
+        if self.version not in (None, 1, 2):
+            raise ValueError(f"{names.get('version', 'version')}={self.version} must be 1 or 2")
+        if self.depth is not None:
+            check_depth_and_patch(self.depth, self.patch, names)
+        if self.injected is not None:
+            self._check_injected(names.get("injected", "injected"))
+
+    def _check_injected(self, name: str) -> None:
+        if not set(self.injected) <= set(LEVELS):
+            raise ValueError(f"{name}={self.injected} must be some of {LEVELS}")
+        skips = tuple(range(self.depth - 1))
+        if self.injected and not set(self.injected) & set(skips):
+            raise ValueError(
+                f"{name}={self.injected} modulates nothing: a U-Net of depth {self.depth} has "
+                f"skips at {skips}"
+            )
+
+    def build(self, rngs: nnx.Rngs, **training: Any) -> nnx.Module:
+        """The network with random weights.
+
+        Args:
+            rngs: random streams.
+            training: options that change training alone, such as `remat`.
+        """
+        kind = KINDS[self.kind]
+        fields = {field: getattr(self, field) for field in kind.arguments}
+        return kind.network(**fields, **training, rngs=rngs)
+
+    def abstract(self) -> tuple[nnx.GraphDef, Arrays]:
+        """The network without its arrays, and their shapes and types."""
+        return _abstract(self)
+
+    @property
+    def deblurs(self) -> bool:
+        return KINDS[self.kind].deblurs
+
+    @property
+    def reblurs(self) -> bool:
+        return self.kind == "reblur_deblur_net"
+
+    @property
+    def estimates(self) -> bool:
+        """Whether the network has a degradation encoder with its pyramid."""
+        return KINDS[self.kind].deblurs or self.kind == "degradation"
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Parts of the network that its stage does not train."""
+        return KINDS[self.kind].frozen
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """Arguments of `DegradationEncoder`, but its width."""
+        return {"version": self.version, "native": self.native, "contrast": self.contrast}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the arrays that a call takes."""
+        return KINDS[self.kind].inputs
+
+    def input_shapes(self, size: int) -> list[tuple[int, ...]]:
+        """Shapes for one image of `size`×`size` pixels; of a pyramid, those of its one input."""
+        if self.kind == "pyramid":
+            side, channels = (4, 4) if self.version == 1 else (8, 32)
+            return [(1, side, side, channels * self.width)]
+        channels = 6 if self.kind == "discriminator" else 3
+        return [(1, size, size, channels)] * len(self.inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of network.
+
+    Attributes:
+        network: its class, whose arguments are fields of `Architecture`.
+        config_paths: field of `Architecture` → field of a configuration, where a stage trains it.
+        inputs: names of the arrays that a call takes.
+        deblurs: whether an output `deblurred` is an image.
+        frozen: parts that its stage does not train.
+        fixed: fields that the class does not take, with their only value.
+    """
+
+    network: type[nnx.Module]
+    config_paths: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    inputs: tuple[str, ...] = ("blurry",)
+    deblurs: bool = False
+    frozen: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def arguments(self) -> dict[str, Any]:
+        """The class's arguments that describe it, with their defaults."""
+        known = {field.name for field in dataclasses.fields(Architecture)}
+        parameters = inspect.signature(self.network.__init__).parameters
+        return {name: p.default for name, p in parameters.items() if name in known}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return {"kind": None, **self.arguments, **self.fixed}
+
+
+_ENCODER_PATHS = {"hidden": "hidden", "native": "native", "contrast": "contrast"}
+
+KINDS = {
+    "msdi_net": Kind(
+        MSDINet,
+        {
+            "width": "deblur.width",
+            "degradation_width": "width",
+            "version": "version",
+            "depth": "deblur.depth",
+            "patch": "deblur.patch",
+            "injected": "deblur.injected",
+            **_ENCODER_PATHS,
+        },
+        deblurs=True,
+        frozen=("degradation",),
+    ),
+    "reblur_deblur_net": Kind(
+        ReblurDeblurNet,
+        {"width": "width", **_ENCODER_PATHS},
+        inputs=("blurry", "sharp"),
+        deblurs=True,
+        fixed={"version": 2},
+    ),
+    "degradation": Kind(DegradationEstimator),
+    "encoder": Kind(DegradationEncoder),
+    "pyramid": Kind(DegradationPyramid, inputs=("representation",)),
+    "discriminator": Kind(MultiscaleDiscriminator, inputs=("sharp and candidate, stacked",)),
+    "vgg19": Kind(VGG19, frozen=("conv",), fixed={"width": 64}),
+}
+DEBLURRING = tuple(name for name, kind in KINDS.items() if kind.deblurs)
+ESTIMATING = (*DEBLURRING, "degradation")
+
+
+@functools.lru_cache(maxsize=4)
+def _abstract(architecture: Architecture) -> tuple[nnx.GraphDef, Arrays]:
+    """Tracing a deblurring network takes seconds, so the latest few are kept."""
+    graph, state = nnx.split(abstract(architecture.build))
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state))
+    return graph, shapes

@@ -1,0 +1,69 @@
+"""Stage 1 on pairs that share a blur: each image is reblurred with the other's representation."""
+
+import jax
+import ml_collections
+
+from msdi_jax.networks.degradation import Degradation
+from msdi_jax.runtime.mesh import make_mesh
+
+
+def check_shared_blur(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError unless what `shared_blur` needs is there, or nothing asks for it."""
+    settings = config.reblur
+    if min(settings.motion_weight, settings.generated) < 0:
+        raise ValueError(
+            f"reblur.motion_weight={settings.motion_weight:g} and reblur.generated="
+            f"{settings.generated} must be at least 0"
+        )
+    if not settings.shared_blur:
+        for field in ("motion_weight", "generated"):
+            if settings[field]:
+                raise ValueError(
+                    f"reblur.{field}={settings[field]:g} needs pairs that share a blur: set "
+                    "reblur.shared_blur=True, or leave it 0"
+                )
+        return
+    if config.dataset.name != "camera_shake":
+        raise ValueError(
+            f"reblur.shared_blur=True blurs photographs, but {config.dataset.name!r} holds pairs: "
+            "set dataset.name='camera_shake', or leave it False"
+        )
+    if settings.motion_weight and not config.native:
+        raise ValueError(
+            f"reblur.motion_weight={settings.motion_weight:g} needs what the norms of the "
+            "published encoder remove: set native=True, or leave it 0"
+        )
+    if settings.accumulate > 1:
+        raise ValueError(
+            f"reblur.accumulate={settings.accumulate} would separate images that share a blur: "
+            "leave it 1 with reblur.shared_blur=True"
+        )
+    _check_generated(config)
+
+
+def _check_generated(config: ml_collections.ConfigDict) -> None:
+    settings = config.reblur
+    pairs = 2 * make_mesh(config.mesh.data, config.mesh.rows).shape["data"]
+    generated = settings.generated or settings.batch_size
+    if generated % pairs or settings.batch_size % generated:
+        raise ValueError(
+            f"reblur.batch_size={settings.batch_size} must be a multiple of "
+            f"reblur.generated={generated}, and both of {pairs}, two for each device, so that "
+            "images that share a blur stay together"
+        )
+
+
+def choose_pairs(arrays, settings: ml_collections.ConfigDict):
+    """Keep the pairs of a batch that pass the generators, the same number on every device."""
+    count = settings.generated or settings.batch_size
+    every = settings.batch_size // count
+    return jax.tree.map(
+        lambda x: x.reshape(-1, every, 2, *x.shape[1:])[:, 0].reshape(-1, *x.shape[1:]), arrays
+    )
+
+
+def exchange(degradation: Degradation) -> Degradation:
+    """Swap the representations of images 2k and 2k + 1 of a batch."""
+    return jax.tree.map(
+        lambda x: x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape), degradation
+    )

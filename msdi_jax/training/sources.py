@@ -1,0 +1,124 @@
+"""The models that a stage takes weights from: which they are, that they fit, and their arrays."""
+
+import operator
+from pathlib import Path
+
+import jax
+import ml_collections
+from flax import nnx
+
+from msdi_jax import models
+from msdi_jax.interop import convert
+from msdi_jax.models import DIRECTORIES, ESTIMATING, Architecture, Model
+from msdi_jax.networks.functional import Arrays, arrays_of
+from msdi_jax.runtime import processes
+
+
+def find_sources(name: str, config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
+    """Return the model directories that stage `name` takes weights from.
+
+    "start" is the model that training continues; "degradation", of stage 2, holds the encoder: the
+    model that `config` names, or this run's own. Without it, stage 2 uses the encoder of the start.
+    """
+    paths = {}
+    if path := config[name].start_from:
+        paths["start"] = models.find(path, DIRECTORIES[name])
+    if name == "deblur":
+        own = "reblur" in config.stages
+        path = workdir / DIRECTORIES["reblur"] if own else config.deblur.degradation_from
+        if path:
+            paths["degradation"] = models.find(path, *DIRECTORIES.values())
+    return paths
+
+
+def check_start(stage: str, config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError unless `start_from` holds the very network that `stage` trains."""
+    path = config[stage].start_from
+    if not path:
+        return
+    start = models.read_description(models.find(path, DIRECTORIES[stage])).architecture
+    wanted = Architecture.from_config(config, stage)
+    if start.kind != wanted.kind:
+        raise ValueError(
+            f"{stage}.start_from={path} is a {start.kind} model, not {wanted.kind}: give another "
+            "model"
+        )
+    if start != wanted:
+        changes = differing_fields(start, config)
+        raise ValueError(
+            f"{stage}.start_from={path} is another {start.kind}: set "
+            + ", ".join(f"{field}={value}" for field, value in changes.items())
+            + ", or give another model"
+        )
+
+
+def differing_fields(
+    architecture: Architecture, config: ml_collections.ConfigDict
+) -> dict[str, object]:
+    """Return the fields of `config`, with values, that must change to give `architecture`."""
+    overrides = architecture.config_overrides()
+    return {f: value for f, value in overrides.items() if operator.attrgetter(f)(config) != value}
+
+
+def check_encoders(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError unless stage 2 finds encoders of its sizes where it takes them from."""
+    _check_encoder("degradation_from", config, ESTIMATING, ("version", "native", "contrast"))
+    # The features of version 1's encoder serve to train version 2, too.
+    _check_encoder("features_from", config, (*ESTIMATING, "encoder"), ("native", "contrast"))
+
+
+def _check_encoder(
+    field: str, config: ml_collections.ConfigDict, kinds: tuple[str, ...], same: tuple[str, ...]
+) -> None:
+    path = config.deblur[field]
+    if not path:
+        return
+    encoder = models.read_description(models.find(path, *DIRECTORIES.values())).architecture
+    if encoder.kind not in kinds:
+        raise ValueError(
+            f"deblur.{field}={path} is a {encoder.kind} model: give one of {', '.join(kinds)}"
+        )
+    wanted = {name: getattr(encoder, name) for name in same}
+    wanted["width"] = encoder.degradation_width or encoder.width
+    if changes := {name: value for name, value in wanted.items() if config[name] != value}:
+        raise ValueError(
+            f"deblur.{field}={path} has another degradation encoder: set "
+            + ", ".join(f"{name}={value}" for name, value in changes.items())
+            + ", or give another model"
+        )
+
+
+def check_vgg(path: str) -> None:
+    """Raise ValueError unless `path` is empty or could be VGG19's weights."""
+    if not path or Path(path).is_file():
+        return
+    is_model = Path(path).is_dir()
+    if not is_model or models.read_description(path).architecture.kind != "vgg19":
+        raise ValueError(
+            f"reblur.vgg_weights={path} is neither torchvision's VGG19 file nor the model "
+            "directory converted from it: leave it empty to train without the perceptual term"
+        )
+
+
+def load_on_host(path: Path | str) -> Model:
+    """Load a model with arrays of NumPy: stages place their own copies on devices."""
+    loaded = models.load(path)
+    nnx.update(loaded.network, jax.device_get(nnx.state(loaded.network)))
+    return loaded
+
+
+def load_encoder(path: Path | str) -> Arrays:
+    """Load the arrays of a degradation encoder, alone or in a network."""
+    loaded = load_on_host(models.find(path, *DIRECTORIES.values()))
+    alone = loaded.architecture.kind == "encoder"
+    return arrays_of(loaded.network if alone else loaded.estimator.encoder)
+
+
+def load_vgg(path: str) -> Arrays | None:
+    """Load VGG19's arrays; None, with a notice, when `path` is empty."""
+    if not path:
+        processes.print_once(
+            "no VGG19 weights (reblur.vgg_weights is empty): training without the perceptual term"
+        )
+        return None
+    return jax.device_get(convert.read_vgg(path))
