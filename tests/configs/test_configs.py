@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import operator
 import re
 from pathlib import Path
 
@@ -63,13 +64,13 @@ def test_stage_2_asks_for_a_representation(name, network, batch_size, monkeypatc
     assert config.deblur.batch_size == batch_size
     with pytest.raises(ValueError, match=config.deblur.degradation_from):
         checks.check(config)
-    for kind, told in (("msdi_net", "version=1"), ("msdi2_net", "version=2")):
+    for kind, field in (("msdi_net", "version=1"), ("msdi2_net", "version=2")):
         found = model.Description(kind, 64, 128, {}, "")
         monkeypatch.setattr(model, "describe", lambda path, found=found: found)
         if kind == network:
             checks.check(config)
         else:
-            with pytest.raises(ValueError, match=told):
+            with pytest.raises(ValueError, match=field):
                 checks.check(config)
 
 
@@ -208,6 +209,19 @@ def test_ablations_differ_by_one_line(name):
     checks.check(ablation.get_config(name))
 
 
+def test_ablations_have_the_size_of_the_quickstart():
+    config = module("quickstart").get_config()
+    config.ablation = "full"
+    assert ablation.get_config() == config
+
+
+def test_continued_training_has_the_architecture_and_the_crops_of_the_bundled_model():
+    config, whole = module("continued").get_config(), bundled.get_config("deblur")
+    paths = ("width", "native", "contrast", "augmentation", "deblur.width", "deblur.depth")
+    for field in map(operator.attrgetter, (*paths, "deblur.patch", "deblur.crop", "mesh")):
+        assert field(config) == field(whole)
+
+
 def test_an_unknown_ablation_is_refused():
     with pytest.raises(ValueError, match="no ablation 'all': choose one of full, no_degradation"):
         ablation.get_config("all")
@@ -222,16 +236,16 @@ def test_the_bundled_model_can_be_trained_further():
     checks.check(module("continued").get_config())
 
 
-def test_what_a_model_differs_in_can_be_set_as_told():
-    """`summary` and the refusal name the same fields, and with them training goes on."""
+def test_what_a_model_differs_in_can_be_set_as_printed():
+    """`summary` and the refusal name the same fields, and with them training continues."""
     config = module("finetune").get_config()
     config.deblur.start_from = str(model.BUNDLED)
-    with pytest.raises(ValueError, match="another msdi2_net model: set width=8, native=") as told:
+    with pytest.raises(ValueError, match="another msdi2_net model: set width=8, native=") as error:
         checks.check(config)
     last = cost.text(model.describe(model.BUNDLED)).splitlines()[-1]
     assert last.startswith("To go on training it: ")
     for option in last.removeprefix("To go on training it: ").split():
         field, value = option.removeprefix("--config.").split("=")
-        assert f"{field}={value}" in str(told.value)
+        assert f"{field}={value}" in str(error.value)
         config.update_from_flattened_dict({field: ast.literal_eval(value)})
     checks.check(config)
