@@ -1,0 +1,1 @@
+"""The experiments: one page of settings each, all starting from `base.py`."""

@@ -1,35 +1,50 @@
-"""What each part of the method is worth, at the size of the quickstart.
+"""The contribution of each part of the method, at the size of configs/quickstart.py.
 
     python launch.py --config configs/ablation.py:no_degradation --workdir runs/ablation/none
     python -m msdi_jax table runs/ablation/*
 
-The name after the colon is one of `VARIANTS`. Published, on GoPro and at full size: 32.81 dB
-without the representation, 33.09 dB with one that was learnt without reblurring, 33.28 dB in full.
-To repeat them there, take configs/gopro_deblur.py with the field that is changed here.
+The name after the colon is one of `VARIANTS`. Published on GoPro, at full size: 32.81 dB without
+the representation, 33.09 dB with one that is learned without reblurring, 33.28 dB in full. To
+repeat those, set the fields of the variant in configs/gopro_reblur.py and configs/gopro_deblur.py.
 
-Hardware: two CPU cores, some ten minutes each. What that gives: docs/explore.md.
+Hardware: two CPU cores, about ten minutes each. Results: docs/explore.md.
 """
 
-import ml_collections
+from ml_collections import ConfigDict
 
-from msdi_jax.configs import quickstart
+from msdi_jax.configs import base
 
 VARIANTS = {
     "full": {},
-    # Skips as they are; all else, the loss on the encoder's features too, stays.
+    # Skips are not modulated. All else stays, the loss on the encoder's features too.
     "no_degradation": {"deblur.injected": ()},
     # The encoder learns from deblurring alone.
     "no_reblurring": {"reblur.adversarial": False, "reblur.perceptual_weight": 0.0},
-    # The coarsest map only.
+    # Only the coarsest map modulates.
     "single_scale": {"deblur.injected": (3,)},
-    # Stage 2 goes on training the encoder.
+    # Stage 2 continues to train the encoder.
     "trained_encoder": {"deblur.train_encoder": True},
 }
 
 
-def get_config(name: str = "full") -> ml_collections.ConfigDict:
+def get_config(name: str = "full") -> ConfigDict:
     if name not in VARIANTS:
         raise ValueError(f"there is no ablation {name!r}: choose one of {', '.join(VARIANTS)}")
-    config = quickstart.get_config()
+    config = base.get_config()
+    config.width = 8
+    config.evaluation.update({"restore": "whole", "samples": 6})
+    for stage, steps in (("reblur", 120), ("deblur", 200)):
+        config[stage].update(
+            {
+                "steps": steps,
+                "schedule_steps": steps,
+                "batch_size": 4,
+                "crop": 128,
+                "log_every": 10,
+                "val_every": 40,
+                "val_images": 8,
+                "checkpoint_every": 40,
+            }
+        )
     config.update_from_flattened_dict({"ablation": name, **VARIANTS[name]})
     return config

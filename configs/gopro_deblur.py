@@ -2,19 +2,19 @@
 
     python launch.py --config configs/gopro_deblur.py --workdir runs/gopro_deblur
 
-Hardware: the published run had eight GPUs with a batch of three each. Hours: not measured.
+Hardware: the published run used eight GPUs with a batch of three each. Hours: not measured.
 Expected on the test split: 33.28 dB PSNR and 0.964 `ssim_3d`, the paper's figures for MSDI-Net
 (tiles of 256 px, restored by "grid").
 """
 
-import ml_collections
+from ml_collections import ConfigDict
 
-from msdi_jax.configs import base, gopro_reblur
+from msdi_jax.configs import base
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> ConfigDict:
     config = base.get_config()
     config.stages = ("deblur",)
-    config.dataset = gopro_reblur.dataset()
+    config.dataset = base.paired("gopro")
     config.deblur.degradation_from = "runs/gopro_reblur"
     return config

@@ -1,17 +1,17 @@
-"""Both stages on embedded photographs, to see the whole recipe work in minutes.
+"""Both stages on the photographs of scikit-image: the whole recipe in minutes.
 
     python launch.py --config configs/quickstart.py --workdir runs/quickstart
 
-Hardware: two CPU cores. This is far too little training to gain on a photograph it has not seen: it
-shows that everything runs, and what a run directory holds.
+Hardware: two CPU cores, about 8 minutes. This is far too little training to improve a photograph
+that it has not seen: it shows that everything runs, and what a run directory contains.
 """
 
-import ml_collections
+from ml_collections import ConfigDict
 
 from msdi_jax.configs import base
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> ConfigDict:
     config = base.get_config()
     config.width = 8
     config.evaluation.update({"restore": "whole", "samples": 6})

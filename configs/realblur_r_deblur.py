@@ -4,16 +4,17 @@
     python launch.py --config configs/realblur_r_deblur.py --workdir runs/realblur_r_deblur
 
 Hardware: as configs/gopro_deblur.py. Hours: not measured.
-Expected: not known. The paper reports RealBlur-J only, see
-`msdi_jax.evaluation.reported_results`.
+Expected: not known. The paper reports RealBlur-J only, see `msdi_jax.evaluation.reported_results`.
 """
 
-import ml_collections
+from ml_collections import ConfigDict
 
-from msdi_jax.configs import gopro_deblur, realblur_j_deblur
+from msdi_jax.configs import base
 
 
-def get_config() -> ml_collections.ConfigDict:
-    config = gopro_deblur.get_config()
-    config.dataset = realblur_j_deblur.dataset("realblur_r")
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.stages = ("deblur",)
+    config.dataset = base.paired("realblur_r")
+    config.deblur.degradation_from = "runs/gopro_reblur"
     return config

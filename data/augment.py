@@ -1,7 +1,7 @@
 """Changes of a training crop that tell nothing of its blur: exposure, softness, noise, JPEG, …
 
 They are drawn per crop from the generator that Grain gives, and so by the step alone. All are off
-in the published recipe; configs/box_reblur.py trains with them, since photographs that people
+in the published recipe; configs/bundled.py trains with them, since photographs that people
 have are neither well exposed nor PNG files.
 """
 

@@ -1,14 +1,14 @@
-"""The openly licensed photographs that configs/box_*.py and twins.py are for.
+"""The openly licensed photographs that configs/bundled.py trains on.
 
 Nine for training and four for testing come from Debian's package lomiri-wallpapers-16.04, the
 other three and two from scikit-image (data/photographs.py):
 
     apt-get download lomiri-wallpapers-16.04
     dpkg -x lomiri-wallpapers-16.04_*.deb unpacked
-    python -m msdi_jax.data.open_photographs --source unpacked --target open_photographs
+    python -m msdi_jax.data.open_photographs --source unpacked --target photographs_1
 
-configs/box_longer.py has thirteen more to train on (`--part 2`), from Debian's sddm-theme-maldives
-and from the themes of WordPress, as an npm package carries them:
+`--part 2` adds thirteen to train on, from Debian's sddm-theme-maldives and from the themes of
+WordPress, as an npm package carries them:
 
     apt-get download sddm-theme-maldives
     dpkg -x sddm-theme-maldives_*.deb unpacked
@@ -16,24 +16,24 @@ and from the themes of WordPress, as an npm package carries them:
     tar -xzf wp-playground-wordpress-builds-0.9.19.tgz -C unpacked
     python -m msdi_jax.data.open_photographs --source unpacked --target photographs_2 --part 2
 
-and configs/box_larger.py and box_whole.py thirteen more again (`--part 3`), from Debian's
-palapeli-data and from the source of its budgie-backgrounds 3.0 (pool/main/b/budgie-backgrounds):
+`--part 3` adds thirteen more, from Debian's palapeli-data and from the source of its
+budgie-backgrounds 3.0 (pool/main/b/budgie-backgrounds):
 
     apt-get download palapeli-data
     dpkg -x palapeli-data_*.deb unpacked
     tar -xJf budgie-backgrounds_3.0.orig.tar.xz -C unpacked
     python -m msdi_jax.data.open_photographs --source unpacked --target photographs_3 --part 3
 
-configs/box_diverse.py has forty-three more still (`--part 4`), which Debian's gnome-taquin,
-puzzle-jigsaw and endless-sky-high-dpi have between them; the last in its version 0.11.0, which
-Debian unstable has (pool/main/e/endless-sky-high-dpi), since 0.9.8 lacks twenty-eight of them:
+`--part 4` adds forty-three more, from Debian's gnome-taquin, puzzle-jigsaw and
+endless-sky-high-dpi. The last is needed in version 0.11.0 of Debian unstable
+(pool/main/e/endless-sky-high-dpi), since twenty-eight of them are missing in 0.9.8:
 
     apt-get download gnome-taquin puzzle-jigsaw
     for package in *.deb; do dpkg -x $package unpacked; done
     python -m msdi_jax.data.open_photographs --source unpacked --target photographs_4 --part 4
 
-configs/box_focus.py has copies of every fourth of these besides, across which cables are drawn
-(data/synthesis/cables.py).
+configs/bundled.py:deblur also trains on copies of every fourth of these with cables drawn across
+them (data/synthesis/cables.py).
 
 Fifteen others of endless-sky-high-dpi take the place of the test photographs with `--validation`:
 among trained weights one chooses by these, and then tests.

@@ -1,59 +1,56 @@
-"""The table of docs/config.md, read off configs/base.py when the pages are built."""
+"""The tables of docs/config.md, made from the comments of configs/base.py with the pages."""
 
-import re
-from pathlib import Path
+import itertools
+from collections.abc import Sequence
 
-BASE = Path(__file__).parents[1] / "configs" / "base.py"
+from msdi_jax.configs.describe import Field, describe, describe_fields
+
 MARK = "<!-- fields of configs/base.py -->"
-# `config.name = …`, `"name": …,` and `name=…,`; the second group is what follows.
-FIELD = re.compile(r'^\s*(?:config\.(\w+) = |"(\w+)": |(\w+)=)(.*?),?$')
-GROUP = re.compile(r"^\s*config\.(\w+) = (?:_stage\(|ml_collections\.ConfigDict\($)")
-INLINE = re.compile(r'"(\w+)": (\([^)]*\)|[^,}]+)')
+STAGES = ("reblur", "deblur")
+PAIRS = "Blurry/sharp pairs of `gopro`, `realblur_j`, `realblur_r`, or your own as `pairs`."
 
 
 def on_page_markdown(markdown: str, **_) -> str:
-    """Called by MkDocs for every page."""
-    return markdown.replace(MARK, table(BASE.read_text())) if MARK in markdown else markdown
+    """Fill in the tables; MkDocs calls this for every page."""
+    return markdown.replace(MARK, tables()) if MARK in markdown else markdown
 
 
-def table(source: str) -> str:
-    """Fields, defaults and the comments above them, in Markdown; one table per group."""
-    groups: dict[str, list[tuple[str, str, str]]] = {"": []}
-    group, comment = "", []
-    for line in source.splitlines():
-        text = line.strip()
-        if text.startswith("def _stage"):
-            group = "reblur and deblur"
-            groups[group] = []
-        elif text.startswith("#"):
-            comment.append(text.lstrip("# "))
-        elif found := GROUP.match(line):
-            group, told = found[1], " ".join(comment)
-            groups[group] = [("", "", told)] if told else []
-            comment = []
-        elif text in (")", "})", "}"):
-            # A field's own dictionary ends with it, and so does a group.
-            group, comment = ("", []) if text == ")" else (group, comment)
-        elif text.startswith("{") and group:
-            groups[group] += [(name, value, "") for name, value in INLINE.findall(text)]
-        elif found := FIELD.match(line):
-            name, value = found[1] or found[2] or found[3], found[4]
-            told, comment = " ".join(comment), []
-            if "ConfigDict({" in value:
-                for inner, default in INLINE.findall(value):
-                    groups[""].append((f"{name}.{inner}", default, told))
-                    told = "〃"
-            else:
-                groups[group].append((name, value, told))
-        elif not text:
-            comment = []
-    return "\n\n".join(_table(name, rows) for name, rows in groups.items() if rows)
+def tables() -> str:
+    """Markdown: fields, defaults and descriptions, one table per group of fields."""
+    groups = {group: list(fields) for group, fields in itertools.groupby(describe_fields(), _group)}
+    shared = {_name(field) for field in groups["reblur"]} & set(map(_name, groups["deblur"]))
+    both = [field for stage in STAGES for field in groups[stage] if _name(field) in shared]
+    parts = [_table("The run", groups.pop(""))]
+    for group, fields in groups.items():
+        if group == "reblur":
+            parts.append(_table("`dataset` of ready-made pairs", _of_pairs(), PAIRS))
+            parts.append(_table("`reblur` and `deblur`", both, "Fields of both stages."))
+        own = [field for field in fields if group not in STAGES or _name(field) not in shared]
+        parts.append(_table(f"`{group}`", own, describe(group)))
+    return "\n\n".join(parts)
 
 
-def _table(group: str, rows: list[tuple[str, str, str]]) -> str:
-    head = f"## `{group}`" if group and " " not in group else f"## {group or 'The run'}"
-    lines = [head, ""]
-    lines += [told + "\n" for name, _, told in rows if not name]
-    lines += ["| field | default | |", "|---|---|---|"]
-    lines += [f"| `{name}` | `{value}` | {told} |" for name, value, told in rows if name]
+def _group(field: Field) -> str:
+    return field.path.rpartition(".")[0]
+
+
+def _name(field: Field) -> str:
+    return field.path.rpartition(".")[2]
+
+
+def _of_pairs() -> list[Field]:
+    fields = itertools.chain(describe_fields("gopro_reblur"), describe_fields("finetune"))
+    return [field for field in fields if _group(field) == "dataset"]
+
+
+def _table(heading: str, fields: Sequence[Field], text: str = "") -> str:
+    """One row per name; where stages have different defaults, it shows both."""
+    rows: dict[str, list[Field]] = {}
+    for field in fields:
+        rows.setdefault(_name(field), []).append(field)
+    lines = [f"## {heading}", "", *([text, ""] if text else [])]
+    lines += ["| field | default | description |", "|---|---|---|"]
+    for name, same in rows.items():
+        defaults = ", ".join(dict.fromkeys(f"`{field.default!r}`" for field in same))
+        lines.append(f"| `{name}` | {defaults} | {same[0].description} |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """Which motion blurred a sharp image? Measured from the pair, without anything learnt.
 
 Every cell is told the straight, even motion whose blur of the sharp image comes closest to the
-blurry one around it. On the 54 test pairs of configs/box_reblur.py, the
+blurry one around it. On the 54 test pairs of configs/bundled.py:reblur, the
 logarithms of measured lengths and of the true paths' correlate by 0.91.
 """
 

@@ -1,14 +1,15 @@
-"""Fields of a configuration that say what is computed, and those that say where and how often."""
+"""Names of configuration fields: which a resumed run may change, which have been renamed."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 STAGES = ("reblur", "deblur")
-# When the steps of a stage are looked at, which decides which weights are the best ones.
+# When a stage validates and saves, which decides which weights are the best ones.
 INTERVALS = tuple(
     f"{stage}.{field}" for stage in STAGES for field in ("val_every", "checkpoint_every")
 )
-# Fields that a repeated run may change: where and how often, never what is computed.
+# Fields that a resumed run may change: where and how often, never the result of a step.
 MAY_CHANGE = (
     "mesh",
     "checkpoints",
@@ -19,21 +20,58 @@ MAY_CHANGE = (
     *INTERVALS,
     *(f"{stage}.{field}" for stage in STAGES for field in ("log_every", "skip_nonfinite")),
 )
+# Earlier name → present name.
+RENAMED = {
+    "native_encoder": "native",
+    "local_contrast": "contrast",
+    "validation": "val",
+    "reblur.twins": "reblur.shared_blur",
+    "augmentation.soft": "augmentation.gaussian_blur",
+    "augmentation.focus": "augmentation.defocus",
+    "augmentation.turned": "augmentation.rotation",
+    "augmentation.colours": "augmentation.channel_shuffle",
+    "augmentation.sharp": "augmentation.identity",
+    **{f"{stage}.held_out_every": f"{stage}.val_every" for stage in STAGES},
+    **{f"{stage}.held_out_images": f"{stage}.val_images" for stage in STAGES},
+}
+
+
+def unknown_field_message(path: str, known: Iterable[str] = ()) -> str:
+    """Return the error message for a field that the configuration does not have.
+
+    Args:
+        path: of the field, "deblur.crop"; its last part alone will do for a renamed field.
+        known: paths of the fields that the configuration has, to suggest the closest one.
+    """
+    renamed = [
+        f"--config.{old} is now called --config.{new}"
+        for old, new in RENAMED.items()
+        if f".{old}".endswith(f".{path}")
+    ]
+    if renamed:
+        return "; ".join(renamed)
+    close = difflib.get_close_matches(path, known, n=1)
+    hint = (
+        f"did you mean --config.{close[0]}?"
+        if close
+        else "`msdi train --help-config` prints all fields"
+    )
+    return f"--config.{path} is not a field of this configuration: {hint}"
 
 
 def flattened(config: Mapping, path: str = "") -> dict[str, Any]:
-    """The values by their fields' paths, "deblur.crop"."""
-    found = {}
+    """Return the values by the paths of their fields, "deblur.crop"."""
+    values = {}
     for key, value in config.items():
         name = f"{path}.{key}".lstrip(".")
-        found |= flattened(value, name) if isinstance(value, Mapping) else {name: value}
-    return found
+        values |= flattened(value, name) if isinstance(value, Mapping) else {name: value}
+    return values
 
 
 def of_what_is_computed(config: Mapping) -> dict[str, Any]:
-    """`flattened`, without what a repeated run may change and what is off.
+    """`flattened` without the fields that a resumed run may change, and without those that are off.
 
-    Runs of earlier versions lack fields that are younger than they are, and off by default.
+    Fields that are off are left out so that runs recorded before a field existed compare as equal.
     """
     values = flattened(config).items()
     return {name: value for name, value in values if value and not name.startswith(MAY_CHANGE)}

@@ -3,20 +3,21 @@
 import ast
 import importlib
 import inspect
+import operator
 import re
 from pathlib import Path
 
 import pytest
 
 from msdi_jax import models
-from msdi_jax.configs import ablation
+from msdi_jax.configs import ablation, bundled, describe
 from msdi_jax.data.records import find_builder
 from msdi_jax.models import cost
 from msdi_jax.runtime.config_fields import flattened
 from msdi_jax.training import run
 
-FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
-NAMES = [file.stem for file in FILES if file.stem not in ("__init__", "base")]
+FOLDER = Path(__file__).parents[2] / "configs"
+NAMES = describe.names()
 
 
 def module(name):
@@ -24,7 +25,17 @@ def module(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_docstring_tells_command_and_hardware(name):
+def test_a_page_starts_from_base_alone(name):
+    nodes = ast.walk(ast.parse((FOLDER / f"{name}.py").read_text()))
+    imports = {ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)}
+    assert imports == {
+        "from ml_collections import ConfigDict",
+        "from msdi_jax.configs import base",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_has_command_and_hardware(name):
     text = module(name).__doc__
     command = rf"python launch\.py --config configs/{name}\.py(:\w+)? --workdir runs/"
     assert re.search(command, text)
@@ -97,10 +108,13 @@ def test_stage_1_and_fine_tuning_check(monkeypatch):
     run.check_config(config)
 
 
-def test_what_a_box_is_trained_with_is_checked(monkeypatch):
-    run.check_config(module("box_reblur").get_config())
-    config = module("box_deblur").get_config()
-    config.contrast, config.deblur.context = False, 0
+def test_what_the_bundled_model_is_trained_with_is_checked(monkeypatch):
+    config = bundled.get_config("reblur")
+    # Its own are made by hand.
+    config.dataset.photographs = None
+    run.check_config(config)
+    config = bundled.get_config("deblur")
+    config.contrast = False
     published = models.Description(models.Architecture("reblur_deblur_net", 8), {}, "")
     native = models.Description(models.Architecture("reblur_deblur_net", 8, native=True), {}, "")
     monkeypatch.setattr(models, "read_description", lambda path: native)
@@ -165,8 +179,8 @@ def test_what_a_box_is_trained_with_is_checked(monkeypatch):
         ("reblur", "shared_blur", False, "motion_weight=1 needs .*: set reblur.shared_blur=True"),
     ],
 )
-def test_what_twins_need_is_checked(section, field, value, message):
-    config = module("twins").get_config()
+def test_what_shared_blur_needs_is_checked(section, field, value, message):
+    config = bundled.get_config("reblur")
     (config[section] if section else config)[field] = value
     with pytest.raises(ValueError, match=message):
         run.check_config(config)
@@ -199,27 +213,45 @@ def test_ablations_differ_by_one_line(name):
     run.check_config(ablation.get_config(name))
 
 
+def test_ablations_have_the_size_of_the_quickstart():
+    config = module("quickstart").get_config()
+    config.ablation = "full"
+    assert ablation.get_config() == config
+
+
+def test_continued_training_has_the_architecture_and_the_crops_of_the_bundled_model():
+    config, whole = module("continued").get_config(), bundled.get_config("deblur")
+    paths = ("width", "native", "contrast", "augmentation", "deblur.width", "deblur.depth")
+    for field in map(operator.attrgetter, (*paths, "deblur.patch", "deblur.crop", "mesh")):
+        assert field(config) == field(whole)
+
+
 def test_an_unknown_ablation_is_refused():
     with pytest.raises(ValueError, match="no ablation 'all': choose one of full, no_degradation"):
         ablation.get_config("all")
 
 
-def test_the_model_in_the_box_can_be_trained_on():
+def test_an_unknown_stage_of_the_bundled_model_is_refused():
+    with pytest.raises(ValueError, match="no stage 'both': choose one of reblur, deblur"):
+        bundled.get_config("both")
+
+
+def test_the_bundled_model_can_be_trained_further():
     run.check_config(module("continued").get_config())
 
 
-def test_what_a_model_differs_in_can_be_set_as_told():
-    """`summary` and the refusal name the same fields, and with them training goes on."""
+def test_what_a_model_differs_in_can_be_set_as_printed():
+    """`summary` and the refusal name the same fields, and with them training continues."""
     config = module("finetune").get_config()
     config.deblur.start_from = str(models.BUNDLED)
     with pytest.raises(
         ValueError, match=r"another msdi_net: set deblur\.width=32, width=8"
-    ) as told:
+    ) as error:
         run.check_config(config)
     last = cost.format_table(models.read_description(models.BUNDLED).architecture).splitlines()[-1]
     assert last.startswith("To continue its training: ")
     for option in last.removeprefix("To continue its training: ").split():
         field, value = option.removeprefix("--config.").split("=")
-        assert f"{field}={value}" in str(told.value)
+        assert f"{field}={value}" in str(error.value)
         config.update_from_flattened_dict({field: ast.literal_eval(value)})
     run.check_config(config)
