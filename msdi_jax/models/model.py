@@ -162,11 +162,11 @@ def _jit(function: Callable, **options) -> Callable:
 
 
 def _window(description: Description, channels: int) -> int | None:
-    """In px of features with so many channels, whose number doubles from level to level."""
+    """Window in px of features with `channels` channels, which double from level to level."""
     if not description.window:
         return None
     architecture = description.architecture
-    return max(1, description.window * architecture.width // (architecture.patch * channels))
+    return max(1, description.window * architecture.width // ((architecture.patch or 1) * channels))
 
 
 def _estimator(network: nnx.Module) -> DegradationEstimator:

@@ -1,0 +1,43 @@
+"""A small model, and a network that shows what it was given."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from msdi_jax import models
+from msdi_jax.networks.degradation import Degradation
+from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.reblur_deblur_net import JointOutput
+
+ARCHITECTURE = models.Architecture("reblur_deblur_net", 2, hidden=5)
+DESCRIPTION = models.Description(ARCHITECTURE, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
+
+
+def filled(make, seed=0):
+    """A network of normal weights: made abstractly, since drawing its own takes longer."""
+    rng = np.random.default_rng(seed)
+    graph, state = nnx.split(abstract(make))
+    draw = lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32)  # noqa: E731
+    return nnx.merge(graph, jax.tree.map(draw, nnx.to_pure_dict(state)))
+
+
+class Echo(nnx.Module):
+    """Returns its inputs, so that their order shows."""
+
+    def __init__(self):
+        self.scale = nnx.Param(jnp.asarray(2.0))
+
+    def __call__(self, blurry, sharp):
+        return JointOutput(self.scale[...] * blurry + sharp, sharp)
+
+    def degradation(self, image):
+        return Degradation(image.mean((1, 2), keepdims=True), (image,))
+
+
+def assert_same_arrays(found, expected):
+    found, expected = jax.tree.leaves_with_path(found), jax.tree.leaves_with_path(expected)
+    assert [path for path, _ in found] == [path for path, _ in expected]
+    for (path, a), (_, b) in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))

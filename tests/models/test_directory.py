@@ -1,0 +1,158 @@
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from msdi_jax import models
+from msdi_jax.models import directory
+from msdi_jax.networks.functional import arrays_of
+from tests.models.samples import DESCRIPTION, Echo, assert_same_arrays
+
+
+def test_round_trip(saved, loaded, network):
+    assert loaded.description == DESCRIPTION
+    assert_same_arrays(arrays_of(loaded.network), arrays_of(network))
+    assert sorted(p.name for p in saved.iterdir()) == ["arrays", "model.json"]
+    assert [p.name for p in saved.parent.iterdir()] == ["model"]
+    assert json.loads((saved / "model.json").read_text()) == {
+        "architecture": {
+            "kind": "reblur_deblur_net",
+            "width": 2,
+            "version": 2,
+            "hidden": 5,
+            "native": False,
+            "contrast": False,
+        },
+        "provenance": {"run": "a test", "steps": 3},
+        "licence": "Apache-2.0 ©",
+        "window": None,
+        "orientations": 1,
+    }
+
+
+def test_weights_lie_where_calls_take_them(tmp_path, saved, network):
+    """Of host arrays every call would make a copy."""
+    models.save(tmp_path / "compact", network, models.read_description(saved), as_bfloat16=True)
+    for path in (saved, tmp_path / "compact"):
+        arrays = jax.tree.leaves(nnx.state(models.load(path).network))
+        assert all(isinstance(x, jax.Array) for x in arrays)
+
+
+def test_where_orbax_cannot_write_a_model_stays(tmp_path, saved, network):
+    """The refusal names the path; no unreadable model is left."""
+    good = tmp_path / "[weights]" / "model"
+    shutil.copytree(saved, good)
+    for place in (good, tmp_path / "back\\slash"):
+        with pytest.raises(ValueError, match=r"in its name, where arrays cannot be written"):
+            models.save(place, network, DESCRIPTION)
+    assert sorted(path.name for path in good.iterdir()) == ["arrays", "model.json"]
+    assert not list(tmp_path.glob("back*"))
+
+
+def test_compact_weights_are_rounded_ones(tmp_path, saved, network):
+    path = tmp_path / "run" / "model"
+    models.save(path, network, DESCRIPTION, as_bfloat16=True)
+    assert sorted(p.name for p in path.iterdir()) == ["arrays.npz", "model.json"]
+    size = lambda folder: sum(p.stat().st_size for p in folder.rglob("*"))  # noqa: E731
+    assert size(path) < 0.5 * size(saved)
+    # A run directory will do.
+    found = models.load(tmp_path / "run")
+    assert found.description == DESCRIPTION
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), arrays_of(network))
+    assert_same_arrays(arrays_of(found.network), rounded)
+
+
+@pytest.mark.parametrize("harm", ["cut", "other"])
+def test_damaged_compact_weights_are_refused(tmp_path, network, harm):
+    path = tmp_path / "model"
+    models.save(path, network, DESCRIPTION, as_bfloat16=True)
+    file = path / "arrays.npz"
+    if harm == "cut":
+        file.write_bytes(file.read_bytes()[:5000])
+    else:
+        text = (path / "model.json").read_text()
+        (path / "model.json").write_text(text.replace('"hidden": 5', '"hidden": 6'))
+    with pytest.raises(ValueError, match=f"the arrays of {path} cannot be read"):
+        models.load(path)
+
+
+def test_saving_replaces_the_older_model(copy):
+    small = Echo()
+    models.save(copy, small, dataclasses.replace(DESCRIPTION, licence="other"))
+    assert models.read_description(copy).licence == "other"
+    found = directory.load_arrays(copy / "arrays", {"scale": jax.ShapeDtypeStruct((), jnp.float32)})
+    assert found == {"scale": 2.0}
+    assert [p.name for p in copy.parent.iterdir()] == ["model"]
+
+
+def test_failed_save_leaves_the_older_model_and_nothing_else(copy, monkeypatch):
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    monkeypatch.setattr(directory, "save_arrays", fail)
+    with pytest.raises(OSError, match="No space left"):
+        models.save(copy, Echo(), DESCRIPTION)
+    assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+    assert [p.name for p in copy.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["gone", "empty", "file"])
+def test_what_is_no_model_directory_is_refused_by_name(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=rf"{tmp_path / name} is not a model directory"):
+        models.load(tmp_path / name)
+
+
+def edit(path, **sizes):
+    """Change the architecture in `model.json`."""
+    fields = json.loads((path / "model.json").read_text())
+    fields["architecture"] |= sizes
+    (path / "model.json").write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"architecture": {"kind', "5", "[]", '{"architecture": {"kind": "msdi_net"}}']
+)
+def test_damaged_description_is_refused_by_name(copy, text):
+    (copy / "model.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged"):
+        models.load(copy)
+
+
+def test_unknown_field_is_refused_by_name(copy):
+    edit(copy, height=5)
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json is damaged.*'height'"):
+        models.load(copy)
+
+
+def test_unknown_network_is_refused_by_name(copy):
+    edit(copy, kind="msdi3_net")
+    with pytest.raises(ValueError, match=rf"{copy}/model\.json .*'msdi3_net' is unknown: choose"):
+        models.load(copy)
+
+
+def truncate(path):
+    for file in (path / "arrays").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: shutil.rmtree(path / "arrays"),
+        truncate,
+        lambda path: edit(path, width=4),
+        lambda path: models.save(path, Echo(), DESCRIPTION),
+    ],
+    ids=["missing", "truncated", "other width", "other network"],
+)
+def test_arrays_that_do_not_fit_are_refused_by_name(copy, damage):
+    damage(copy)
+    with pytest.raises(ValueError, match=rf"arrays of {copy} cannot be read"):
+        models.load(copy)
