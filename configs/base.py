@@ -44,9 +44,9 @@ def get_config() -> ml_collections.ConfigDict:
     # leaves, and a process alone may take fewer. shard_state keeps weights and moments in one piece
     # per device of data.
     config.mesh = ml_collections.ConfigDict({"data": -1, "rows": 1, "shard_state": False})
-    # Published: 0. So many photographs of the training split, or scenes, are not trained on, and
-    # val crops, by which the best weights are chosen, are of them instead of the test split.
-    config.val = 0
+    # Published: 0. The number of photographs or scenes of the training split that are kept for
+    # validation: the best weights are chosen on crops of them. 0: no validation, no best weights.
+    config.val = 1
     # How many of the latest are kept, and of those with the highest PSNR on val crops.
     config.checkpoints = ml_collections.ConfigDict({"keep_last": 3, "keep_best": 1})
     # Take the next training pair instead of stopping at one that cannot be read.

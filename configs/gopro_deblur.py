@@ -15,6 +15,8 @@ from msdi_jax.configs import base, gopro_reblur
 def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.stages = ("deblur",)
+    # Of 22 sequences to train on.
+    config.val = 2
     config.dataset = gopro_reblur.dataset()
     config.deblur.degradation_from = "runs/gopro_reblur"
     return config

@@ -17,6 +17,8 @@ from msdi_jax.configs import base
 def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.stages = ("reblur",)
+    # Of 22 sequences to train on.
+    config.val = 2
     config.dataset = dataset()
     return config
 

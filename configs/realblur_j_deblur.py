@@ -22,6 +22,8 @@ from msdi_jax.configs import gopro_deblur
 
 def get_config() -> ml_collections.ConfigDict:
     config = gopro_deblur.get_config()
+    # Of 182 scenes to train on.
+    config.val = 5
     config.dataset = dataset("realblur_j")
     return config
 

@@ -15,5 +15,7 @@ from msdi_jax.configs import gopro_deblur, realblur_j_deblur
 
 def get_config() -> ml_collections.ConfigDict:
     config = gopro_deblur.get_config()
+    # Of 182 scenes to train on.
+    config.val = 5
     config.dataset = realblur_j_deblur.dataset("realblur_r")
     return config

@@ -8,8 +8,9 @@ import ml_collections
 
 from msdi_jax.configs import base
 from msdi_jax.data.augment import Augmentation
-from msdi_jax.data.photographs import find as find_photographs
-from msdi_jax.data.synthesis.shared_blur import check_sizes, settings_of
+from msdi_jax.data.photographs import find_photographs
+from msdi_jax.data.records import read_settings
+from msdi_jax.data.synthesis.shared_blur import check_photograph_sizes
 from msdi_jax.evaluation import evaluate
 from msdi_jax.models import model
 from msdi_jax.models.model import DIRECTORIES, find
@@ -160,8 +161,8 @@ def _check_twins(config: ml_collections.ConfigDict) -> None:
             f"it must be a multiple of {2 * devices}, and of reblur.generated={settings.generated}, "
             "which must be one too"
         )
-    shakes = settings_of(config.dataset.to_dict())
-    check_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
+    shakes = read_settings(config.dataset.to_dict())
+    check_photograph_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
 
 
 def _check_groups(settings: ml_collections.ConfigDict) -> None:

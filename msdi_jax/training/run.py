@@ -4,22 +4,16 @@ Everything lands in the run directory; started again on it, a run goes on where 
 """
 
 import contextlib
-import inspect
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
 
 import jax
 import ml_collections
 from flax import nnx
 
 from msdi_jax import report
-from msdi_jax.data import pipeline, records, validation
-from msdi_jax.data.readable import SkipDamaged
-from msdi_jax.evaluation import aggregate, test_sets
+from msdi_jax.evaluation import aggregate
 from msdi_jax.evaluation.evaluate import evaluate, restoration_settings
 from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.evaluation.results_file import Measurements
@@ -32,6 +26,7 @@ from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import checks, provenance, stage1_reblur, stage2_deblur
 from msdi_jax.training.loop import Interrupted, StopRequest, train
 from msdi_jax.training.metrics_log import val_ends
+from msdi_jax.training.splits import Splits, check_sizes, open_splits
 from msdi_jax.training.stage import Stage
 from msdi_jax.training.state import State
 
@@ -49,9 +44,9 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """
     checks.check(config)
     checks.check_workdir(config, workdir)
-    data = processes.first_then_others("data", lambda: _open_data(config))
+    data = processes.first_then_others("data", lambda: open_splits(config))
     checks.check_data(data.configuration, workdir)
-    _check_sizes(config, workdir, data)
+    check_sizes(config, workdir, data)
     # The others see what the first has written: all of them at once would be in each other's way.
     with directory_lock.alone_in(workdir) if processes.is_first() else contextlib.nullcontext():
         if processes.is_first():
@@ -60,7 +55,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
         _train_and_evaluate(config, workdir, data)
 
 
-def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
+def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: Splits) -> None:
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
     processes.print_once(
         f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}"
@@ -108,66 +103,6 @@ def _save(
     processes.wait_for_all(f"{name} saved")
 
 
-class _Data(NamedTuple):
-    """A prepared set: what to train, look at while training, and test on, and which set it is."""
-
-    train: Sequence[Mapping]
-    val: Sequence[Mapping]
-    test: Sequence[Mapping]
-    configuration: str
-    # Of frames to train on, see `records.training_sizes`.
-    sizes: Mapping[str, int] = MappingProxyType({})
-
-
-def _open_data(config: ml_collections.ConfigDict) -> _Data:
-    """`data/NAME`, prepared when it is not."""
-    dataset = config.dataset
-    fields = dataset.to_dict()
-    builder = records.find_builder(fields.pop("name"))
-    directory = fields.pop("directory")
-    # What prepare() takes, or passes on to the builder's own settings.
-    known = inspect.signature(getattr(builder, "Settings", builder.prepare)).parameters
-    if foreign := [f"dataset.{field}" for field in fields if field not in known]:
-        raise ValueError(
-            f"{', '.join(foreign)}: {dataset.name} has no such fields: take a configuration "
-            "that is for this data set"
-        )
-    path = Path(builder.prepare(directory, **fields))
-    train, test = builder.open_split(path, "train"), SkipDamaged(builder.open_split(path, "test"))
-    val = test
-    if config.val:
-        train, aside = validation.divide(train, records.photographs(path), config.val)
-        val = SkipDamaged(aside)
-    sizes = records.training_sizes(path)
-    return _Data(train, val, test, test_sets.configuration(path), sizes)
-
-
-def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
-    """Refuses, before the first stage is trained, frames that are too small for a later one."""
-    for name in config.stages:
-        settings = config[name]
-        if (workdir / DIRECTORIES[name]).exists():
-            continue
-        context = settings.get("context", 0)
-        pipeline.centre_crops(data.val, settings.crop, settings.val_images, context)
-        # Test frames are whole, those to train on may be tiles: the first tells of what size.
-        if not (settings.get("shared_blur") or config.skip_damaged):
-            crop = pipeline.RandomCrop(settings.crop, context)
-            crop.check(SkipDamaged(data.train)[0])
-            _check_frames(data.sizes, crop)
-
-
-def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
-    """Frames smaller than tiles stay whole, and the first record need not be one of them."""
-    small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
-    if small:
-        told = ", ".join(f"{count} of {size} px" for size, count in small.items())
-        raise ValueError(
-            f"frames to train on are smaller than the {crop.size} px that a crop of {crop.crop} px "
-            f"needs ({told}): lower the crop, or remove these pairs and prepare the rest"
-        )
-
-
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """The stage `name`; stage 2 takes the encoder that `config` names, or this run's own."""
     sources = provenance.sources(name, config, workdir)
@@ -204,7 +139,7 @@ def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
     return jax.device_get(convert.read_vgg(settings.vgg_weights))
 
 
-def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
+def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: Splits) -> None:
     models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
     # A run of stage 1 measures the joint network as it is.
     usage = {"window": None, "orientations": 1}
@@ -232,7 +167,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
         "val": config.val,
-        "val_losses": {name: val_ends(workdir, name) for name in config.stages},
+        "val_losses": {name: ends for name in config.stages if (ends := val_ends(workdir, name))},
         "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
         "other_weights": others,
         **found,
@@ -257,7 +192,7 @@ def _measure(
     kind: str,
     config: ml_collections.ConfigDict,
     workdir: Path,
-    data: _Data,
+    data: Splits,
     *,
     deblurrer: model.Model | None,
     joint: model.Model | None,
@@ -310,8 +245,6 @@ def _print_figures(record: dict) -> None:
     for kind, found in record["other_weights"].items():
         key = aggregate.psnr_key(found, "deblurred")
         if key is not None:
-            of_these = kind == "best" and not record["val"]
-            chosen = " (chosen on crops of these images)" if of_these else ""
-            print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
+            print(f"  deblurred by {kind} weights: PSNR {found[key]:.2f} dB")
     for name, ends in record["val_losses"].items():
         print(f"  {name}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}")

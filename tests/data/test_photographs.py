@@ -100,11 +100,11 @@ def test_all_unreadable_files_are_listed(tmp_path):
     assert "text.jpg" in str(error.value)
 
 
-def test_values_that_are_no_integers_are_refused(tmp_path):
+def test_values_that_are_not_integers_are_refused(tmp_path):
     """They would all become black."""
     write(tmp_path / "whole.png", size=(30, 30))
     Image.fromarray(np.full((30, 30), 0.5, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(ValueError, match=r"float.tif: its values are no integers: save it as 8"):
+    with pytest.raises(ValueError, match=r"float.tif: its values are not integers: save it as 8"):
         photographs.from_folder(tmp_path)
 
 
@@ -137,4 +137,8 @@ def test_links_are_followed_and_what_is_hidden_is_left_out(tmp_path, below):
 
 
 def test_no_folder_means_the_embedded_ones():
-    assert photographs.find("") == photographs.find(None) == photographs.embedded()
+    assert (
+        photographs.find_photographs("")
+        == photographs.find_photographs(None)
+        == photographs.embedded()
+    )
