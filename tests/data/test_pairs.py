@@ -18,7 +18,7 @@ def folders(tmp_path):
 
 @pytest.fixture
 def table(folders, tmp_path):
-    """A function that writes `pairs.csv` beside the folders."""
+    """A function that writes `pairs.csv` next to the folders."""
 
     def write(*lines):
         path = tmp_path / "pairs.csv"

@@ -1,4 +1,4 @@
-"""The loop, with a stage of one number: it adds up what its batches hold."""
+"""The loop, with a stage of one number: the sum of the means of its batches."""
 
 import dataclasses
 import json

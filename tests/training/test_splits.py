@@ -14,7 +14,7 @@ from tests.data import miniatures
 
 @pytest.fixture
 def config(tmp_path):
-    """Of a set made of four training photographs and a test photograph."""
+    """Configuration of a set of four training photographs and a test photograph."""
     config = quickstart.get_config()
     folder = miniatures.photographs(tmp_path / "photographs")
     config.dataset.update(
@@ -119,20 +119,20 @@ def test_bad_fields_are_refused_before_anything_is_prepared(
 
 @pytest.mark.parametrize(("tile", "refused"), [(128, False), (96, True)])
 def test_training_images_smaller_than_a_later_crop_are_refused_at_once(tmp_path, tile, refused):
-    """Those to train on are tiles of published frames, whose test frames are whole."""
+    """Training frames are cut into tiles, whose size counts."""
     config = quickstart.get_config()
     config.reblur.crop, config.deblur.crop = 64, 128
     pair, part = (
         {key: np.zeros((n, n, 3), np.uint8) for key in ("blurry", "sharp")} for n in (256, tile)
     )
-    data = Splits([part], [pair], [pair], "set")
-    told = pytest.raises(ValueError, match="96×96 px, smaller than the crop of 128 px: lower the")
-    with told if refused else contextlib.nullcontext():
-        check_sizes(config, tmp_path, data)
+    splits = Splits([part], [pair], [pair], "set")
+    refusal = pytest.raises(ValueError, match="96×96 px, smaller than the crop of 128 px: lower")
+    with refusal if refused else contextlib.nullcontext():
+        check_sizes(config, tmp_path, splits)
 
 
 def test_one_small_frame_among_tiles_is_refused_at_once(tmp_path):
-    """It stays whole, as a record of its own that the first one tells nothing of."""
+    """It is stored whole, and need not be the first record."""
     config = quickstart.get_config()
     config.reblur.crop, config.deblur.crop = 64, 96
     pair = {key: np.zeros((128, 128, 3), np.uint8) for key in ("blurry", "sharp")}
