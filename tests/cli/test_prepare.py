@@ -171,6 +171,8 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     printed = capsys.readouterr().out
     (line,) = re.findall("^launch.py: (.+)$", printed, re.MULTILINE)
     config = importlib.import_module(f"msdi_jax.configs.{config}").get_config()
+    # Each miniature has two scenes to train on.
+    config.val = 1
     dataset = config.dataset
     for option in line.split():
         field, value = option.removeprefix("--config.dataset.").split("=")
