@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from msdi_jax import models
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
-from msdi_jax.data.photographs import find
+from msdi_jax.data.photographs import find_photographs
 from msdi_jax.data.synthesis.camera_motion import motion_field
-from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
+from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, motion_target
 from msdi_jax.evaluation import test_sets
 from msdi_jax.evaluation.metrics import psnr
 from msdi_jax.research import motion, transfer
@@ -35,7 +35,10 @@ from msdi_jax.restoration.image_io import to_uint8, to_unit
 CROP = 192
 ALPHAS = np.linspace(0, 1.5, 7)
 # The direction apart from the length, or the longest paths would decide about it.
-QUANTITIES = {"length": lambda field: told(field)[..., :1], "direction": lambda f: told(f)[..., 1:]}
+QUANTITIES = {
+    "length": lambda field: motion_target(field)[..., :1],
+    "direction": lambda f: motion_target(f)[..., 1:],
+}
 
 
 def main() -> None:
@@ -58,7 +61,7 @@ def main() -> None:
         parser.error(f"--targets must be 1 … {strangers}, the images of other photographs")
     print(interpolation(joint, records), flush=True)
     print(transfers(joint, records, options.targets), flush=True)
-    print(exchange(joint, find(options.photographs).test, options.images))
+    print(exchange(joint, find_photographs(options.photographs).test, options.images))
 
 
 def interpolation(joint: models.Model, records) -> str:

@@ -37,9 +37,9 @@ def get_config() -> ConfigDict:
     config.compute_dtype = "tensorfloat32"
     # Number of finest U-Net levels, 0 … 5, that the backward pass recomputes to save memory.
     config.remat = 0
-    # Photographs, or scenes, of the training split that are kept for validation; 0 validates on
-    # the test split. Published: 0.
-    config.val = 0
+    # Photographs or scenes of the training split that are kept for validation, which chooses the
+    # best weights; 0: no validation, no best weights. Published: 0.
+    config.val = 1
     # Skip training pairs that cannot be read, instead of stopping.
     config.skip_damaged = False
 

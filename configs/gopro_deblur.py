@@ -16,5 +16,7 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.stages = ("deblur",)
     config.dataset = base.paired("gopro")
+    # Of 22 sequences.
+    config.val = 2
     config.deblur.degradation_from = "runs/gopro_reblur"
     return config

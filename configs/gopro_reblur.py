@@ -17,4 +17,6 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.stages = ("reblur",)
     config.dataset = base.paired("gopro")
+    # Of 22 sequences.
+    config.val = 2
     return config

@@ -16,5 +16,7 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.stages = ("deblur",)
     config.dataset = base.paired("realblur_r")
+    # Of 182 scenes.
+    config.val = 5
     config.deblur.degradation_from = "runs/gopro_reblur"
     return config

@@ -1,8 +1,8 @@
-"""Changes of a training crop that tell nothing of its blur: exposure, softness, noise, JPEG, …
+"""Augmentation of training crops beyond flips: exposure, softness, noise, JPEG, …
 
-They are drawn per crop from the generator that Grain gives, and so by the step alone. All are off
-in the published recipe; configs/bundled.py trains with them, since photographs that people
-have are neither well exposed nor PNG files.
+It is drawn per crop from the generator that Grain passes, so it depends on the step alone. All of
+it is off in the published recipe. configs/bundled.py trains with it, since most photographs are
+neither well exposed nor PNG files.
 """
 
 import dataclasses
@@ -15,32 +15,32 @@ from jaxtyping import UInt8
 
 from msdi_jax.data.synthesis.render import GAMMA
 
-# Of what is out of focus: standard deviation, px; how much of it there is at so many places along a
-# side, of which some are wholly in focus and some wholly out of it.
-_FOCUS_SPREAD = (0.5, 4.0)
-_FOCUS_RANGE = (-0.5, 1.5)
-_FOCUS_PLACES = 3
+# Defocus: range of the standard deviation, px, and of the amount on a grid of this side, which is
+# clipped to [0, 1]: some parts of a crop are in focus, some are fully out of it.
+_DEFOCUS_SPREAD = (0.5, 4.0)
+_DEFOCUS_AMOUNT = (-0.5, 1.5)
+_DEFOCUS_GRID = 3
 
 Crop = UInt8[np.ndarray, "crop crop 3"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How far crops may be changed; the defaults change nothing.
+    """Limits of the augmentation; the defaults change nothing.
 
     Attributes:
         exposure: largest change of exposure of both crops, in stops.
         gaussian_blur: largest standard deviation of a Gaussian that smooths both crops, px. Few
-            photographs are sharp to the pixel, and what is merely soft should stay as it is.
-        defocus: share of crops of which parts are out of focus in both images, as most of what
-            photographs show in front of and behind a subject.
+            photographs are sharp to the pixel, and a network should not sharpen soft ones.
+        defocus: share of crops with parts out of focus in both images, as in front of and behind
+            the subject of most photographs.
         noise: largest standard deviation of the noise added to the blurry crop, in 1/255.
         jpeg: lowest quality, 1 … 100, at which every other blurry crop is compressed; 0: never.
         identity: share of pairs whose blurry crop is the sharp one.
-        windows: number of random windows that each crop is chosen from: the one that blur has
-            changed most. Most of a photograph is too smooth to show blur.
-        rotation: share of crops at any angle in their image, reduced or enlarged, blur included.
-        zoom: largest factor of those reductions and enlargements, at least 1.
+        windows: number of random windows that each crop is chosen from: the one that differs most
+            from the sharp image. Most of a photograph is too smooth to show blur.
+        rotation: share of crops rotated by a random angle and scaled, blur included.
+        zoom: largest factor of that scaling, up or down, at least 1.
         channel_shuffle: share of crops whose colour channels are permuted.
     """
 
@@ -65,7 +65,7 @@ class Augmentation:
         for name in ("defocus", "identity", "rotation", "channel_shuffle"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
-                raise ValueError(f"augmentation.{name}={share:g} is no share: give 0 … 1")
+                raise ValueError(f"augmentation.{name}={share:g} must be a share, 0 … 1")
         if self.windows < 1:
             raise ValueError(f"augmentation.windows={self.windows} must be at least 1")
         if not 1 <= self.zoom <= 2:
@@ -73,6 +73,7 @@ class Augmentation:
 
     @property
     def changes(self) -> bool:
+        """Whether `Augment` has any effect; rotation and windows belong to the cropping."""
         blurs = (self.gaussian_blur, self.defocus, self.identity)
         return max(self.exposure, *blurs, self.noise, self.jpeg, self.channel_shuffle) > 0
 
@@ -81,9 +82,9 @@ UNCHANGED = Augmentation()
 
 
 class Augment(grain.transforms.RandomMap):
-    """Applies an `Augmentation` to {"blurry", "sharp"}, uint8 RGB crops of one size.
+    """Apply an `Augmentation` to {"blurry", "sharp"}, uint8 RGB crops of one size.
 
-    What else an element holds stays as it is.
+    Other entries of an element are kept.
     """
 
     def __init__(self, augmentation: Augmentation):
@@ -99,7 +100,7 @@ class Augment(grain.transforms.RandomMap):
             spread = rng.uniform(0, chosen.gaussian_blur)
             blurry, sharp = (cv2.GaussianBlur(crop, (0, 0), spread) for crop in (blurry, sharp))
         if chosen.defocus and rng.random() < chosen.defocus:
-            blurry, sharp = out_of_focus((blurry, sharp), rng)
+            blurry, sharp = defocus((blurry, sharp), rng)
         if chosen.noise:
             spread = rng.uniform(0, chosen.noise)
             noise = spread * rng.standard_normal(blurry.shape, np.float32)
@@ -112,31 +113,31 @@ class Augment(grain.transforms.RandomMap):
         return {**element, "blurry": blurry, "sharp": sharp}
 
 
-def out_of_focus(crops: Sequence[Crop], rng: np.random.Generator) -> list[Crop]:
-    """Crops of one place, smoothed alike: wholly in some parts, not at all in others.
+def defocus(crops: Sequence[Crop], rng: np.random.Generator) -> list[Crop]:
+    """Smooth all crops the same way: fully in some parts, not at all in others.
 
-    Motion blur comes before what smooths here and not after it, which is the same thing where the
-    amount changes slowly.
+    Defocus is applied after motion blur here. The order makes no difference where its amount
+    changes slowly.
     """
     height, width = crops[0].shape[:2]
-    places = rng.uniform(*_FOCUS_RANGE, (_FOCUS_PLACES, _FOCUS_PLACES))
-    amount = cv2.resize(places, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    spread = np.exp(rng.uniform(*np.log(_FOCUS_SPREAD)))
-    found = []
+    grid = rng.uniform(*_DEFOCUS_AMOUNT, (_DEFOCUS_GRID, _DEFOCUS_GRID))
+    amount = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    spread = np.exp(rng.uniform(*np.log(_DEFOCUS_SPREAD)))
+    defocused = []
     for crop in crops:
         smooth = cv2.GaussianBlur(crop, (0, 0), spread)
         mixed = crop + amount[..., None] * (smooth.astype(np.float32) - crop)
-        found.append(np.rint(mixed).astype(np.uint8))
-    return found
+        defocused.append(np.rint(mixed).astype(np.uint8))
+    return defocused
 
 
 def exposure_curve(stops: float) -> UInt8[np.ndarray, "256"]:
-    """What 8-bit values become when 2^stops as much light falls on the sensor."""
+    """Return the 8-bit values for 2^stops as much light, by 8-bit value."""
     values = np.arange(256) * 2 ** (stops / GAMMA)
     return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
 def compress(image: Crop, quality: int) -> Crop:
-    """An RGB image as JPEG of this quality shows it."""
+    """Compress an RGB image to JPEG of this quality, and decode it."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])

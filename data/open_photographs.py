@@ -35,11 +35,11 @@ endless-sky-high-dpi. The last is needed in version 0.11.0 of Debian unstable
 configs/bundled.py:deblur also trains on copies of every fourth of these with cables drawn across
 them (data/synthesis/cables.py).
 
-Fifteen others of endless-sky-high-dpi take the place of the test photographs with `--validation`:
-among trained weights one chooses by these, and then tests.
+With `--val`, fifteen others of endless-sky-high-dpi replace the test photographs: choose among
+trained weights by these, and test the chosen ones on the test photographs.
 
-Weights learnt from the training photographs can be given away under CC BY 4.0, since none of them
-asks for more. Those under CC BY-SA 4.0 serve for testing only.
+Weights trained on the training photographs may be distributed under CC BY 4.0, the strictest of
+their licences. Photographs under CC BY-SA 4.0 are used for testing only.
 """
 
 import argparse
@@ -53,7 +53,7 @@ from PIL import Image, ImageOps
 from msdi_jax.data import photographs
 from msdi_jax.data.photographs import Photograph, Split
 
-# Reduced to this, px, a camera's own smoothing and JPEG's blocks no longer pass for sharpness.
+# Size, px, at which a camera's smoothing and JPEG's blocks are no longer visible.
 LONGEST_SIDE = 1600
 _BY, _BY_SA, _ZERO, _PUBLIC = "CC BY 4.0", "CC BY-SA 4.0", "CC0", "public domain"
 _LOMIRI = "usr/share/backgrounds"
@@ -65,9 +65,9 @@ _STOCKSNAP, _RAWPIXEL = "a photographer of stocksnap.io", "a photographer of raw
 _PIXABAY, _PEXELS = "a photographer of pixabay.com", "a photographer of pexels.com"
 _UNSPLASH, _UNKNOWN = "a photographer of unsplash.com, before June 2017", "unknown"
 _UNNAMED = "a photographer of Budgie Backgrounds"
-# Where each one lies, author and licence. The packages' other pictures are rendered, without
-# colour, almost without detail or under another licence, as each theme's readme.txt, each puzzle's
-# .desktop file and Endless Sky's own copyright file, in the folder of its plugin, say.
+# Path, author and licence. The packages' other images are rendered, without colour, almost without
+# detail or under another licence, according to each theme's readme.txt, each puzzle's .desktop file
+# and the copyright file in the folder of Endless Sky's plugin.
 _FIRST = {
     f"{_LOMIRI}/aitzgorri_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
     f"{_LOMIRI}/friends_by_Aitzol_Berasategi.jpg": ("Aitzol Berasategi", _BY),
@@ -154,8 +154,8 @@ _FOURTH = {
     f"{_JIGSAW}/pexels-photo-302304.jpeg": (_PEXELS, _ZERO),
     "usr/share/gnome-taquin/themes/cats/1-Tortoiseshell.jpg": ("Toyah", _PUBLIC),
 }
-# To choose among trained weights by, so that what is chosen can still be tested on the others.
-_VALIDATION = {
+# To choose among trained weights by, so that the test photographs remain for the test.
+_VAL = {
     f"{_SKY}/land/beach0@2x.jpg": (_UNSPLASH, _PUBLIC),
     f"{_SKY}/land/beach13@2x.jpg": (_UNKNOWN, _ZERO),
     f"{_SKY}/land/canyon7@2x.jpg": (_UNSPLASH, _PUBLIC),
@@ -172,7 +172,7 @@ _VALIDATION = {
     f"{_SKY}/land/station16@2x.jpg": (_UNKNOWN, _ZERO),
     f"{_SKY}/land/station44@2x.jpg": (_PIXABAY, _ZERO),
 }
-# Each part of the training has those of the parts before, too.
+# Each part of the training includes the earlier ones.
 _PARTS = tuple(itertools.accumulate((_FIRST, _SECOND, _THIRD, _FOURTH), operator.or_))
 _TEST = {
     f"{_LOMIRI}/Bridge_by_Sander_Klootwijk.jpg": ("Sander Klootwijk", _BY_SA),
@@ -182,56 +182,56 @@ _TEST = {
 }
 
 
-def find(folder: str | Path, part: int = 1, *, validation: bool = False) -> Split:
-    """The photographs of the unpacked packages below `folder`, and those of scikit-image.
+def find_open_photographs(folder: str | Path, part: int = 1, *, val: bool = False) -> Split:
+    """Return the photographs of the unpacked packages below `folder`, and of scikit-image.
 
     Args:
         folder: that the packages were unpacked to.
-        part: of the training, 1 … 4: of 12, 25, 38 and 81 photographs to train on.
-        validation: fifteen to choose by in place of the six to test on.
+        part: of the training, 1 … 4, with 12, 25, 38 and 81 training photographs.
+        val: return the fifteen val photographs instead of the six test photographs.
 
     Raises:
-        ValueError: when some are missing.
+        ValueError: if some are missing.
     """
     folder = Path(folder)
-    trained_on, others = _PARTS[part - 1], _VALIDATION if validation else _TEST
-    if missing := sorted(end for end in trained_on | others if not (folder / end).is_file()):
+    training, others = _PARTS[part - 1], _VAL if val else _TEST
+    if missing := sorted(end for end in training | others if not (folder / end).is_file()):
         raise ValueError(
-            f"{folder} lacks {', '.join(missing)}: unpack into it the packages that "
-            "data/open_photographs.py names"
+            f"{', '.join(missing)} missing in {folder}: unpack the packages that "
+            "data/open_photographs.py names into it"
         )
     train, test = (
         tuple(Photograph(Path(end).stem, folder / end, *source) for end, source in group.items())
-        for group in (trained_on, others)
+        for group in (training, others)
     )
     embedded = photographs.embedded()
-    return Split(train + embedded.train, test if validation else test + embedded.test)
+    return Split(train + embedded.train, test if val else test + embedded.test)
 
 
-def gather(
-    source: str | Path, target: str | Path, part: int = 1, *, validation: bool = False
-) -> Path:
-    """Writes what `find` finds to the folders `train` and `test` of `target`, with the licences.
+def gather(source: str | Path, target: str | Path, part: int = 1, *, val: bool = False) -> Path:
+    """Write the photographs to the folders `train` and `test` of `target`, with their licences.
+
+    Args: see `find_open_photographs`; `source` is its `folder`.
 
     Raises:
-        ValueError: when some are missing, or `target` holds anything already.
+        ValueError: if some are missing, or `target` is not empty.
     """
-    split, target = find(source, part, validation=validation), Path(target)
+    split, target = find_open_photographs(source, part, val=val), Path(target)
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{target} is not empty: choose another folder")
     lines = []
-    for part, group in (("train", split.train), ("test", split.test)):
-        (target / part).mkdir(parents=True, exist_ok=True)
+    for side, group in (("train", split.train), ("test", split.test)):
+        (target / side).mkdir(parents=True, exist_ok=True)
         for photo in group:
-            reduce(photo.path, target / part / f"{photo.name}.png")
-            lines.append(f"{part}/{photo.name}.png: {photo.author}, {photo.licence}\n")
+            reduce(photo.path, target / side / f"{photo.name}.png")
+            lines.append(f"{side}/{photo.name}.png: {photo.author}, {photo.licence}\n")
     text = f"Reduced to at most {LONGEST_SIDE} px, otherwise unchanged.\n\n{''.join(lines)}"
     (target / "LICENCES.txt").write_text(text)
     return target
 
 
 def reduce(source: Path, target: Path) -> None:
-    """Writes a photograph upright, and no larger than `LONGEST_SIDE`."""
+    """Write a photograph upright and reduced to `LONGEST_SIDE`, px."""
     with Image.open(source) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
     upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX, reducing_gap=None)
@@ -244,10 +244,10 @@ def main() -> None:
     parser.add_argument("--target", required=True, help="new folder")
     parts = range(1, len(_PARTS) + 1)
     parser.add_argument("--part", type=int, choices=parts, default=1, help="of the training")
-    parser.add_argument("--validation", action="store_true", help="others instead of the test's")
+    parser.add_argument("--val", action="store_true", help="val photographs instead of test ones")
     options = parser.parse_args()
     try:
-        print(gather(options.source, options.target, options.part, validation=options.validation))
+        print(gather(options.source, options.target, options.part, val=options.val))
     except ValueError as error:
         sys.exit(f"error: {error}")
 

@@ -1,6 +1,6 @@
-"""Sharp photographs to shake: the ones inside scikit-image, or a folder of your own.
+"""Sharp photographs to blur: the embedded ones of scikit-image, or a folder of your own.
 
-Training and test pictures are split by photograph: no scene is ever on both sides.
+The training and test splits share no photograph.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from msdi_jax.data.errors import UNREADABLE, listing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-# Of a folder's photographs, the share that goes to the test split.
+# Share of a folder's photographs in the test split.
 TEST_SHARE = 0.2
 
 _PUBLIC_DOMAIN = "public domain"
@@ -26,8 +26,8 @@ _MIDDLEBURY = (
     "Scharstein et al., 'High-resolution stereo datasets with subpixel-accurate ground truth', "
     "GCPR 2014, be cited"
 )
-# name: (file, author, licence), as scikit-image's documentation of its pictures gives them.
-# Models trained on the first three owe nothing to anybody.
+# name: (file, author, licence), from scikit-image's documentation of its images. The training
+# photographs put no condition on models trained with them.
 _TRAIN = {
     "astronaut": ("astronaut.png", "NASA", _PUBLIC_DOMAIN),
     "coffee": ("coffee.png", "Rachel Michetti", "CC0"),
@@ -45,7 +45,7 @@ _TEST = {
 
 @dataclasses.dataclass(frozen=True)
 class Photograph:
-    """A file with a sharp photograph; author and licence are empty where unknown."""
+    """A file with a sharp photograph; author and licence are empty if unknown."""
 
     name: str
     path: Path
@@ -53,20 +53,20 @@ class Photograph:
     licence: str = ""
 
     def read(self) -> UInt8[np.ndarray, "h w 3"]:
-        """Decodes to RGB, upright whatever the camera's orientation tag says."""
+        """Decode to RGB, turned upright by the camera's orientation tag."""
         with Image.open(self.path) as image:
             return np.array(_to_rgb(ImageOps.exif_transpose(image)))
 
     def size(self) -> tuple[int, int]:
-        """Height and width once upright, from the file's header."""
+        """Return height and width of the upright image, from the file's header."""
         with Image.open(self.path) as image:
             width, height = image.size
-            # From 5 on, images lie on their side; Pillow turns TIFF itself.
-            lying = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
-        return (width, height) if lying else (height, width)
+            # Orientations from 5 on swap the axes; Pillow turns TIFF files itself.
+            swapped = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
+        return (width, height) if swapped else (height, width)
 
     def digest(self) -> str:
-        """SHA-256 of the file's bytes."""
+        """Return the SHA-256 of the file's bytes."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -80,10 +80,10 @@ class Split:
 
 
 def embedded() -> Split:
-    """Three photographs for training and two for testing out of the scikit-image package.
+    """Return three training and two test photographs from the scikit-image package.
 
     Raises:
-        ValueError: when scikit-image or one of its files is missing.
+        ValueError: if scikit-image or one of its files is missing.
     """
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
@@ -101,20 +101,21 @@ def embedded() -> Split:
     )
     if missing := [str(photo.path) for photo in train + test if not photo.path.is_file()]:
         raise ValueError(
-            f"scikit-image lacks {', '.join(missing)}: reinstall it or give a folder of photographs"
+            f"scikit-image is incomplete, {', '.join(missing)} is missing: reinstall it or give a "
+            "folder of photographs"
         )
     return Split(train, test)
 
 
 def from_folder(folder: str | Path) -> Split:
-    """All images below a folder, split by a hash of their names, at least one on each side.
+    """Split all images below a folder by a hash of their names, at least one on each side.
 
-    Files with the same bytes stay on one side, together. The split of a photograph does not
-    depend on the others, except where a side would be left empty. A folder that holds folders
-    `train` and `test`, and no image beside them, is split that way instead.
+    Files with the same bytes are kept on one side. The side of a photograph does not depend on
+    the others, unless a side would be empty. If all images are in folders `train` and `test`,
+    these are the split instead.
 
     Raises:
-        ValueError: when the folder is missing, holds fewer than two different photographs, holds
+        ValueError: if the folder is missing, holds fewer than two different photographs, holds
             images that cannot be decoded (all are listed), or the same one in `train` and `test`.
     """
     folder = Path(folder).expanduser()
@@ -133,15 +134,15 @@ def from_folder(folder: str | Path) -> Split:
         )
     if {path.relative_to(folder).parts[0] for path in paths} == {"train", "test"}:
         return _as_sorted(photographs, groups)
-    # By the first name of each group; the lowest hashes go to the test split.
+    # A group counts by its first name; the lowest hashes are the test split.
     ranked = sorted(groups.values(), key=lambda group: unit_hash(group[0].name))
-    wanted = sum(unit_hash(group[0].name) < TEST_SHARE for group in ranked)
-    tests = min(max(wanted, 1), len(ranked) - 1)
+    low = sum(unit_hash(group[0].name) < TEST_SHARE for group in ranked)
+    tests = min(max(low, 1), len(ranked) - 1)
     return Split(_flatten(ranked[tests:]), _flatten(ranked[:tests]))
 
 
 def _as_sorted(photographs: list[Photograph], groups: dict[str, list[Photograph]]) -> Split:
-    """By the names' first folder."""
+    """Split by the first folder of the names."""
     sides = {
         part: [p for p in photographs if p.name.startswith(part)] for part in ("train", "test")
     }
@@ -152,27 +153,27 @@ def _as_sorted(photographs: list[Photograph], groups: dict[str, list[Photograph]
     return Split(_flatten([sides["train"]]), _flatten([sides["test"]]))
 
 
-def find(source: str | Path | None = None) -> Split:
-    """The photographs of a folder, or the embedded ones for none."""
+def find_photographs(source: str | Path | None = None) -> Split:
+    """Return the photographs of a folder, or the embedded ones if none is given."""
     return from_folder(source) if source else embedded()
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted, also where links lead; none where it is missing.
+    """List the image files below a folder, sorted; follow links; empty if it is missing.
 
-    Hidden ones are left out: macOS and Jupyter leave such beside what they copy and open.
+    Hidden files are left out: macOS and Jupyter create such copies of visible ones.
     """
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place).resolve()
         folders[:] = [
             name
             for name in folders
-            # A link may lead back to where it is.
+            # A link may lead back to a folder that contains it.
             if not name.startswith(".") and (here / name).resolve() not in (here, *here.parents)
         ]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+        paths += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def _flatten(groups: Iterable[list[Photograph]]) -> tuple[Photograph, ...]:
@@ -180,7 +181,7 @@ def _flatten(groups: Iterable[list[Photograph]]) -> tuple[Photograph, ...]:
 
 
 def unit_hash(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone: who is below a share is on that side."""
+    """Map a name to a number in [0, 1) that depends on nothing else, to split by."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
@@ -190,15 +191,15 @@ def _check_readable(paths: Iterable[Path]) -> None:
         try:
             with Image.open(path) as image:
                 if image.mode == "F":
-                    raise OSError("its values are no integers: save it as 8 or 16 bit")
-                # JPEG then decodes at an eighth of the size: fast, and still reads all its bytes.
+                    raise OSError("its values are not integers: save it as 8 or 16 bit")
+                # JPEG files then decode at an eighth of the size, which still reads all bytes.
                 image.draft("RGB", (image.width // 8, image.height // 8))
                 image.load()
         except UNREADABLE as error:
             problems.append(f"{path}: {error}")
     if problems:
         raise ValueError(
-            f"{len(problems)} images cannot be read, mend or remove them:\n{listing(problems)}"
+            f"{len(problems)} images cannot be read, fix or remove them:\n{listing(problems)}"
         )
 
 

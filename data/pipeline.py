@@ -1,8 +1,8 @@
 """Batches of random crops, addressed by step.
 
-The augmentation is drawn before anything is divided among hosts, and batches are formed before
-anything is read ahead. So `batches(...)[step]` depends on the source, the seed, the crop and the
-global batch size alone: not on threads, nor on the number of hosts. A resumed run needs only its
+The augmentation is drawn before records are divided among hosts, and batches are formed before
+they are prefetched. So `batches(...)[step]` depends on the source, the seed, the crop and the
+global batch size alone, and not on threads or the number of hosts. A resumed run needs only its
 step number.
 
     steps = batches(source, batch_size=8, crop=256, seed=0)
@@ -36,33 +36,32 @@ def batches(
     skip_damaged: bool = False,
     augmentation: Augmentation = UNCHANGED,
 ) -> grain.MapDataset:
-    """This host's part of every batch: [step] → {"blurry", "sharp"}, uint8 (b, crop, crop, 3).
+    """Return this host's part of every batch: [step] → {"blurry", "sharp"}, uint8 (b, h, w, 3).
 
-    The source is shuffled anew for every epoch and repeats without end. Batches run on over
-    epochs' ends, so no record is dropped. Each pair is cropped and flipped alike.
+    The source is shuffled again for every epoch and repeats indefinitely. Batches cross the ends
+    of epochs, so no record is dropped. Both images of a pair are cropped and flipped the same way.
 
     Args:
-        source: records with uint8 RGB images "blurry" and "sharp", perhaps with a "name".
+        source: records with uint8 RGB images "blurry" and "sharp", and an optional "name".
         batch_size: of all hosts together.
         crop: side of the square crops, px.
-        context: read beyond the crop on every side, px; the batch's images are larger by it.
+        context: pixels around the crop on every side that the batch's images include.
         seed: of the order and of the augmentation.
         process: this host's number.
-        processes: number of hosts. Their parts, one after the other, are the batch of a single
-            host.
-        skip_damaged: take the next record instead of one that cannot be read.
+        processes: number of hosts. Their parts, concatenated, are the batch of a single host.
+        skip_damaged: use the next record instead of one that cannot be read.
         augmentation: further changes of the crops.
 
     Raises:
-        ValueError: for an empty source or numbers that do not fit; when a record is read, also for
-            a damaged one, an image smaller than the crop or a pair of unequal sizes.
+        ValueError: for an empty source or impossible numbers; when a record is read, also for a
+            damaged one, an image smaller than the crop or a pair of unequal sizes.
     """
     if len(source) == 0:
         raise ValueError("the source holds no records: check the split and its directory")
     if crop < 1:
         raise ValueError(f"crop={crop}: at least 1 px is needed")
     readable = SkipDamaged(source, skip=skip_damaged)
-    # As good as without end, which Grain cannot slice.
+    # Practically infinite; Grain cannot slice an infinite data set.
     pairs = grain.MapDataset.source(readable).seed(seed).shuffle().repeat(2**31)
     crops = pairs.random_map(RandomCrop(crop, context, augmentation))
     return _batched(crops, batch_size, process, processes, augmentation)
@@ -77,7 +76,7 @@ def batches_of_crops(
     processes: int = 1,
     augmentation: Augmentation = UNCHANGED,
 ) -> grain.MapDataset:
-    """`batches` of records that are crops already, in their order, with all they hold."""
+    """Return `batches` of records that are crops already, in their order, with all entries."""
     crops = grain.MapDataset.source(source).seed(seed)
     return _batched(crops, batch_size, process, processes, augmentation)
 
@@ -103,27 +102,27 @@ def _batched(
 def iterate(
     steps: grain.MapDataset, start_step: int = 0, *, threads: int | None = None
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Reads batches ahead from `start_step` on; `close()` it when done.
+    """Iterate over batches from `start_step`, with prefetching; `close()` it when done.
 
-    `threads` (as many as there are cores, at most 16) each read a whole batch, and one more waits:
-    this bounds the memory that they take. What is in the batches does not depend on it.
+    Each of `threads` (default: the number of cores, at most 16) reads a whole batch, and one more
+    batch is kept ready; this bounds the memory. The batches do not depend on it.
     """
     threads = threads or min(os.cpu_count() or 1, 16)
-    # One thread per batch: OpenCV's own threads would only get in their way.
+    # One thread per batch: more threads of OpenCV would compete for the same cores.
     cv2.setNumThreads(1)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1)
     return iter(steps[start_step:].to_iter_dataset(options))
 
 
-# What OpenCV calls flips (vertical, horizontal).
+# OpenCV's codes of flips (vertical, horizontal).
 _FLIPS = {(1, 0): 0, (0, 1): 1, (1, 1): -1}
 
 
 def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[np.ndarray, "n 2"]:
-    """Corners (top, left) of tiles every `step` px, row by row, the last flush with the border.
+    """Return corners (top, left) of tiles every `step` px, row by row, the last at the border.
 
     Raises:
-        ValueError: when the image is smaller than a tile.
+        ValueError: if the image is smaller than a tile.
     """
     if min(height, width) < size:
         raise ValueError(
@@ -137,10 +136,10 @@ def crop_grid(height: int, width: int, size: int = 512, step: int = 256) -> Int[
 
 
 class RandomCrop(grain.transforms.RandomMap):
-    """A square crop at the same random place of both images, in one of its eight orientations.
+    """Square crop at the same random place of both images, in one of eight orientations.
 
-    Of several windows drawn, it is the one whose images differ most, `context` not counted. How
-    many are drawn, and how many crops are turned further, `augmentation` says.
+    `augmentation` gives the number of windows that are drawn, of which the one whose images differ
+    most without the `context` is used, and the share of crops with any rotation.
     """
 
     def __init__(self, crop: int, context: int = 0, augmentation: Augmentation = UNCHANGED):
@@ -160,7 +159,7 @@ class RandomCrop(grain.transforms.RandomMap):
         cut = operator.itemgetter(window)
         if chosen.rotation and rng.random() < chosen.rotation:
             angle, zoom = rng.uniform(-45, 45), chosen.zoom ** rng.uniform(-1, 1)
-            cut = functools.partial(_turned_window, window=window, angle=angle, zoom=zoom)
+            cut = functools.partial(_rotated_window, window=window, angle=angle, zoom=zoom)
         return {
             key: _oriented(cut(element[key]), vertical, horizontal, transpose)
             for key in ("blurry", "sharp")
@@ -172,6 +171,11 @@ class RandomCrop(grain.transforms.RandomMap):
         return np.s_[top : top + self.size, left : left + self.size]
 
     def check(self, element: Mapping) -> tuple[int, int]:
+        """Return the height and width of a pair.
+
+        Raises:
+            ValueError: naming a pair of unequal sizes, or smaller than the crop and its context.
+        """
         blurry, sharp = element["blurry"].shape, element["sharp"].shape
         if blurry != sharp:
             raise ValueError(
@@ -187,10 +191,10 @@ class RandomCrop(grain.transforms.RandomMap):
         return sharp[:2]
 
 
-def _turned_window(
+def _rotated_window(
     image: np.ndarray, window: tuple[slice, slice], angle: float, zoom: float
 ) -> np.ndarray:
-    """A square window turned about its middle, by `angle` in degrees; mirrored at the borders."""
+    """Return a square window rotated about its middle by `angle` degrees, mirrored at borders."""
     top, left, size = window[0].start, window[1].start, window[0].stop - window[0].start
     middle = (size - 1) / 2
     place = cv2.getRotationMatrix2D((left + middle, top + middle), angle, zoom)
@@ -201,7 +205,7 @@ def _turned_window(
 
 
 def _oriented(image: np.ndarray, vertical: int, horizontal: int, transpose: int) -> np.ndarray:
-    # NumPy takes ten times as long to copy what is flipped or transposed.
+    # NumPy takes ten times as long to copy flipped or transposed arrays.
     if vertical or horizontal:
         image = cv2.flip(image, _FLIPS[vertical, horizontal])
     if transpose:
@@ -222,9 +226,9 @@ def _name(element: Mapping) -> str:
 def centre_crops(
     source: Sequence[Mapping], crop: int, count: int, context: int = 0
 ) -> dict[str, UInt8[np.ndarray, "b side side 3"]]:
-    """A fixed batch: the middles of `count` records (at most all) evenly spaced in the source.
+    """Return a fixed batch: the middles of up to `count` records, evenly spaced in the source.
 
-    `side` is `crop` and `context` px on either side.
+    `side` is `crop` plus `context` px on either side.
     """
     chosen = np.unique(np.linspace(0, len(source) - 1, count).astype(int))
     pairs = [_centre(source[int(index)], crop, context) for index in chosen]

@@ -1,8 +1,8 @@
-"""Sets are made shard by shard, on all cores; an interruption loses only the shard in hand.
+"""Preparation of a set shard by shard, on all cores; an interruption loses only the current shard.
 
-tfds writes a set into a temporary folder and deletes that when interrupted. So each shard is
-written beside it, into `VERSION.unfinished`, and enters tfds's folder as a hard link when complete.
-Made again, the set takes finished shards from there.
+tfds writes a set into a temporary folder and deletes it when interrupted. So each shard is written
+into `VERSION.unfinished` next to it, and is linked into the folder of tfds when it is complete. A
+repeated preparation reuses the finished shards.
 """
 
 import abc
@@ -27,25 +27,25 @@ FORMAT = "array_record"
 
 
 class ShardBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """A subclass says which items its shards are made of, and which records an item gives.
+    """Base of builders that list the items of their shards, and turn an item into records.
 
-    tfds holds a shard in memory while it is written.
+    tfds keeps a shard in memory while it is written.
     """
 
     VERSION = tfds.core.Version("1.0.0")
 
     @abc.abstractmethod
     def plan(self) -> Mapping[str, Sequence[Sequence[Any]]]:
-        """The items of every shard of every split, the same whenever the same set is made."""
+        """Return the items of every shard of every split; equal sets have equal plans."""
 
     @abc.abstractmethod
     def make(self, split: str, item: Any) -> list[dict]:
-        """The records of an item, each with its "name"; called from several threads at once."""
+        """Return the records of an item, each with its "name"; called from several threads."""
 
     @property
     def unfinished(self) -> Path:
-        """Where finished shards wait; the folder goes when the set is complete."""
-        # While a set is being made, `data_dir` is tfds's temporary folder, in the same place.
+        """Folder of finished shards, which is deleted when the set is complete."""
+        # During preparation, `data_dir` is the temporary folder of tfds, in the same place.
         return Path(self.data_dir).with_name(f"{self.version}.unfinished")
 
     def _shard_iterators_per_split(
@@ -79,7 +79,7 @@ class ShardBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     ) -> Iterator[tuple[str, dict]]:
         if kept.exists():
             progress.update(len(items))
-            # The writer takes the file as it is; what comes from here is only counted.
+            # The writer reuses the file; these records are only counted.
             yield from (("", {}) for _ in range(len(ArrayRecordDataSource([str(kept)]))))
             return
         with workers() as pool:
@@ -90,7 +90,7 @@ class ShardBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
 
 class _KeepingWriter(tfds.core.ExampleWriter):
-    """Writes a shard into `folder`, unless it is there, and links it to where tfds wants it."""
+    """Writer of a shard into `folder`, unless it exists, which links it to the path of tfds."""
 
     def __init__(self, file_format, folder: Path):
         super().__init__(file_format)
@@ -109,7 +109,7 @@ class _KeepingWriter(tfds.core.ExampleWriter):
 
 
 def _write(path: Path, examples: Iterable[tuple[Any, bytes]]) -> None:
-    """As tfds does, but as they are: PNGs are compressed already, and raw pixels not to be."""
+    """Write records like tfds, without compression: PNGs are compressed, raw pixels need speed."""
     writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
     for _, example in examples:
         writer.write(example)
@@ -117,22 +117,22 @@ def _write(path: Path, examples: Iterable[tuple[Any, bytes]]) -> None:
 
 
 def build(builder: ShardBuilder) -> Path:
-    """Makes the set unless it is there, going on where an interrupted run stopped.
+    """Prepare the set unless it exists, continuing where an interrupted call stopped.
 
-    Another process that makes the same set is waited for.
+    It waits for another process that prepares the same set.
     """
     place, unfinished = Path(builder.data_dir), builder.unfinished
     if place.exists():
-        # There, where a run was killed at its very end.
+        # It remains if a process was killed at the very end.
         shutil.rmtree(unfinished, ignore_errors=True)
         return place
     unfinished.mkdir(parents=True, exist_ok=True)
     with (unfinished / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Of a run that was killed, and perhaps large.
+        # Leftovers of a killed process, which may be large.
         for stale in place.parent.glob(f"incomplete.*_{place.name}"):
             shutil.rmtree(stale)
-        # tfds announces a download of unknown size, though there is none.
+        # tfds prints that it downloads a set of unknown size, although it does not.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -141,8 +141,8 @@ def build(builder: ShardBuilder) -> Path:
 
 @contextlib.contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core; leaving early drops what has not begun."""
-    # Items in parallel, one thread each: OpenCV's own threads would only get in their way.
+    """Pool of one thread per core; an exception cancels the items that have not started."""
+    # One thread per item: more threads of OpenCV would compete for the same cores.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     pool = ThreadPoolExecutor(os.cpu_count())

@@ -1,8 +1,7 @@
-"""Photographs of the training split that are not trained on, to choose weights by.
+"""Val photographs: a few of the training split that are not trained on, to choose weights by.
 
-Whoever chooses among weights by the test images has tested on what was chosen for them. The
-training split gives up a few photographs instead, or scenes where there are several frames of one,
-with all that was made of them.
+Weights chosen by test images would be tested on the images they were chosen for. So the training
+split gives up some photographs, or scenes where several frames show one, with all their records.
 """
 
 import dataclasses
@@ -12,7 +11,7 @@ from msdi_jax.data.photographs import unit_hash
 
 
 @dataclasses.dataclass
-class Part(Sequence):
+class Subset(Sequence):
     """The records of `source` at `indices`."""
 
     source: Sequence[Mapping]
@@ -25,36 +24,38 @@ class Part(Sequence):
         return self.source[self.indices[index]]
 
 
-def held_back(photographs: Iterable[str], count: int) -> set[str]:
-    """`count` names of those given, once or several times each, to keep from training.
+def val_photographs(photographs: Iterable[str], count: int) -> set[str]:
+    """Choose `count` of the given names, which may repeat, for validation.
 
-    They are drawn by a hash, so that another photograph displaces one at most.
+    The choice is by a hash, so that a photograph added to the set replaces at most one of them.
 
     Raises:
-        ValueError: when none would be left to train on.
+        ValueError: if no photograph would be left to train on.
     """
     ranked = sorted(set(photographs), key=unit_hash)
     if count >= len(ranked):
         raise ValueError(
-            f"val={count} leaves nothing to train on: the training split is of "
-            f"{len(ranked)} photographs or scenes; lower it"
+            f"val={count} leaves nothing to train on: the training split has {len(ranked)} "
+            "photographs or scenes; lower val, or train without validation (--config.val=0)"
         )
     return set(ranked[:count])
 
 
-def divide(source: Sequence[Mapping], photographs: Sequence[str], count: int) -> tuple[Part, Part]:
-    """What is trained on, and what is held back: all records of `count` photographs.
+def split_off_val(
+    source: Sequence[Mapping], photographs: Sequence[str], count: int
+) -> tuple[Subset, Subset]:
+    """Divide the training split into records to train on, and all records of val photographs.
 
     Args:
-        source: of the training split.
-        photographs: that its records are of, in their order.
-        count: see `held_back`.
+        source: records of the training split.
+        photographs: the photograph or scene of each record, in the same order.
+        count: number of val photographs; with 0 the second part is empty.
 
     Raises:
-        ValueError: when nothing would be left to train on.
+        ValueError: if no photograph would be left to train on.
     """
-    aside = held_back(photographs, count)
+    val = val_photographs(photographs, count)
     sides = ([], [])
     for index, name in enumerate(photographs):
-        sides[name in aside].append(index)
-    return Part(source, sides[False]), Part(source, sides[True])
+        sides[name in val].append(index)
+    return Subset(source, sides[False]), Subset(source, sides[True])

@@ -1,12 +1,11 @@
-"""Blurry/sharp pairs made from sharp photographs by synthetic camera shake (data/synthesis).
+"""Blurry/sharp pairs synthesized from sharp photographs by camera shake (data/synthesis).
 
     directory = prepare("~/datasets")
     train = open_split(directory, "train")
     train[0]["blurry"], train[0]["sharp"]
 
-Licence: the pairs follow their photographs. The embedded ones are in the public domain, CC0, or
-free to use and publish (data/photographs.py names author and licence of each); for a folder of
-your own they are yours.
+Licence: that of the photographs. The embedded ones are in the public domain, CC0, or free to use
+and publish (data/photographs.py names author and licence of each).
 """
 
 import dataclasses
@@ -24,18 +23,18 @@ from jaxtyping import UInt8
 from msdi_jax.data import photographs as sources
 from msdi_jax.data import shards
 from msdi_jax.data.errors import listing
-from msdi_jax.data.records import PHOTOGRAPHS, encode_png, in_runs, open_split
+from msdi_jax.data.records import PHOTOGRAPHS, encode_png, open_split, run_lengths
 from msdi_jax.data.synthesis.camera_motion import ANCHORS, DOMAINS, Anchor, Shake, draw_shake
 from msdi_jax.data.synthesis.render import render
 
-__all__ = ["Builder", "open_split", "plan", "prepare", "rebuild_shake"]
+__all__ = ["Builder", "Settings", "open_split", "plan_pairs", "prepare", "rebuild_shake"]
 
 SMALLEST_SIDE = 256
-# Stronger motions, as a share of the longest side, leave nothing to restore.
+# Largest motion, as a share of the longest side: beyond it nothing is left to restore.
 LARGEST_REACH = 1 / 12
 SMALLEST_REACH = 12.0
 _PAIRS_PER_SHARD = 64
-# Counts up whenever the synthesis changes its output: sets of an older recipe are made anew.
+# Increase it whenever the synthesis changes its output.
 _RECIPE = 1
 _CITATION = """\
 @inproceedings{scharstein2014high,
@@ -51,18 +50,18 @@ _CITATION = """\
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a set is made of; any difference here makes another set, beside the first.
+    """Fields of the set; each combination of values is a set of its own.
 
     Attributes:
-        photographs: folder of sharp photographs, or None for the embedded ones.
-        train_pairs: pairs made of each training photograph.
-        test_pairs: pairs made of each test photograph.
+        photographs: folder of sharp photographs; None or "" for the embedded ones.
+        train_pairs: number of pairs of each training photograph.
+        test_pairs: number of pairs of each test photograph.
         longest_side: of the frames, px; the shorter side keeps the photograph's proportion, but
-            never below 256 px, so that the usual training crop fits.
-        domain: what the exposure averages (see `draw_shake`); "both" takes turns.
+            has at least 256 px, so that the usual training crop fits.
+        domain: what the exposure averages (see `draw_shake`); "both" alternates.
         anchor: the pose that sharp frames are seen from (see `draw_shake`).
-        strength: median size of the motion, px. At 8, which suits frames of 1280×720, the small
-            embedded photographs lose more than the pairs of real data sets do.
+        strength: median size of the motion, px. 8 suits frames of 1280×720; it blurs the small
+            embedded photographs more than the pairs of real data sets are blurred.
         seed: of the whole set.
     """
 
@@ -76,30 +75,22 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        if self.domain not in (*DOMAINS, "both"):
-            raise ValueError(
-                f"domain {self.domain!r} is unknown: choose one of {', '.join(DOMAINS)}, both"
-            )
-        if self.anchor not in ANCHORS:
-            raise ValueError(
-                f"anchor {self.anchor!r} is unknown: choose one of {', '.join(ANCHORS)}"
-            )
-        if min(self.train_pairs, self.test_pairs) < 1:
-            raise ValueError(
-                f"train_pairs={self.train_pairs}, test_pairs={self.test_pairs}: at least 1 each"
-            )
+        for field, known in (("domain", (*DOMAINS, "both")), ("anchor", ANCHORS)):
+            if (value := getattr(self, field)) not in known:
+                raise ValueError(
+                    f"dataset.{field}={value!r} is unknown: choose one of {', '.join(known)}"
+                )
+        least = {"train_pairs": 1, "test_pairs": 1, "longest_side": SMALLEST_SIDE, "seed": 0}
+        for field, bound in least.items():
+            if (value := getattr(self, field)) < bound:
+                raise ValueError(f"dataset.{field}={value} must be at least {bound}")
         if self.strength <= 0:
-            raise ValueError(f"strength={self.strength:g} must be above 0, in px")
-        if self.longest_side < SMALLEST_SIDE:
-            raise ValueError(
-                f"longest_side={self.longest_side}: frames need at least {SMALLEST_SIDE} px, so "
-                "that training crops fit"
-            )
+            raise ValueError(f"dataset.strength={self.strength:g} must be above 0, in px")
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One record to be made."""
+    """Description of one record to synthesize."""
 
     photograph: sources.Photograph
     others: tuple[sources.Photograph, ...]
@@ -113,25 +104,25 @@ class Pair:
 
 @dataclasses.dataclass(eq=False)
 class CameraShakeConfig(tfds.core.BuilderConfig):
-    """tfds's handle of `Settings`; `for_settings` names it so that equal sets have equal names."""
+    """Configuration of a set in tfds; `for_settings` gives equal sets equal names."""
 
     settings: Settings = dataclasses.field(default_factory=Settings)
     split: sources.Split | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
     def for_settings(cls, settings: Settings) -> "CameraShakeConfig":
-        split = sources.find(settings.photographs)
+        split = sources.find_photographs(settings.photographs)
         _check_sizes(split, settings.longest_side)
-        described = dataclasses.asdict(settings) | {
-            # Where the photographs lie does not matter, what they are does.
+        identity = dataclasses.asdict(settings) | {
+            # By content: a folder may move.
             "photographs": {
                 part: [(photo.name, photo.digest()) for photo in getattr(split, part)]
                 for part in ("train", "test")
             },
             "recipe": _RECIPE,
         }
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-        source = "embedded" if settings.photographs is None else "folder"
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        source = "folder" if settings.photographs else "embedded"
         return cls(
             name=f"{source}_{settings.domain}_{digest[:12]}",
             description=json.dumps(dataclasses.asdict(settings)),
@@ -141,7 +132,7 @@ class CameraShakeConfig(tfds.core.BuilderConfig):
 
 
 class Builder(shards.ShardBuilder):
-    """Splits train and test share no photograph; every record can be made anew from its seed."""
+    """Splits train and test share no photograph; a record can be synthesized from its seed."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -165,8 +156,12 @@ class Builder(shards.ShardBuilder):
 
     def plan(self) -> dict[str, list[list[Pair]]]:
         settings, split = self.builder_config.settings, self.builder_config.split
-        plans = {part: plan(getattr(split, part), part, settings) for part in ("train", "test")}
-        self.info.metadata[PHOTOGRAPHS] = in_runs(pair.photograph.name for pair in plans["train"])
+        plans = {
+            part: plan_pairs(getattr(split, part), part, settings) for part in ("train", "test")
+        }
+        self.info.metadata[PHOTOGRAPHS] = run_lengths(
+            pair.photograph.name for pair in plans["train"]
+        )
         return {
             part: [
                 pairs[start:][:_PAIRS_PER_SHARD] for start in range(0, len(pairs), _PAIRS_PER_SHARD)
@@ -207,21 +202,21 @@ class Builder(shards.ShardBuilder):
         ]
 
 
-def prepare(directory: str | Path, photographs: str | Path | None = None, **settings) -> Path:
-    """Makes the set below `directory`, unless it is there already, and returns where it is.
+def prepare(directory: str | Path, photographs: str | Path | None = None, **fields) -> Path:
+    """Prepare the set below `directory`, unless it exists, and return its path.
 
-    An interrupted run leaves nothing that could be taken for a set; repeated, it goes on.
+    An interrupted call leaves no set behind; a repeated one continues where it stopped.
 
     Args:
-        directory: root of all sets; each set of settings gets its own place below.
-        photographs: folder of sharp photographs; None or "" takes the embedded ones.
-        **settings: the other fields of `Settings`.
+        directory: root of all prepared sets.
+        photographs: folder of sharp photographs; None or "" for the embedded ones.
+        **fields: the other fields of `Settings`.
 
     Raises:
-        ValueError: for unusable settings or photographs, before anything is made.
+        ValueError: for bad fields or photographs, before anything is written.
     """
     source = str(Path(photographs).expanduser()) if photographs else None
-    config = CameraShakeConfig.for_settings(Settings(photographs=source, **settings))
+    config = CameraShakeConfig.for_settings(Settings(photographs=source, **fields))
     builder = Builder(
         data_dir=str(Path(directory).expanduser()), config=config, file_format=shards.FORMAT
     )
@@ -229,27 +224,25 @@ def prepare(directory: str | Path, photographs: str | Path | None = None, **sett
 
 
 def rebuild_shake(record: Mapping) -> Shake:
-    """The shake that blurred a record, for its `motion_field` or to expose something else."""
-    parameters = json.loads(record["parameters"])["shake"]
-    # Sets made before there was a choice do not tell.
-    return draw_shake(int(record["seed"]), **{"anchor": "middle"} | parameters)
+    """Return the shake that blurred a record, for its `motion_field` or another exposure."""
+    return draw_shake(int(record["seed"]), **json.loads(record["parameters"])["shake"])
 
 
 def frame_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
-    """Frame (height, width) for a photograph: its proportion, in whole multiples of 8."""
+    """Return the frame's (height, width) for a photograph: its proportion, multiples of 8."""
     ratio = min(1.0, longest_side / max(height, width))
     return tuple(max(SMALLEST_SIDE, round(side * ratio / 8) * 8) for side in (height, width))
 
 
-def plan(
+def plan_pairs(
     photographs: Sequence[sources.Photograph], part: Literal["train", "test"], settings: Settings
 ) -> list[Pair]:
-    """The records of a split, in order. Adding a photograph leaves the others' seeds alone."""
+    """Plan the records of a split, in order; a seed does not depend on other photographs."""
     count = settings.train_pairs if part == "train" else settings.test_pairs
     return [
         Pair(
             photograph,
-            # A lone photograph is its own foreground.
+            # A single photograph is its own foreground.
             tuple(other for other in photographs if other != photograph) or (photograph,),
             index,
             _seed(settings.seed, photograph.name, index),
@@ -265,7 +258,7 @@ def _seed(*parts: int | str) -> int:
 
 
 def _reach(height: int, width: int, longest_side: int) -> float:
-    """How far the motion may look beyond the frame before a photograph must be enlarged."""
+    """Return how far, in px, the motion may reach beyond the frame without enlarging."""
     rows, columns = frame_size(height, width, longest_side)
     return min(LARGEST_REACH * longest_side, (height - rows) / 2 - 2, (width - columns) / 2 - 2)
 
@@ -280,6 +273,6 @@ def _check_sizes(split: sources.Split, longest_side: int) -> None:
         least = SMALLEST_SIDE + 2 * int(SMALLEST_REACH + 2)
         raise ValueError(
             f"{len(small)} photographs have no room for frames of up to {longest_side} px and "
-            f"their motion: remove them, or lower longest_side (at least {least} px are needed on "
-            f"both sides in any case):\n{listing(small)}"
+            "their motion: remove them, or lower dataset.longest_side (both sides need at least "
+            f"{least} px in any case):\n{listing(small)}"
         )

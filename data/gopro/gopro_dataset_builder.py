@@ -6,7 +6,7 @@
 
 Download the set by hand from its home page. Two layouts are read: the original,
 {train,test}/GOPRxxxx_xx_xx/{blur,blur_gamma,sharp}/000047.png, and the re-pack that later methods
-pass around, {train,test}/{input,target}/GOPRxxxx_xx_xx-000047.png, made from `blur`. Both give the
+distribute, {train,test}/{input,target}/GOPRxxxx_xx_xx-000047.png, made from `blur`. Both give the
 same records: training tiles of 512×512 px every 256 px, whole test frames.
 
 `blur` averages gamma-encoded frames, `blur_gamma` averages in linear light as a sensor would.
@@ -15,15 +15,16 @@ Published figures are those of `blur`.
 Licence: CC BY 4.0.
 """
 
+import dataclasses
 import functools
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
 from msdi_jax.data.paired import downloads
-from msdi_jax.data.paired.pairs import Pair, match
+from msdi_jax.data.paired.pairs import Pair, match_files
 from msdi_jax.data.records import open_split
 
-__all__ = ["Builder", "find", "open_split", "prepare"]
+__all__ = ["Builder", "Settings", "find_pairs", "open_split", "prepare"]
 
 BLURS = ("blur", "blur_gamma")
 
@@ -48,42 +49,45 @@ class Builder(downloads.PublishedBuilder):
 """
 
 
-def prepare(
-    directory: str | Path,
-    source: str | Path | None = None,
-    *,
-    blur: Literal["blur", "blur_gamma"] = "blur",
-    accept_part: bool = False,
-    raw: bool = False,
-) -> Path:
-    """Makes the set below `directory`, unless it is there already, and returns where it is.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(downloads.Settings):
+    """Fields of the set.
+
+    Attributes:
+        blur: which of the original's blurry frames to use.
+    """
+
+    blur: Literal["blur", "blur_gamma"] = "blur"
+
+    def __post_init__(self):
+        if self.blur not in BLURS:
+            raise ValueError(
+                f"dataset.blur={self.blur!r} is unknown: choose one of {', '.join(BLURS)}"
+            )
+
+
+def prepare(directory: str | Path, source: str | Path | None = None, **fields) -> Path:
+    """Prepare the set below `directory`, unless it exists, and return its path.
 
     Args:
-        directory: root of all sets; each gets its own place below.
-        source: folder of the unpacked download, with train/ and test/ inside. None: the set was
-            prepared before, at or below `directory`.
-        blur: which of the original's blurry frames to take.
-        accept_part: whether other numbers than the published 2103 and 1111 pairs will do.
-        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
-            come four to five times as fast.
+        directory: root of all prepared sets.
+        source: folder of the unpacked download, with train/ and test/ inside.
+        **fields: the other fields of `Settings`.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is
             written.
     """
-    if blur not in BLURS:
-        raise ValueError(f"blur={blur!r} is unknown: choose one of {', '.join(BLURS)}")
-    search = functools.partial(find, blur=blur)
-    return downloads.prepare(
-        Builder, directory, source, search, kind=blur, accept_part=accept_part, raw=raw
-    )
+    settings = Settings(source=source, **fields)
+    search = functools.partial(find_pairs, blur=settings.blur)
+    return downloads.prepare_published(Builder, directory, settings, search, settings.blur)
 
 
-def find(source: Path, blur: str = "blur") -> dict[str, list[Pair]]:
-    """The pairs of both splits, sorted by name, in whichever layout.
+def find_pairs(source: Path, blur: str = "blur") -> dict[str, list[Pair]]:
+    """Return the pairs of both splits of either layout, sorted by name.
 
     Raises:
-        ValueError: when the layout lacks this blur.
+        ValueError: if the layout does not hold this blur.
     """
     return {part: _find_split(source / part, blur) for part in Builder.PAIRS}
 
@@ -93,12 +97,12 @@ def _find_split(folder: Path, blur: str) -> list[Pair]:
     if repacked.is_dir():
         if blur != "blur":
             raise ValueError(
-                f"{repacked} is of the re-pack, which was made from `blur`: for blur={blur!r} "
-                "download the original"
+                f"{repacked} is of the re-pack, which was made from `blur`: for "
+                f"dataset.blur={blur!r} download the original"
             )
         return downloads.find_repacked(folder, lambda stem: stem.rpartition("-")[0] or stem)
     return [
         Pair(f"{sequence.name}-{PurePosixPath(name).stem}", sequence.name, blurry, sharp)
         for sequence in sorted(folder.glob("*/"))
-        for name, blurry, sharp in match(sequence / blur, sequence / "sharp")
+        for name, blurry, sharp in match_files(sequence / blur, sequence / "sharp")
     ]

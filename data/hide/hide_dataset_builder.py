@@ -9,18 +9,19 @@ train/ and test/{test-close-ups,test-long-shot}/ with the sharp ones of equal na
 re-pack {train,test}/{input,target}/*.png, which usually holds the test split alone. Training tiles
 of 512×512 px every 256 px, whole test frames.
 
-Licence: none is stated, so ask the authors before you publish pictures or weights made from it.
+Licence: none is stated; ask the authors before you publish images or weights made from it.
 """
 
 from pathlib import Path
 from typing import ClassVar
 
 from msdi_jax.data.paired import downloads
+from msdi_jax.data.paired.downloads import Settings
 from msdi_jax.data.paired.pairs import Pair
 from msdi_jax.data.photographs import images_below
 from msdi_jax.data.records import open_split
 
-__all__ = ["Builder", "find", "open_split", "prepare"]
+__all__ = ["Builder", "Settings", "find_pairs", "open_split", "prepare"]
 
 _FOLDERS = {"train": ("train",), "test": ("test/test-close-ups", "test/test-long-shot")}
 
@@ -46,35 +47,27 @@ class Builder(downloads.PublishedBuilder):
 """
 
 
-def prepare(
-    directory: str | Path,
-    source: str | Path | None = None,
-    *,
-    accept_part: bool = False,
-    raw: bool = False,
-) -> Path:
-    """Makes the set below `directory`, unless it is there already, and returns where it is.
+def prepare(directory: str | Path, source: str | Path | None = None, **fields) -> Path:
+    """Prepare the set below `directory`, unless it exists, and return its path.
 
     Args:
-        directory: root of all sets; each gets its own place below.
-        source: folder of the unpacked download. None: the set was prepared before, at or below
-            `directory`.
-        accept_part: whether other numbers than the published 6397 and 2025 pairs will do.
-        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
-            come four to five times as fast.
+        directory: root of all prepared sets.
+        source: folder of the unpacked download.
+        **fields: the other fields of `Settings`.
 
     Raises:
         ValueError: for an incomplete download or bad pairs (all are listed), before anything is
             written.
     """
-    return downloads.prepare(Builder, directory, source, find, accept_part=accept_part, raw=raw)
+    settings = Settings(source=source, **fields)
+    return downloads.prepare_published(Builder, directory, settings, find_pairs)
 
 
-def find(source: Path) -> dict[str, list[Pair]]:
-    """The pairs of both splits, sorted by name, in whichever layout.
+def find_pairs(source: Path) -> dict[str, list[Pair]]:
+    """Return the pairs of both splits of either layout, sorted by name.
 
-    Each frame counts as a photograph of its own: the names do not tell which belong together.
-    GT/ holds the sharp images of both splits: those without a blurry one are not looked at.
+    Each frame counts as a photograph of its own, since the names do not give the scene. GT/ holds
+    the sharp images of both splits; those without a blurry image are not used.
     """
     return {part: _find_split(source, part) for part in Builder.PAIRS}
 

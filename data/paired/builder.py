@@ -1,8 +1,8 @@
-"""What the builders of ready-made blurry/sharp pairs share (data/gopro, data/pairs, …).
+"""Base of the builders of blurry/sharp pairs (data/gopro, data/pairs, …).
 
-A builder finds its pairs. Here they are named, cut and encoded: training frames into tiles, which
-a random crop decodes several times faster than a whole frame; test frames stay whole. Pixels are
-never changed: a tile equals its window of the frame bit for bit.
+A builder finds its pairs. Here they are named, cut and encoded: training frames into tiles, since
+a random crop of a tile is read several times faster than one of a whole frame; test frames stay
+whole. Pixels are never changed: a tile equals its window of the frame bit for bit.
 """
 
 import dataclasses
@@ -20,24 +20,23 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from msdi_jax.data import shards
-from msdi_jax.data.paired.checks import check
+from msdi_jax.data.paired.checks import check_pairs
 from msdi_jax.data.paired.pairs import Pair
 from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.pipeline import crop_grid
-from msdi_jax.data.records import PHOTOGRAPHS, encode_png, in_runs
+from msdi_jax.data.records import PHOTOGRAPHS, encode_png, run_lengths
 
 TILE = 512
-SMALLEST_TILE = 64
-# About 200 MB of PNG, which tfds holds in memory: 32 training frames of 1280×720.
+# About 200 MB of PNG, which tfds keeps in memory: 32 training frames of 1280×720.
 _PIXELS_PER_SHARD = 2**26
 _TAIL = 2**16
-# Counts up whenever the same files would give other records or shards: older sets are made anew.
+# Increase it whenever the same files would give other records or shards.
 _RECIPE = 2
 
 
 @dataclasses.dataclass(eq=False)
 class PairedConfig(tfds.core.BuilderConfig):
-    """tfds's handle of a set; `for_pairs` names it so that equal sets have equal names."""
+    """Configuration of a set in tfds; `for_pairs` gives equal sets equal names."""
 
     pairs: Mapping[str, Sequence[Pair]] = dataclasses.field(default_factory=dict, repr=False)
     tile: int = TILE
@@ -47,22 +46,18 @@ class PairedConfig(tfds.core.BuilderConfig):
     def for_pairs(
         cls, kind: str, pairs: Mapping[str, Sequence[Pair]], tile: int = TILE, *, raw: bool = False
     ) -> "PairedConfig":
-        """Files count by name, length and ending, so that a large set need not be read through.
+        """Name the set by a digest of its files' names, lengths and ends.
 
-        A PNG ends with a checksum of its pixels: a changed one is noticed.
+        A large set need not be read as a whole: a PNG ends with a checksum of its pixels.
         """
-        if tile < 0 or 0 < tile < SMALLEST_TILE:
-            raise ValueError(
-                f"tile={tile}: give at least {SMALLEST_TILE} px, or 0 to keep frames whole"
-            )
-        # Waiting for the disc, not computing.
+        # More threads than cores: they wait for the disk.
         with ThreadPoolExecutor(16) as pool:
-            files = {part: list(pool.map(_describe, group)) for part, group in pairs.items()}
-        described = {"files": files, "tile": tile, "recipe": _RECIPE}
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+            files = {part: list(pool.map(_identity, group)) for part, group in pairs.items()}
+        identity = {"files": files, "tile": tile, "recipe": _RECIPE}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         counts = ", ".join(f"{len(group)} {part}" for part, group in pairs.items())
         return cls(
-            name=f"{named(kind, raw)}_{digest[:12]}",
+            name=f"{full_kind(kind, raw)}_{digest[:12]}",
             description=f"{kind}: {counts} pairs, training tiles of {tile} px (0: whole frames)",
             pairs=pairs,
             tile=tile,
@@ -70,13 +65,13 @@ class PairedConfig(tfds.core.BuilderConfig):
         )
 
 
-def named(kind: str, raw: bool) -> str:
-    """How the name of a configuration begins: a set is there as PNG, raw, or both."""
+def full_kind(kind: str, raw: bool) -> str:
+    """Return the kind of a configuration: the same pairs may be prepared as PNG and raw."""
     return f"{kind}-raw" if raw else kind
 
 
 class PairedBuilder(shards.ShardBuilder, skip_registration=True):
-    """Training frames in tiles, test frames whole. A subclass's module says what the set is."""
+    """Training frames in tiles, test frames whole; the subclass's module describes the set."""
 
     HOMEPAGE: str | None = None
     CITATION: str | None = None
@@ -86,7 +81,7 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
         return tfds.core.DatasetInfo(
             builder=self,
             description=inspect.getmodule(type(self)).__doc__,
-            # `name` is the pair's, followed by _top_left for a tile.
+            # `name` is the pair's name, followed by _TOP_LEFT for a tile.
             features=tfds.features.FeaturesDict(
                 {
                     "blurry": self._image(),
@@ -99,7 +94,7 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
             homepage=self.HOMEPAGE,
             citation=self.CITATION,
             license=self.LICENCE,
-            # For data/records.py: split → size of the pairs → how many; and `PHOTOGRAPHS`.
+            # For data/records.py: split → size of the pairs → their number; and `PHOTOGRAPHS`.
             metadata=tfds.core.MetadataDict(),
         )
 
@@ -121,7 +116,7 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
     def _photographs(
         self, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]]
     ) -> list[tuple[str, int]]:
-        return in_runs(
+        return run_lengths(
             pair.photograph
             for pair, size in zip(pairs, sizes, strict=True)
             for _ in corners(*size, self.builder_config.tile) or ["the whole frame"]
@@ -158,7 +153,7 @@ class PairedBuilder(shards.ShardBuilder, skip_registration=True):
         }
 
 
-def prepare(
+def prepare_pairs(
     builder: type[PairedBuilder],
     directory: str | Path,
     kind: str,
@@ -167,46 +162,46 @@ def prepare(
     *,
     raw: bool = False,
 ) -> Path:
-    """Makes the set below `directory`, unless it is there already, and returns where it is.
+    """Prepare the set below `directory`, unless it exists, and return its path.
 
-    An interrupted run leaves nothing that could be taken for a set; repeated, it goes on.
+    An interrupted call leaves no set behind; a repeated one continues where it stopped.
 
     Args:
         builder: of the set.
-        directory: root of all sets.
-        kind: how the configuration's name begins.
+        directory: root of all prepared sets.
+        kind: of the configuration, the first part of its name.
         pairs: split → its pairs.
         tile: side of the training tiles, px; 0 keeps frames whole.
-        raw: keep pixels as they are instead of as PNG.
+        raw: store pixels uncompressed instead of as PNG.
 
     Raises:
-        ValueError: for bad pairs, see `check`, before anything is written.
+        ValueError: for bad pairs, see `check_pairs`, before anything is written.
     """
-    made = builder(
+    prepared = builder(
         data_dir=str(Path(directory).expanduser()),
         config=PairedConfig.for_pairs(kind, pairs, tile, raw=raw),
         file_format=shards.FORMAT,
     )
-    checked = made.unfinished / "checked"
-    if not Path(made.data_dir).exists() and not checked.exists():
-        check(pairs)
+    checked = prepared.unfinished / "checked"
+    if not Path(prepared.data_dir).exists() and not checked.exists():
+        check_pairs(pairs)
         checked.parent.mkdir(parents=True, exist_ok=True)
         checked.touch()
-    return shards.build(made)
+    return shards.build(prepared)
 
 
 def corners(height: int, width: int, tile: int) -> list[tuple[int, int]] | None:
-    """(top, left) of the tiles, half a tile apart, or None for an image that stays whole."""
+    """Return (top, left) of tiles half a tile apart, or None for an image that stays whole."""
     if tile == 0 or min(height, width) < tile:
         return None
     return [(int(top), int(left)) for top, left in crop_grid(height, width, tile, tile // 2)]
 
 
-def _describe(pair: Pair) -> list:
-    return [pair.name, pair.photograph, _mark(pair.blurry), _mark(pair.sharp)]
+def _identity(pair: Pair) -> list:
+    return [pair.name, pair.photograph, _file_identity(pair.blurry), _file_identity(pair.sharp)]
 
 
-def _mark(path: Path) -> list:
+def _file_identity(path: Path) -> list:
     if not path.is_file():
         return []
     with path.open("rb") as file:

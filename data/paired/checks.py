@@ -1,4 +1,4 @@
-"""Reads every pair before a set is made, so that all faults show at once."""
+"""Check of all pairs before a set is prepared, so that all problems are reported at once."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.shards import workers
 
 
-def check(pairs: Mapping[str, Sequence[Pair]]) -> None:
-    """Every file decodes to 8-bit RGB, a pair's two are of one size, a split's names are unique.
+def check_pairs(pairs: Mapping[str, Sequence[Pair]]) -> None:
+    """Check that files decode to 8-bit RGB, pairs have one size, and names are unique in a split.
 
     Raises:
         ValueError: naming every file that is missing, unreadable or not 8-bit RGB, every pair of
@@ -24,14 +24,14 @@ def check(pairs: Mapping[str, Sequence[Pair]]) -> None:
     problems = [line for split, group in pairs.items() for line in _repeated(split, group)]
     progress = tqdm(total=len(everything), desc="checking", unit="pair")
     with progress, workers() as pool:
-        for found in pool.map(_problems, everything):
+        for lines in pool.map(_problems, everything):
             progress.update()
-            problems.extend(found)
+            problems.extend(lines)
     if problems:
         # A file may be in several pairs.
         problems = list(dict.fromkeys(problems))
         raise ValueError(
-            f"{len(problems)} problems with the pairs, mend or remove them:\n{listing(problems)}"
+            f"{len(problems)} problems with the pairs, fix or remove them:\n{listing(problems)}"
         )
 
 
@@ -62,7 +62,7 @@ def _problems(pair: Pair) -> list[str]:
 def _fault(path: Path) -> str | None:
     try:
         with Image.open(path) as image:
-            # Pillow calls 16-bit colour RGB too and drops the lower byte; only the tiles tell.
+            # Pillow reads 16-bit colour as RGB too, without the lower byte; the tiles reveal it.
             deep = any(";16" in str(tile[3]) for tile in image.tile)
             if image.mode != "RGB" or deep:
                 kind = "16 bits per channel" if deep else f"mode {image.mode}"

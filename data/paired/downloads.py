@@ -1,16 +1,33 @@
-"""What the builders of published sets share: a download whose number of pairs is known."""
+"""Base of the builders of published sets: a download with a known number of pairs."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from msdi_jax.data.paired.builder import TILE, PairedBuilder, named
-from msdi_jax.data.paired.builder import prepare as prepare_pairs
-from msdi_jax.data.paired.pairs import Pair, match
+from msdi_jax.data.paired.builder import TILE, PairedBuilder, full_kind, prepare_pairs
+from msdi_jax.data.paired.pairs import Pair, match_files
 from msdi_jax.data.records import find_prepared
 
 _SHOWN = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Fields of a published set.
+
+    Attributes:
+        source: folder of the unpacked download. None: the set was prepared before, at or below
+            the directory.
+        accept_part: accept another number of pairs than the published one.
+        raw: store pixels uncompressed instead of as PNG. They take about six times the room on
+            disk, and crops are read four to five times as fast.
+    """
+
+    source: str | Path | None = None
+    accept_part: bool = False
+    raw: bool = False
 
 
 class PublishedBuilder(PairedBuilder, skip_registration=True):
@@ -21,40 +38,40 @@ class PublishedBuilder(PairedBuilder, skip_registration=True):
     LAYOUT: str
 
 
-def prepare(
+def prepare_published(
     builder: type[PublishedBuilder],
     directory: str | Path,
-    source: str | Path | None,
-    find: Callable[[Path], dict[str, list[Pair]]],
-    *,
+    settings: Settings,
+    find_pairs: Callable[[Path], dict[str, list[Pair]]],
     kind: str = f"tile{TILE}",
-    accept_part: bool,
-    raw: bool,
 ) -> Path:
-    """Makes the set of `find(source)` below `directory`, or finds the one there for source None.
+    """Prepare the set of `find_pairs(settings.source)` below `directory`, unless it exists.
+
+    Returns:
+        Its path. Without a source, that of the set which was prepared before.
 
     Raises:
-        ValueError: unless all pairs are there, or some with `accept_part`; for bad pairs, see
-            `paired.prepare`, before anything is written; for no source and no prepared set.
+        ValueError: if pairs are missing and `accept_part` is off; for bad pairs, see `check_pairs`,
+            before anything is written; if there is neither a source nor a prepared set.
     """
-    if source is None:
-        return find_prepared(directory, builder.name, named(kind, raw))
-    source = Path(source).expanduser()
+    if settings.source is None:
+        return find_prepared(directory, builder.name, full_kind(kind, settings.raw))
+    source = Path(settings.source).expanduser()
     if not source.is_dir():
         raise ValueError(f"{source} is not a folder: expected {builder.LAYOUT}")
-    pairs = find(source)
+    pairs = find_pairs(source)
     if not any(pairs.values()):
         raise ValueError(f"{source} holds no pairs: expected {builder.LAYOUT}")
-    if not accept_part:
+    if not settings.accept_part:
         _check_counts(builder, source, pairs)
-    return prepare_pairs(builder, directory, kind, pairs, raw=raw)
+    return prepare_pairs(builder, directory, kind, pairs, raw=settings.raw)
 
 
 def find_repacked(folder: Path, scene: Callable[[str], str]) -> list[Pair]:
-    """The pairs of `folder`/{input,target}; `scene` of a name without its ending."""
+    """Return the pairs of `folder`/{input,target}; `scene` maps a file's stem to its scene."""
     return [
         Pair(Path(name).stem, scene(Path(name).stem), blurry, sharp)
-        for name, blurry, sharp in match(folder / "input", folder / "target")
+        for name, blurry, sharp in match_files(folder / "input", folder / "target")
     ]
 
 

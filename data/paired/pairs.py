@@ -1,4 +1,4 @@
-"""A blurry and a sharp file, and how folders of them are matched."""
+"""A pair of a blurry and a sharp file, and how the files of two folders are matched."""
 
 import dataclasses
 from pathlib import Path
@@ -8,9 +8,9 @@ from msdi_jax.data.photographs import images_below
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two images of one size; all pairs of a `photograph` belong on one side of a split.
+    """Two image files of one size; all pairs of a `photograph` belong on one side of a split.
 
-    A file may be missing: then `check` says so, beside everything else that is wrong.
+    A file may be missing: `check_pairs` reports it together with all other problems.
     """
 
     name: str
@@ -19,8 +19,8 @@ class Pair:
     sharp: Path
 
 
-def match(blurry: Path, sharp: Path) -> list[tuple[str, Path, Path]]:
-    """(name below the folder, blurry file, sharp file) of every image in either folder, sorted."""
+def match_files(blurry: Path, sharp: Path) -> list[tuple[str, Path, Path]]:
+    """Return (name below the folder, blurry file, sharp file) of all images in either, sorted."""
     names = {
         path.relative_to(folder).as_posix()
         for folder in (blurry, sharp)

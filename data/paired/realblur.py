@@ -1,8 +1,8 @@
-"""RealBlur (Rim et al. 2020): two cameras behind a beam splitter, one exposing long, one briefly.
+"""RealBlur (Rim et al. 2020): two cameras behind a beam splitter, with a long and a short exposure.
 
 J are the camera's own JPEGs, R was developed from raw. The sets of data/realblur_j and
 data/realblur_r are the aligned versions that published figures are measured on, listed in
-RealBlur_{J,R}_{train,test}_list.txt beside them. Sizes vary and are no multiples of 8.
+RealBlur_{J,R}_{train,test}_list.txt next to them. Sizes vary and are not multiples of 8.
 """
 
 import functools
@@ -38,42 +38,30 @@ class RealBlurBuilder(downloads.PublishedBuilder, skip_registration=True):
 
 
 def layout(kind: str) -> str:
+    """Return the layout of the unpacked download."""
     return (
         f"RealBlur_{kind}_{{train,test}}_list.txt and "
         f"{FOLDERS[kind]}/sceneXXX/{{blur/blur_*.png,gt/gt_*.png}}"
     )
 
 
-def prepare(
-    builder: type[RealBlurBuilder],
-    directory: str | Path,
-    source: str | Path | None = None,
-    *,
-    accept_part: bool = False,
-    raw: bool = False,
+def prepare_realblur(
+    builder: type[RealBlurBuilder], directory: str | Path, settings: downloads.Settings
 ) -> Path:
-    """Makes the set below `directory`, unless it is there already, and returns where it is.
+    """Prepare the set below `directory`, unless it exists, and return its path.
 
-    Args:
-        builder: of J or R.
-        directory: root of all sets; each gets its own place below.
-        source: folder of the unpacked download, with the lists inside. None: the set was prepared
-            before, at or below `directory`.
-        accept_part: whether other numbers than the published 3758 and 980 pairs will do; what is
-            listed but has neither file is then left out.
-        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
-            come four to five times as fast.
+    With `accept_part`, listed pairs that have neither file are left out.
 
     Raises:
         ValueError: for an incomplete download, unusable lists or bad pairs (all are listed),
             before anything is written.
     """
-    search = functools.partial(find, kind=builder.KIND, accept_part=accept_part)
-    return downloads.prepare(builder, directory, source, search, accept_part=accept_part, raw=raw)
+    search = functools.partial(find_pairs, kind=builder.KIND, accept_part=settings.accept_part)
+    return downloads.prepare_published(builder, directory, settings, search)
 
 
-def find(source: Path, kind: str, accept_part: bool = False) -> dict[str, list[Pair]]:
-    """The pairs of both splits in the lists' order; no pairs where a list is missing.
+def find_pairs(source: Path, kind: str, accept_part: bool = False) -> dict[str, list[Pair]]:
+    """Return the pairs of both splits in the lists' order; none of a split without a list.
 
     Raises:
         ValueError: for lists with unusable lines (all are listed).
@@ -95,7 +83,7 @@ def _read(file: Path, problems: list[str]) -> list[Pair]:
         return []
     pairs = []
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
-        # Some copies carry more columns behind these two.
+        # Some copies of the lists have further columns.
         columns = [PurePosixPath(column) for column in line.split()[:2]]
         if [path.parent.name for path in columns] == ["gt", "blur"]:
             pairs.append(_pair(file.parent, *columns))

@@ -5,28 +5,30 @@
     directory = prepare("~/datasets", "~/mine/pairs.csv")
     train = open_split(directory, "train")
 
-The table is a CSV file with the columns blurry and sharp, relative to its own folder, and perhaps
-split (train or test). Without that column, and for folders, a fifth goes to the test split by a
-hash of the names. What shows one scene stays on one side: the files of one subfolder, or the rows
-of a table with the same sharp file.
+The table is a CSV file with the columns blurry and sharp, relative to its own folder, and an
+optional column split (train or test). Without that column, and for folders, a fifth of the scenes
+is chosen for the test split by a hash of the names. A scene is one subfolder, or all rows of a
+table with the same sharp file; it is never in both splits.
 
 Licence: that of the images.
 """
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from msdi_jax.data.errors import listing
 from msdi_jax.data.paired import builder
-from msdi_jax.data.paired.pairs import Pair, match
+from msdi_jax.data.paired.pairs import Pair, match_files
 from msdi_jax.data.photographs import TEST_SHARE, unit_hash
 from msdi_jax.data.records import find_prepared, open_split
 
-__all__ = ["Builder", "from_folders", "from_table", "open_split", "prepare"]
+__all__ = ["Builder", "Settings", "from_folders", "from_table", "open_split", "prepare"]
 
 SPLITS = ("train", "test")
+SMALLEST_TILE = 64
 
 
 class Builder(builder.PairedBuilder):
@@ -35,77 +37,92 @@ class Builder(builder.PairedBuilder):
     LICENCE = "that of the images"
 
 
-def prepare(
-    directory: str | Path,
-    source: str | Path | None = None,
-    *,
-    blurry: str | Path | None = None,
-    sharp: str | Path | None = None,
-    tile: int = builder.TILE,
-    raw: bool = False,
-) -> Path:
-    """Makes the set below `directory`, unless it is there already, and returns where it is.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Fields of the set. With neither a source nor folders, the set was prepared before.
 
-    Args:
-        directory: root of all sets; each gets its own place below.
-        source: folder that holds the folders blurry/ and sharp/, or a CSV file. Without it and the
-            next two, the set was prepared before, at or below `directory`.
-        blurry: instead of a source, folder of the blurry images; `sharp` then holds files of the
-            same names.
-        sharp: folder of the sharp images.
+    Attributes:
+        source: folder that holds the folders blurry/ and sharp/, or a CSV file.
+        blurry: instead of a source, folder of the blurry images.
+        sharp: with `blurry`, folder of the sharp images of the same names.
         tile: side of the training tiles, px, one every half side. Smaller images stay whole; 0
             keeps all of them whole.
-        raw: keep pixels as they are instead of as PNG: about six times the room on disc, and crops
-            come four to five times as fast.
+        raw: store pixels uncompressed instead of as PNG. They take about six times the room on
+            disk, and crops are read four to five times as fast.
+    """
+
+    source: str | Path | None = None
+    blurry: str | Path | None = None
+    sharp: str | Path | None = None
+    tile: int = builder.TILE
+    raw: bool = False
+
+    def __post_init__(self):
+        given = [path is not None for path in (self.source, self.blurry, self.sharp)]
+        if given not in ([False] * 3, [True, False, False], [False, True, True]):
+            raise ValueError(
+                f"dataset.source={self.source}, dataset.blurry={self.blurry}, dataset.sharp="
+                f"{self.sharp}: give either a source or both folders"
+            )
+        if self.tile < 0 or 0 < self.tile < SMALLEST_TILE:
+            raise ValueError(
+                f"dataset.tile={self.tile}: give at least {SMALLEST_TILE} px, or 0 to keep images "
+                "whole"
+            )
+
+
+def prepare(directory: str | Path, source: str | Path | None = None, **fields) -> Path:
+    """Prepare the set below `directory`, unless it exists, and return its path.
+
+    Args:
+        directory: root of all prepared sets.
+        source: folder that holds the folders blurry/ and sharp/, or a CSV file.
+        **fields: the other fields of `Settings`.
 
     Raises:
         ValueError: for an unusable table or bad pairs (all are listed), before anything is
             written.
     """
-    kind = f"tile{tile}" if tile else "whole"
-    if source is None and blurry is None and sharp is None:
-        return find_prepared(directory, Builder.name, builder.named(kind, raw))
-    return builder.prepare(Builder, directory, kind, _find(source, blurry, sharp), tile, raw=raw)
+    settings = Settings(source=source, **fields)
+    kind = f"tile{settings.tile}" if settings.tile else "whole"
+    if settings.source is None and settings.blurry is None:
+        return find_prepared(directory, Builder.name, builder.full_kind(kind, settings.raw))
+    pairs = _find_pairs(settings)
+    return builder.prepare_pairs(Builder, directory, kind, pairs, settings.tile, raw=settings.raw)
 
 
-def _find(
-    source: str | Path | None, blurry: str | Path | None, sharp: str | Path | None
-) -> dict[str, list[Pair]]:
-    if source is not None and blurry is None and sharp is None:
-        source = Path(source).expanduser()
-        if source.suffix.lower() == ".csv":
-            return from_table(source)
-        return from_folders(source / "blurry", source / "sharp")
-    if source is None and blurry is not None and sharp is not None:
-        return from_folders(Path(blurry).expanduser(), Path(sharp).expanduser())
-    raise ValueError(
-        f"source={source}, blurry={blurry}, sharp={sharp}: give either a source or both folders"
-    )
+def _find_pairs(settings: Settings) -> dict[str, list[Pair]]:
+    if settings.source is None:
+        return from_folders(Path(settings.blurry).expanduser(), Path(settings.sharp).expanduser())
+    source = Path(settings.source).expanduser()
+    if source.suffix.lower() == ".csv":
+        return from_table(source)
+    return from_folders(source / "blurry", source / "sharp")
 
 
 def from_folders(blurry: Path, sharp: Path) -> dict[str, list[Pair]]:
-    """Pairs of equal names below two folders, split by a hash.
+    """Return the pairs of equal names below two folders, split by a hash.
 
     Raises:
-        ValueError: when a folder is missing, both are the same, or they hold fewer than two scenes.
+        ValueError: if a folder is missing, both are the same, or they hold fewer than two scenes.
     """
     for folder in (blurry, sharp):
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder: give one that holds images")
     if blurry.samefile(sharp):
-        raise ValueError(f"{blurry} cannot hold the blurry and the sharp images of equal names")
+        raise ValueError(f"{blurry} is given for blurry and for sharp images: give two folders")
     return _split(
         f"{blurry} and {sharp}",
-        [Pair(_plain(name), _scene(name), *files) for name, *files in match(blurry, sharp)],
+        [Pair(_plain(name), _scene(name), *files) for name, *files in match_files(blurry, sharp)],
     )
 
 
 def from_table(table: Path) -> dict[str, list[Pair]]:
-    """Pairs of a CSV file, in its order, split by its column or else by a hash.
+    """Return the pairs of a CSV file, in its order, split by its column or else by a hash.
 
     Raises:
-        ValueError: when the table is missing, lacks a column or a split, has unusable rows (all
-            are listed), or the same sharp file on both sides.
+        ValueError: if the table, a column or a split is missing, for unusable rows (all are
+            listed), or a sharp file in both splits.
     """
     rows = _read_rows(table)
     pairs = [_pair(table.parent, row) for row in rows]
@@ -130,10 +147,10 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
     if not table.is_file():
         raise ValueError(f"{table} is not a file: give a CSV file with the columns blurry, sharp")
     try:
-        # "-sig": spreadsheet programs begin their files with a byte order mark.
+        # "-sig": files of spreadsheet programs begin with a byte order mark.
         text = table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{table} is not UTF-8 ({error}): save it as such") from error
+        raise ValueError(f"{table} is not UTF-8 ({error}): save it as UTF-8") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = reader.fieldnames or []
     if not {"blurry", "sharp"} <= set(columns):
@@ -154,7 +171,7 @@ def _pair(folder: Path, row: Mapping[str, str]) -> Pair:
 
 
 def _plain(name: str) -> str:
-    # Results are written to files of this name.
+    # Results are written to files with this name.
     return name.strip("./").replace("/", "-")
 
 
@@ -182,12 +199,12 @@ def _split(source: str | Path, pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
     if len(scenes) < 2:
         raise ValueError(
             f"{len(pairs)} pairs of {len(scenes)} scenes in {source}: at least 2 scenes are "
-            "needed, one to train and one to test on (a subfolder is one scene; a table with the "
-            "column split divides as you like)"
+            "needed, one to train and one to test on (a subfolder is one scene; in a table, the "
+            "column split decides)"
         )
-    # A scene's side does not depend on the others, except where one would be left empty.
-    wanted = sum(unit_hash(scene) < TEST_SHARE for scene in scenes)
-    tests = set(scenes[: min(max(wanted, 1), len(scenes) - 1)])
+    # A scene's side does not depend on the others, unless a side would be empty.
+    low = sum(unit_hash(scene) < TEST_SHARE for scene in scenes)
+    tests = set(scenes[: min(max(low, 1), len(scenes) - 1)])
     return {
         "train": [pair for pair in pairs if pair.photograph not in tests],
         "test": [pair for pair in pairs if pair.photograph in tests],

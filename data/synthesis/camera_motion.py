@@ -1,9 +1,8 @@
-"""Camera shake, synthesised: how a hand-held camera turns and drifts while the shutter is open.
+"""Synthetic camera shake: rotation and translation of a hand-held camera during the exposure.
 
-`draw_shake` draws such a motion from a seed, `motion_field` tells what the true blur is, and
-`render` of data/synthesis/render.py exposes a photograph along it. The blur varies over the frame:
-rotation about the lens axis, translation before objects at other depths, and objects that move
-by themselves.
+`draw_shake` draws such a motion from a seed, `motion_field` returns the true blur, and `render` of
+data/synthesis/render.py exposes a photograph along it. The blur varies over the frame because of
+rotation about the lens axis, parallax of objects at other depths, and moving objects.
 
 Lengths are pixels of the frame unless said otherwise, with the origin in the middle of the frame,
 x to the right and y down. Time runs over the exposure, from -1/2 to 1/2. The sharp frame is seen
@@ -22,15 +21,15 @@ DOMAINS = ("linear", "gamma")
 Anchor = Literal["mean", "middle"]
 ANCHORS = ("mean", "middle")
 
-# Motions are drawn at this many instants; slow ones keep every 24th of them only, fast ones every
-# 2nd. Each stride divides the half, so that t = 0 is always kept.
+# Motions are drawn at this many instants; slow ones keep every 24th, fast ones every 2nd. Each
+# stride divides half their number, so that t = 0 is always kept.
 _INSTANTS = 193
 _STRIDES = (24, 12, 8, 6, 4, 3, 2)
 _LONGEST_STEP = 1.0
 
 
 class View(NamedTuple):
-    """Which part of a photograph is used: three numbers in [0, 1), see data/synthesis/render.py."""
+    """Visible part of a photograph: three numbers in [0, 1), see data/synthesis/render.py."""
 
     zoom: float
     top: float
@@ -56,11 +55,11 @@ class Layer:
 
     @property
     def reach(self) -> float:
-        """Half the side of the square about the centre that holds the whole outline."""
+        """Half the side of the square around the centre that contains the outline, px."""
         return float(self.radius * (1 + np.abs(self.harmonics).sum()) + self.softness)
 
     def opacity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Opacity in [0, 1] at frame coordinates, in the sharp frame."""
+        """Return the opacity in [0, 1] at coordinates of the sharp frame."""
         x, y = x - self.center[0], y - self.center[1]
         angle = np.arctan2(y, x)
         edge = np.ones_like(angle)
@@ -92,7 +91,7 @@ class Shake:
 
 
 class MotionField(NamedTuple):
-    """The true motion at grid points: what blurred the pixel that is there in the sharp frame."""
+    """True motion at grid points of the sharp frame, see `motion_field`."""
 
     x: Float[np.ndarray, "rows columns"]
     y: Float[np.ndarray, "rows columns"]
@@ -115,24 +114,26 @@ def draw_shake(
     reach: float = 64.0,
     max_layers: int = 3,
 ) -> Shake:
-    """Draws a shake for frames of `height` × `width`, the same one for the same arguments.
+    """Draw a shake for frames of `height` × `width` px; equal arguments give equal shakes.
 
     Args:
-        seed: non-negative integer; all randomness of the pair follows from it.
-        domain: what the exposure averages: "linear" is light, as sensors do; "gamma" is encoded
+        seed: non-negative integer that determines all randomness of the pair.
+        height: of the frame, px.
+        width: of the frame, px.
+        domain: what the exposure averages: "linear" light, as sensors do, or "gamma"-encoded
             values, as when the 8-bit frames of a fast camera are averaged.
-        anchor: the pose that the sharp frame is seen from. "mean" is that of the whole exposure, as
-            where pairs are aligned by the blur's centroid (RealBlur); "middle" the one at t = 0, as
-            where the sharp frame is the middle one of those averaged (GoPro). A blurry photograph
-            does not tell where on its path t = 0 was: by that much, nobody can deblur it.
-        strength: median size of the motion in px; the shakes of one setting spread log-normally
-            about it, over a factor of two either way, and never beyond [0.5, 25] px.
+        anchor: the pose that the sharp frame is seen from. "mean" is the mean pose of the exposure,
+            as in pairs aligned by the blur's centroid (RealBlur). "middle" is the pose at t = 0, as
+            in pairs whose sharp frame is the middle one of those averaged (GoPro); a blurry
+            photograph does not determine it, so no method can restore that shift.
+        strength: median size of the motion, px. The sizes are log-normally distributed, over a
+            factor of two in both directions, and clipped to [0.5, 25] px.
         reach: the farthest, in px, that the background may enter from outside the frame. A
             stronger motion is scaled down to it, so that `reach` bounds `margin`.
-        max_layers: foreground objects at most.
+        max_layers: largest number of foreground objects.
 
     Raises:
-        ValueError: for an unknown domain or anchor, or sizes that no frame has.
+        ValueError: for an unknown domain or anchor, or impossible sizes.
     """
     for kind, name, known in (("domain", domain, DOMAINS), ("anchor", anchor, ANCHORS)):
         if name not in known:
@@ -142,7 +143,7 @@ def draw_shake(
             f"a frame of {height}×{width} px, reach {reach:g} px, strength {strength:g} px cannot "
             "be shaken: sides of at least 8 px, positive reach and strength are needed"
         )
-    # Separate streams: a longer draw in one must not change the others.
+    # Separate generators: more draws from one must not change the others.
     path, objects, scene, sensor = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(4))
     size = float(np.clip(path.lognormal(np.log(strength), 0.75), 0.5, 25))
     focal = path.uniform(0.7, 1.5) * width
@@ -165,14 +166,14 @@ def draw_shake(
 
 def _draw_camera(rng: np.random.Generator, size: float, focal: float, longest: int) -> np.ndarray:
     turn = size / focal
-    # Up to 0.12 degrees per px of size on frames of 1280 px, and as many px on smaller ones.
+    # Up to 0.12 degrees per px of size on frames of 1280 px; the same shift in px on smaller ones.
     roll = np.deg2rad(rng.uniform(0, 0.12) * size) * 1280 / longest
     shift = rng.uniform(0, 0.6) * size / focal
     return _draw_paths(rng, 6) * [turn, turn, roll, shift, shift, shift]
 
 
 def _draw_paths(rng: np.random.Generator, channels: int) -> np.ndarray:
-    """Smooth paths of unit size through zero at t = 0: Gaussian processes plus a steady drift."""
+    """Draw smooth paths of unit size through 0 at t = 0: Gaussian processes with linear drift."""
     time = np.linspace(-0.5, 0.5, _INSTANTS)
     paths = np.empty((_INSTANTS, channels))
     for channel in range(channels):
@@ -182,10 +183,10 @@ def _draw_paths(rng: np.random.Generator, channels: int) -> np.ndarray:
 
 
 def _draw_matern(rng: np.random.Generator, time: np.ndarray, scale: float) -> np.ndarray:
-    """A sample of the Gaussian process with Matérn-5/2 covariance, unit variance.
+    """Sample the Gaussian process with Matérn-5/2 covariance and unit variance.
 
-    It is drawn from its spectrum, which is Student's t with 5 degrees of freedom. (A Cholesky root
-    of the covariance would set BLAS's threads spinning, which costs more than the whole pair.)
+    It is sampled from its spectrum, Student's t with 5 degrees of freedom. A Cholesky root of the
+    covariance would start BLAS's threads, which costs more time than the rest of the pair.
     """
     waves = 256
     frequency = rng.standard_t(5, waves) / scale
@@ -215,15 +216,15 @@ def _draw_layer(rng: np.random.Generator, size: float, height: int, width: int) 
 
 
 def _limit(shake: Shake, reach: float) -> Shake:
-    """Scales the camera's path down until nothing beyond `reach` enters the frame."""
-    # The excess is linear in the path to first order only, hence the repetition.
+    """Scale the camera's path down until nothing beyond `reach` enters the frame."""
+    # The excess is linear in the path to first order only, so this repeats.
     while (excess := _excess(shake).max()) > reach:
         shake = dataclasses.replace(shake, camera=shake.camera * (0.99 * reach / excess))
     return shake
 
 
 def _thin_out(shake: Shake) -> Shake:
-    """Keeps as few instants, 9 to 97, as steps of at most one pixel allow, t = 0 among them."""
+    """Keep the fewest instants, 9 to 97, with steps of at most one pixel; keep t = 0."""
     outlines = [square(layer.center, layer.reach) for layer in shake.layers]
     tracks = [_track(shake, None, _frame_corners(shake))]
     tracks += [_track(shake, *pair) for pair in zip(shake.layers, outlines, strict=True)]
@@ -235,7 +236,7 @@ def _thin_out(shake: Shake) -> Shake:
 
 
 def _centred(shake: Shake) -> Shake:
-    """The same motion, seen from the mean pose."""
+    """Return the same motion, seen from the mean pose."""
     layers = tuple(
         dataclasses.replace(layer, motion=layer.motion - layer.motion.mean(axis=0))
         for layer in shake.layers
@@ -249,7 +250,7 @@ def _centred(shake: Shake) -> Shake:
 
 
 def homographies(shake: Shake, layer: Layer | None = None) -> Float[np.ndarray, "time 3 3"]:
-    """Maps from coordinates of the sharp frame to those at each instant; of a layer, if given."""
+    """Return the maps from the sharp frame to each instant, of the background or of a layer."""
     lens = np.diag([shake.focal, shake.focal, 1.0])
     from_lens = np.linalg.inv(lens)
     depth = 1.0 if layer is None else layer.inverse_depth
@@ -262,7 +263,7 @@ def homographies(shake: Shake, layer: Layer | None = None) -> Float[np.ndarray, 
 
 
 def _own_motion(layer: Layer) -> np.ndarray:
-    """Roll about the layer's centre, then its shift."""
+    """Return the maps of the roll about the layer's centre, followed by its shift."""
     maps = np.tile(np.eye(3), (len(layer.motion), 1, 1))
     cosine, sine = np.cos(layer.motion[:, 2]), np.sin(layer.motion[:, 2])
     maps[:, 0, 0], maps[:, 0, 1], maps[:, 1, 0], maps[:, 1, 1] = cosine, -sine, sine, cosine
@@ -272,7 +273,7 @@ def _own_motion(layer: Layer) -> np.ndarray:
 
 
 def apply(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Homographies (time, 3, 3) of points (n, 2), as (time, n, 2)."""
+    """Apply homographies (time, 3, 3) to points (n, 2); returns (time, n, 2)."""
     images = np.einsum("tij,nj->tni", maps, np.column_stack([points, np.ones(len(points))]))
     return images[..., :2] / images[..., 2:]
 
@@ -290,16 +291,16 @@ def _frame_corners(shake: Shake) -> np.ndarray:
 
 
 def _excess(shake: Shake) -> np.ndarray:
-    """How far (rows, columns) the background seen during the exposure lies outside the frame."""
-    # A homography keeps lines straight: where the corners come from bounds the whole frame.
+    """Return how far, in (rows, columns), the visible background reaches outside the frame."""
+    # A homography keeps lines straight, so the images of the corners bound the whole frame.
     corners = _frame_corners(shake)
     seen = apply(np.linalg.inv(homographies(shake)), corners)
     return (np.abs(seen).max(axis=(0, 1)) - corners.max(axis=0))[::-1].clip(0)
 
 
 def margin(shake: Shake) -> tuple[int, int]:
-    """Rows and columns of photograph needed on every side of the frame."""
-    # One more for the neighbour that linear interpolation reads.
+    """Return the rows and columns of photograph that are needed on every side of the frame."""
+    # One more for the neighbour in linear interpolation.
     rows, columns = np.ceil(_excess(shake)).astype(int) + 1
     return int(rows), int(columns)
 
@@ -307,14 +308,14 @@ def margin(shake: Shake) -> tuple[int, int]:
 def motion_field(
     shake: Shake, grid: tuple[int, int], window: tuple[int, int] | None = None
 ) -> MotionField:
-    """True motion at the centres of `grid` (rows, columns) equal cells of the frame.
+    """Return the true motion at the centres of `grid` (rows, columns) equal cells of the frame.
 
-    The cells are those of the frame's middle `window` (height, width), where one is given.
+    With `window` (height, width), the cells divide that middle part of the frame instead.
 
     Every point belongs to the nearest layer that is at least half opaque there in the sharp frame;
-    `layer` is that layer's index, -1 for the background. `length` is the length of the path in px,
-    `direction` the angle of its principal axis in [0, π), from x towards y: an exposure does not
-    show which end of a path came first.
+    `layer` is that layer's index, -1 for the background. `length` is the length of the path in px.
+    `direction` is the angle of its principal axis in [0, π), from x towards y, since an exposure
+    does not show which end of a path came first.
     """
     rows, columns = grid
     height, width = window or (shake.height, shake.width)
@@ -327,9 +328,9 @@ def motion_field(
     owner = np.full(len(points), -1)
     tracks = _track(shake, None, points)
     for index, layer in enumerate(shake.layers):
-        mine = layer.opacity(points[:, 0], points[:, 1]) >= 0.5
-        owner[mine] = index
-        tracks[:, mine] = _track(shake, layer, points[mine])
+        inside = layer.opacity(points[:, 0], points[:, 1]) >= 0.5
+        owner[inside] = index
+        tracks[:, inside] = _track(shake, layer, points[inside])
     length = np.linalg.norm(np.diff(tracks, axis=0), axis=-1).sum(axis=0)
     return MotionField(
         x, y, length.reshape(grid), _principal_axis(tracks).reshape(grid), owner.reshape(grid)
@@ -337,7 +338,7 @@ def motion_field(
 
 
 def middle_path(shake: Shake) -> Float[np.ndarray, "time 2"]:
-    """Where the background point in the middle of the frame (x, y) is at every instant, px."""
+    """Return the path (x, y), px, of the background point in the middle of the frame."""
     return _track(shake, None, np.zeros((1, 2)))[:, 0]
 
 

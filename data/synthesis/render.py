@@ -1,11 +1,11 @@
-"""The exposure: one sharp photograph becomes a blurry/sharp pair of frames.
+"""Exposure of one sharp photograph to a blurry/sharp pair of frames.
 
-Everything is rendered on a canvas of twice the frame's resolution and averaged down by area.
+All rendering is on a canvas of twice the frame's resolution, which is averaged down by area.
 
     shake = draw_shake(seed=7, height=384, width=384, domain="linear")
     blurry, sharp = render(photo, shake, layers=[another_photo] * len(shake.layers))
 
-Frames so small that all their points move alike are exposed by one convolution: `render_evenly`.
+Frames so small that all points have the same motion take one convolution: `render_evenly`.
 """
 
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ def render(
     shake: Shake,
     layers: Sequence[UInt8[np.ndarray, "rows columns 3"]] = (),
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-    """Exposes an RGB photograph along a shake and returns (blurry, sharp), RGB, frame-sized.
+    """Expose an RGB photograph along a shake; return (blurry, sharp), RGB, frame-sized.
 
-    `layers` gives one RGB photograph for each of `shake.layers`; any may be `photo` itself.
-    Photograph and canvas differ in scale by one rule, whatever the photograph's size: see `place`.
+    `layers` gives one RGB photograph for each of `shake.layers`; any may be `photo` itself. For the
+    scale of photographs see `place`.
 
     Raises:
-        ValueError: when a photograph is too small, or `layers` are not as many as the shake's.
+        ValueError: if a photograph is too small, or the shake has another number of layers.
     """
     if len(layers) != len(shake.layers):
         raise ValueError(
@@ -62,13 +62,13 @@ def render(
 def render_evenly(
     photo: UInt8[np.ndarray, "rows columns 3"], shake: Shake
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-    """`render` for frames all of whose points move like the middle one; many times faster.
+    """Render frames whose points all move like the middle one; many times faster than `render`.
 
-    In the gamma domain it encodes the canvas before it moves, `render` after: where neighbouring
-    pixels differ much, its blur is a little darker.
+    In the gamma domain it encodes the canvas before the motion, `render` after it. Its blur is a
+    little darker where neighbouring pixels differ much.
 
     Raises:
-        ValueError: when the photograph is too small, or the shake has foreground layers.
+        ValueError: if the photograph is too small, or the shake has foreground layers.
     """
     if shake.layers:
         raise ValueError(f"{len(shake.layers)} foreground layers do not move like the middle")
@@ -78,7 +78,7 @@ def render_evenly(
     canvas = _to_linear(place(photo, *frame, shake.view), shake.highlight_gain)
     if shake.domain == "gamma":
         canvas = _encode(canvas)
-    # OpenCV correlates, and by Fourier transforms, whose rounding leaves darkness a little below 0.
+    # OpenCV correlates, hence the flip; the rounding of its Fourier transforms is clipped at 0.
     blur = kernel(SUPERSAMPLING * path)[::-1, ::-1].astype(np.float32)
     exposure = cv2.filter2D(canvas, -1, blur).clip(0)
     window = tuple(slice(SUPERSAMPLING * side, -SUPERSAMPLING * side) for side in (rows, columns))
@@ -87,24 +87,27 @@ def render_evenly(
 
 
 def kernel(path: Float[np.ndarray, "time 2"]) -> Float[np.ndarray, "n n"]:
-    """Where a point at the middle is during the exposure, of its path (x, y) in px: sums to 1."""
+    """Return the blur kernel of a path (x, y) in px: the time spent in each pixel, summing to 1."""
     half = int(np.ceil(np.abs(path).max())) + 1
     x, y = half + path.T
-    found = np.zeros((2 * half + 1, 2 * half + 1))
+    weights = np.zeros((2 * half + 1, 2 * half + 1))
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         share = (1 - np.abs(top + row - y)) * (1 - np.abs(left + column - x))
-        np.add.at(found, (top + row, left + column), share)
-    return found / found.sum()
+        np.add.at(weights, (top + row, left + column), share)
+    return weights / weights.sum()
 
 
 def place(photo: np.ndarray, rows: int, columns: int, view: View) -> np.ndarray:
-    """The part of a photograph that fills `rows` × `columns` frame pixels, as a canvas.
+    """Return the part of a photograph that fills `rows` × `columns` frame pixels, as a canvas.
 
-    The scale (canvas px per photograph px) lies between the one at which the whole photograph just
-    covers the canvas and 1, log-uniformly by `view.zoom`. So a large photograph is used at its own
-    pixels or reduced, and a small one is enlarged no more than it must: up to 2, where a pixel
-    of the frame is a pixel of the photograph. Beyond, sharp frames would not be sharp.
+    The scale (canvas px per photograph px) is between 1 and the one at which the whole photograph
+    just covers the canvas, log-uniformly by `view.zoom`. A large photograph is thus used at its own
+    resolution or reduced. A small one is enlarged as little as possible, up to a factor of 2, where
+    a pixel of the frame is a pixel of the photograph: beyond, sharp frames would not be sharp.
+
+    Raises:
+        ValueError: if the photograph is too small.
     """
     height, width = rows * SUPERSAMPLING, columns * SUPERSAMPLING
     covering = max(height / photo.shape[0], width / photo.shape[1])
@@ -124,14 +127,14 @@ def place(photo: np.ndarray, rows: int, columns: int, view: View) -> np.ndarray:
 
 
 def _to_linear(encoded: np.ndarray, highlight_gain: float) -> np.ndarray:
-    """Light of encoded values; near white, where sensors have clipped, it is raised above 1."""
+    """Decode to light; values near white, where sensors clip, are raised above 1."""
     light = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
     lift = highlight_gain * np.clip((light - 0.9) / 0.1, 0, 1).astype(np.float32)
     return light[encoded] + lift[encoded.min(axis=-1)][..., None]
 
 
 def _cut_out(photo: np.ndarray, layer: Layer, highlight_gain: float) -> np.ndarray:
-    """A layer's own canvas: light times opacity, and opacity, about the layer's centre."""
+    """Return a layer's canvas around its centre: light times opacity, and opacity."""
     side = 2 * int(np.ceil(layer.reach)) + 2
     light = _to_linear(place(photo, side, side, layer.view), highlight_gain)
     steps = (np.arange(side * SUPERSAMPLING) + 0.5) / SUPERSAMPLING - side / 2
@@ -141,7 +144,7 @@ def _cut_out(photo: np.ndarray, layer: Layer, highlight_gain: float) -> np.ndarr
 
 
 def _pixels_to_frame(shape: tuple[int, ...], center: tuple[float, float]) -> np.ndarray:
-    """Maps pixel indices of a canvas to frame coordinates; pixel centres are at whole indices."""
+    """Return the map from a canvas's pixel indices to frame coordinates."""
     offset = [c - (n - 1) / 2 / SUPERSAMPLING for c, n in zip(center, shape[1::-1], strict=True)]
     zoom = 1 / SUPERSAMPLING
     return np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]], [0, 0, 1]])
@@ -150,18 +153,18 @@ def _pixels_to_frame(shape: tuple[int, ...], center: tuple[float, float]) -> np.
 def _expose(
     canvas: np.ndarray, cutouts: Sequence[np.ndarray], shake: Shake
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the instants, and the sharp frame: canvas-sized, in the shake's domain."""
+    """Return the mean over all instants, and the sharp frame: canvas-sized, in the domain."""
     shape = (shake.height * SUPERSAMPLING, shake.width * SUPERSAMPLING)
     to_pixels = np.linalg.inv(_pixels_to_frame(shape, (0, 0)))
     pairs = zip(shake.layers, cutouts, strict=True)
-    # What is exposed, how its pixels lie in the frame, and how that moves.
+    # Image, map from its pixels to the sharp frame, and maps from there to each instant.
     stack = [(canvas, _pixels_to_frame(canvas.shape, (0, 0)), homographies(shake))]
     stack += [
         (cut, _pixels_to_frame(cut.shape, layer.center), homographies(shake, layer))
         for layer, cut in pairs
     ]
 
-    def seen(instant: int | None) -> np.ndarray:
+    def frame_at(instant: int | None) -> np.ndarray:
         placed = [
             (picture, to_pixels @ (at if instant is None else maps[instant] @ at))
             for picture, at, maps in stack
@@ -171,12 +174,12 @@ def _expose(
 
     total = np.zeros((*shape, 3), np.float32)
     for instant in range(len(shake.camera)):
-        cv2.accumulate(seen(instant), total)
-    return total / len(shake.camera), seen(None)
+        cv2.accumulate(frame_at(instant), total)
+    return total / len(shake.camera), frame_at(None)
 
 
 def _compose(pictures: Sequence[tuple[np.ndarray, np.ndarray]], shape: tuple[int, int]):
-    """The scene at one instant: the background, then the cut-outs over it, back to front."""
+    """Compose one instant: the background, and the cut-outs over it from back to front."""
     (canvas, to_frame), *cutouts = pictures
     frame = cv2.warpPerspective(canvas, to_frame, shape[::-1], flags=cv2.INTER_LINEAR)
     for cutout, to_frame in cutouts:
@@ -200,13 +203,13 @@ def _encode(light: np.ndarray) -> np.ndarray:
 
 
 def _area_average(picture: np.ndarray, shake: Shake) -> np.ndarray:
-    """Frame-sized light in [0, 1] of a canvas-sized picture in the shake's domain."""
+    """Reduce a canvas-sized image in the shake's domain to frame-sized light in [0, 1]."""
     small = cv2.resize(picture, (shake.width, shake.height), interpolation=cv2.INTER_AREA)
     return np.clip(small, 0, 1) if shake.domain == "linear" else cv2.pow(small, GAMMA)
 
 
 def _add_noise(light: np.ndarray, shake: Shake) -> np.ndarray:
-    """Photons (variance in proportion to the light) and electronics (constant)."""
+    """Add shot noise, of variance proportional to the light, and constant read noise."""
     rng = np.random.default_rng(np.random.SeedSequence([shake.seed, 1]))
     deviation = np.sqrt(shake.shot_noise * light + shake.read_noise**2)
     return light + deviation * rng.standard_normal(light.shape, dtype=np.float32)

@@ -1,13 +1,13 @@
-"""Crops that are blurred on the spot, each blur on two photographs.
+"""Shared-blur pairs: crops that are blurred when they are read, two photographs with each blur.
 
-What two such crops have in common is the blur and nothing else. A representation that serves the
-one as well as the other knows the blur; stage 1 exchanges them (`reblur.shared_blur`). No blur
-twice, which a prepared set, whose pairs are few, cannot offer, and the motion is known.
+Two such crops have nothing but the blur in common, so a representation that serves both describes
+the blur. Stage 1 exchanges them (`reblur.shared_blur`). The true motion is known, and no blur is
+repeated, unlike in a prepared set of limited size.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -24,25 +24,25 @@ from msdi_jax.data.synthesis.camera_motion import (
 )
 from msdi_jax.data.synthesis.render import place, render_evenly
 
-# Crops of one size can be had almost without end.
-_ENDLESS = 2**40
-# Photographs kept in memory: 2 GB of them at 24 megapixels.
-_PICTURES = 28
+# Number of records, which are drawn on demand: practically unlimited.
+_LENGTH = 2**40
+# Photographs kept in memory: 2 GB at 24 megapixels each.
+_CACHED_PHOTOGRAPHS = 28
 
 
 class SharedBlurPairs(Sequence):
-    """Records of crops, of which 2k and 2k + 1 are blurred alike.
+    """Records of crops; records 2k and 2k + 1 have the same blur.
 
-    "blurry" and "sharp", uint8 (crop, crop, 3), are what the middle of a whole frame would show
-    were it all to move like its middle; "motion", float32 (3,), is `told` of that motion. A record
-    depends on the settings, the seed and its index alone.
+    "blurry" and "sharp", uint8 (crop, crop, 3), show the middle of a frame that moves everywhere
+    as it does in the middle. "motion", float32 (3,), is the `motion_target` of that motion. A
+    record depends on the settings, their seed and its index alone.
 
     Args:
-        photographs: to take crops of.
+        photographs: sources of the crops.
         settings: longest side of the frames; domain, strength and seed of the blur.
         crop: side of the records, px.
-        windows: random places to choose each crop from: the one with the strongest gradients.
-        identity: share of twins that are not blurred.
+        windows: number of random windows that each crop is chosen from, by the gradients.
+        identity: share of pairs without blur.
 
     Raises:
         ValueError: for photographs too small for a crop and its motion.
@@ -57,15 +57,15 @@ class SharedBlurPairs(Sequence):
         identity: float = 0.0,
     ):
         self.settings, self.crop, self.windows, self.identity = settings, crop, windows, identity
-        check_sizes(photographs, settings, crop)
+        check_photograph_sizes(photographs, settings, crop)
         self.photographs = photographs
-        # Of a large folder, they would not all have room.
-        self._picture = functools.lru_cache(_PICTURES)(lambda index: photographs[index].read())
-        # The threads that read batches ask for twins one after the other.
+        # Memory does not hold all photographs of a large folder.
+        self._read = functools.lru_cache(_CACHED_PHOTOGRAPHS)(lambda i: photographs[i].read())
+        # The two records of a pair are read one after the other.
         self._shake = functools.lru_cache(maxsize=16)(self._draw)
 
     def __len__(self) -> int:
-        return _ENDLESS
+        return _LENGTH
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         shake = self._shake(int(index) // 2)
@@ -73,7 +73,8 @@ class SharedBlurPairs(Sequence):
         picture, view = self._scene(np.random.default_rng(seed))
         # The two images have independent noise.
         blurry, sharp = render_evenly(picture, dataclasses.replace(shake, view=view, seed=seed))
-        return {"blurry": blurry, "sharp": sharp, "motion": told(motion_field(shake, (1, 1)))[0, 0]}
+        motion = motion_target(motion_field(shake, (1, 1)))[0, 0]
+        return {"blurry": blurry, "sharp": sharp, "motion": motion}
 
     def _draw(self, blur: int) -> Shake:
         shake = draw_shake(
@@ -92,7 +93,7 @@ class SharedBlurPairs(Sequence):
 
     def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, View]:
         drawn = [
-            (self._picture(int(rng.integers(len(self.photographs)))), View(*rng.random(3)))
+            (self._read(int(rng.integers(len(self.photographs)))), View(*rng.random(3)))
             for _ in range(self.windows)
         ]
         return drawn[0] if self.windows == 1 else max(drawn, key=lambda one: self._detail(*one))
@@ -102,17 +103,26 @@ class SharedBlurPairs(Sequence):
         return sum(float(np.abs(np.diff(green, axis=axis)).mean()) for axis in (0, 1))
 
 
-def told(field: MotionField) -> Float[np.ndarray, "rows columns 3"]:
-    """Motion as numbers of about one size: log₂(1 + the path's length), and twice its direction's
-    cosine and sine, which fade for paths of less than 4 px, where none is to be seen."""
-    seen = np.minimum(field.length / 4, 1)
+def motion_target(field: MotionField) -> Float[np.ndarray, "rows columns 3"]:
+    """Encode motion as regression targets of similar magnitude.
+
+    They are log₂(1 + length of the path in px), and cosine and sine of twice its direction. The
+    latter two fade below 4 px, where no direction is visible.
+    """
+    visible = np.minimum(field.length / 4, 1)
     twice = 2 * field.direction
-    parts = (np.log2(1 + field.length), seen * np.cos(twice), seen * np.sin(twice))
+    parts = (np.log2(1 + field.length), visible * np.cos(twice), visible * np.sin(twice))
     return np.stack(parts, axis=-1).astype(np.float32)
 
 
-def check_sizes(photographs: Sequence[Photograph], settings: Settings, crop: int) -> None:
-    """Raises ValueError for photographs too small for a crop and its motion."""
+def check_photograph_sizes(
+    photographs: Sequence[Photograph], settings: Settings, crop: int
+) -> None:
+    """Check that photographs are large enough for a crop and its motion.
+
+    Raises:
+        ValueError: naming the first one that is not.
+    """
     least = crop + 2 * int(np.ceil(LARGEST_REACH * settings.longest_side + 2))
     for photograph in photographs:
         if min(photograph.size()) < least:
@@ -120,11 +130,6 @@ def check_sizes(photographs: Sequence[Photograph], settings: Settings, crop: int
                 f"{photograph.path} is too small: crops of {crop} px and their motion need "
                 f"{least} px on both sides; lower the crop or remove the photograph"
             )
-
-
-def settings_of(dataset: Mapping) -> Settings:
-    """Of the configuration's fields of a `camera_shake` set."""
-    return Settings(**{key: dataset[key] for key in dataset.keys() - {"name", "directory"}})
 
 
 def _seed(*parts: int) -> int:

@@ -1,7 +1,7 @@
 """python -m msdi_jax prepare: a data set from its unpacked download, or from pairs of your own."""
 
 import argparse
-import inspect
+import dataclasses
 import shlex
 import sys
 import time
@@ -94,9 +94,13 @@ def find_builder(name: str) -> ModuleType:
     except ImportError as error:
         raise ValueError("there is no data/ here: run this in the repository's folder") from error
     builder = records.find_builder(name)
-    if "source" not in inspect.signature(builder.prepare).parameters:
+    if "source" not in _fields_of(builder):
         raise ValueError(f"{name} needs no preparing: launch.py and evaluate make it themselves")
     return builder
+
+
+def _fields_of(builder: ModuleType) -> set[str]:
+    return {field.name for field in dataclasses.fields(builder.Settings)}
 
 
 def _arguments(options: argparse.Namespace, builder: ModuleType) -> dict:
@@ -105,7 +109,7 @@ def _arguments(options: argparse.Namespace, builder: ModuleType) -> dict:
         for option, parameter in _OPTIONS.items()
         if (value := getattr(options, parameter)) is not None
     }
-    known = inspect.signature(builder.prepare).parameters
+    known = _fields_of(builder)
     if foreign := [f"--{option}" for option in given if _OPTIONS[option] not in known]:
         raise ValueError(f"{options.name} does not know {', '.join(foreign)}: leave it out")
     if not given.keys() & {"from", "blurry", "sharp"}:
@@ -117,7 +121,7 @@ def summary(name: str, directory: Path, seconds: float) -> str:
     """What a prepared set holds, how blurry it is, and how to use it."""
     from msdi_jax.data import records
 
-    parts = records.describe(directory)
+    parts = records.describe_set(directory)
     split = "test" if "test" in parts else "train"
     lines = [
         f"{name}: {directory}",

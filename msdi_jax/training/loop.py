@@ -1,16 +1,16 @@
-"""The loop: one stage, from its first or its last saved step to its end.
+"""The training loop of one stage, from its first or its last saved step to its end.
 
-In order: the latest readable checkpoint is restored, if there is one; the rows logged beyond it
-are dropped; then for every step its batch is read by number, the step is dispatched, and while it
-runs the scalars of the step before are looked at. Losses on val crops and checkpoints come at
-their intervals, and both at the end.
+1. The latest readable checkpoint is restored, if there is one, and log rows beyond it are dropped.
+2. For every step, its batch is read by step number and the step is dispatched. While it runs, the
+   scalars of the previous step are read and checked.
+3. Val losses are measured and checkpoints are saved at their intervals, and after the last step.
 """
 
 import contextlib
 import dataclasses
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -19,27 +19,17 @@ import ml_collections
 from jax.sharding import Mesh
 
 from msdi_jax.data import pipeline
-from msdi_jax.data.augment import Augmentation
-from msdi_jax.data.photographs import find
-from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, settings_of
-from msdi_jax.data.validation import held_back
 from msdi_jax.runtime import processes
 from msdi_jax.runtime.checkpoint import Checkpoints
-from msdi_jax.runtime.mesh import (
-    batch_part,
-    fsdp_sharding,
-    global_batch,
-    over_batch,
-    place,
-    replicated,
-)
+from msdi_jax.runtime.mesh import fsdp_sharding, global_batch, place, replicated
+from msdi_jax.training.batches import train_batches, val_batch
 from msdi_jax.training.metrics_log import SHOWN_CROPS, NoLog, StageLog
 from msdi_jax.training.stage import PRODUCTS, Batch, Scalars, Stage
 from msdi_jax.training.state import State, averaged
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to stop
-    """The run was asked to stop; everything up to `step` is saved."""
+class Interrupted(Exception):  # noqa: N818 - a stop that was requested is no error
+    """A stop was requested; everything up to `step` is saved."""
 
     def __init__(self, step: int):
         super().__init__(step)
@@ -47,9 +37,9 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM, so that the step under way is finished and saved.
+    """Handler of SIGINT and SIGTERM: the current step is finished and saved.
 
-    A second one stops at once.
+    A second signal stops at once.
     """
 
     def __init__(self):
@@ -59,7 +49,7 @@ class StopRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        print("stopping after this step; once more to stop at once", flush=True)
+        print("stopping after this step; interrupt again to stop at once", flush=True)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopRequest"]:
@@ -78,19 +68,29 @@ def train(
     *,
     workdir: Path,
     mesh: Mesh,
-    train_source,
-    val_source,
+    train_source: Sequence[Mapping],
+    val_source: Sequence[Mapping],
     stop: StopRequest,
 ) -> dict[str, State]:
-    """Trains stage `name` (whose fields are `config[name]`) to its end.
+    """Train stage `name`, whose fields are `config[name]`, to its end.
+
+    Args:
+        name: of the stage, in logs and paths.
+        stage: the stage's pure functions.
+        config: the run's configuration.
+        workdir: run directory; training resumes from its latest checkpoint.
+        mesh: devices to train on.
+        train_source: training records.
+        val_source: val records; with none, no val losses are measured and no state is the best.
+        stop: request to stop, checked after every step.
 
     Returns:
-        States of host arrays without optimiser moments: "last"; "ema", its moving average, where
-        that is on; "best", by val PSNR, where it is another one than the last.
+        States of host arrays without optimiser moments: "last"; "ema", its moving average, if
+        `ema_decay` is on; "best", the one with the highest val PSNR, if it is not the last.
 
     Raises:
-        Interrupted: when `stop` was made before the last step, with everything saved.
-        ValueError: when losses or gradients are not finite, a checkpoint cannot be written, or
+        Interrupted: if `stop` was requested before the last step; everything is saved.
+        ValueError: if losses or gradients are not finite, a checkpoint cannot be written, or
             data cannot be read.
     """
     settings = config[name]
@@ -103,17 +103,17 @@ def train(
         products = jax.default_matmul_precision(PRODUCTS[config.compute_dtype])
         log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
         with contextlib.closing(log), jax.set_mesh(mesh), products:
-            val = _val_batch(val_source, settings, mesh)
+            val = val_batch(val_source, settings, mesh)
             loop = _Loop(name, stage, settings, mesh, val, log, checkpoints, stop)
-            if start == 0:
+            if val and start == 0:
                 loop.measure(state)
-            state = loop.run(state, like, _batches(train_source, config, settings, mesh))
+            state = loop.run(state, like, train_batches(train_source, config, settings, mesh))
         checkpoints.wait()
         return _exports(state, like, checkpoints)
 
 
 def abstract_state(stage: Stage, config: ml_collections.ConfigDict, mesh: Mesh) -> State:
-    """The shapes, types and shardings of the stage's states."""
+    """Return the shapes, types and shardings of the stage's states."""
     abstract = jax.eval_shape(stage.init, jax.random.key(config.seed))
     shardings = jax.tree.map(lambda _: replicated(mesh), abstract)
     if config.mesh.shard_state:
@@ -135,7 +135,7 @@ def _start(
     state = checkpoints.restore_latest_readable(like, processes.print_once)
     if state is None:
         return place(stage.init(jax.random.key(config.seed)), _shardings(like))
-    processes.print_once(f"going on from step {int(state.step)}")
+    processes.print_once(f"resuming from step {int(state.step)}")
     return state
 
 
@@ -143,74 +143,31 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
     def on_host(state: State) -> State:
         return processes.on_host(dataclasses.replace(state, opt={}, ema={}))
 
-    found, last = {"last": on_host(state)}, int(state.step)
+    states, last = {"last": on_host(state)}, int(state.step)
     if state.ema:
-        found["ema"] = on_host(averaged(state))
-    # The best one may need the room on the devices.
+        states["ema"] = on_host(averaged(state))
+    # Frees device memory, which the best state may need.
     del state
     best = checkpoints.best()
     if best not in (None, last):
-        kept, lack = checkpoints.restore_if_readable(like, best)
-        if kept is not None:
-            found["best"] = on_host(kept)
-        # What is only extra must not keep a run from its end.
+        restored, reason = checkpoints.restore_if_readable(like, best)
+        if restored is not None:
+            states["best"] = on_host(restored)
+        # The best state is optional: a run must finish without it.
         else:
-            processes.print_once(f"the best checkpoint, of step {best}, is left out: {lack}")
-    return found
-
-
-def _val_batch(source, settings: ml_collections.ConfigDict, mesh: Mesh) -> Batch:
-    """Fixed crops of the val photographs; few of them need not divide among devices."""
-    context = settings.get("context", 0)
-    batch = pipeline.centre_crops(source, settings.crop, settings.val_images, context)
-    even = len(batch["blurry"]) % mesh.shape["data"] == 0
-    sharding = over_batch(mesh) if even else replicated(mesh)
-    return place(batch, dict.fromkeys(batch, sharding))
-
-
-def _batches(source, config: ml_collections.ConfigDict, settings, mesh: Mesh):
-    part, parts = batch_part(mesh)
-    common = {
-        "batch_size": settings.batch_size,
-        "seed": config.seed,
-        "process": part,
-        "processes": parts,
-    }
-    augmentation = Augmentation(**config.augmentation)
-    if settings.get("shared_blur"):
-        twins = _twins(config, settings.crop, augmentation)
-        # Twins that are sharp are so together.
-        augmentation = dataclasses.replace(augmentation, identity=0.0)
-        return pipeline.batches_of_crops(twins, augmentation=augmentation, **common)
-    return pipeline.batches(
-        source,
-        crop=settings.crop,
-        context=settings.get("context", 0),
-        skip_damaged=config.skip_damaged,
-        augmentation=augmentation,
-        **common,
-    )
-
-
-def _twins(
-    config: ml_collections.ConfigDict, crop: int, augmentation: Augmentation
-) -> SharedBlurPairs:
-    settings = settings_of(config.dataset.to_dict())
-    photographs = find(settings.photographs).train
-    aside = held_back((photo.name for photo in photographs), config.val)
-    photographs = [photo for photo in photographs if photo.name not in aside]
-    return SharedBlurPairs(photographs, settings, crop, augmentation.windows, augmentation.identity)
+            processes.print_once(f"the best checkpoint, of step {best}, is left out: {reason}")
+    return states
 
 
 @dataclasses.dataclass
 class _Loop:
-    """The steps of one stage, and what is looked at, measured and saved between them."""
+    """The steps of one stage, with logging, val losses and checkpoints between them."""
 
     name: str
     stage: Stage
     settings: ml_collections.ConfigDict
     mesh: Mesh
-    val: Batch
+    val: Batch | None
     log: StageLog | NoLog
     checkpoints: Checkpoints
     stop: StopRequest
@@ -221,7 +178,7 @@ class _Loop:
         self.losses = processes.compiled_together(f"{self.name} losses", losses)
 
     def run(self, state: State, like: State, batches) -> State:
-        """Steps to the end; reads a step's scalars when the next one is under way."""
+        """Train to the last step; read a step's scalars while the next one runs."""
         train_step = jax.jit(
             self._step,
             donate_argnums=0,
@@ -238,10 +195,10 @@ class _Loop:
                 stop = self._read()
                 self.unread.append((step, scalars))
                 last = step == settings.steps
-                measured = last or step % settings.val_every == 0
+                measured = self.val and (last or step % settings.val_every == 0)
                 saved = last or step % settings.checkpoint_every == 0
                 if measured or saved or stop:
-                    # Nothing unsound is measured or saved.
+                    # A state that is not finite must be neither measured nor saved.
                     stop = self._read() or stop
                 psnr = self.measure(state) if measured else None
                 if saved or stop:
@@ -252,15 +209,15 @@ class _Loop:
         return state
 
     def _step(self, state: State, batch: Batch, stop: jax.Array) -> tuple[State, Scalars]:
-        """With the processes' requests to stop, on which they must agree."""
+        """A training step, and whether any process requests a stop: all must agree on it."""
         state, scalars = self.stage.train_step(state, batch)
         return state, scalars | {"stop": jnp.any(stop)}
 
     def _read(self) -> bool:
-        """Logs the steps not looked at yet; whether to stop after the one under way.
+        """Log the steps not read yet; return whether to stop after the current one.
 
         Raises:
-            ValueError: for a step that was not finite, when no more such steps may be left out.
+            ValueError: for a step that was not finite, if `skip_nonfinite` allows no more of them.
         """
         stop = False
         while self.unread:
@@ -270,27 +227,27 @@ class _Loop:
             skipped = int(values.pop("skipped"))
             bad = [key for key, value in values.items() if not math.isfinite(value)]
             if bad:
-                self._complain(step, bad, skipped)
+                self._skip_or_raise(step, bad, skipped)
             elif step % self.settings.log_every == 0 or step == self.settings.steps:
                 self.log.train(step, values | ({"skipped": skipped} if skipped else {}))
-        # A process alone need not wait for its own request to come round.
+        # A single process need not wait for its own request to return from the devices.
         return stop or (processes.alone() and self.stop.made)
 
-    def _complain(self, step: int, bad: list[str], skipped: int) -> None:
-        found = f"{self.name} step {step}: {', '.join(bad)} not finite"
+    def _skip_or_raise(self, step: int, bad: list[str], skipped: int) -> None:
+        message = f"{self.name} step {step}: {', '.join(bad)} not finite"
         allowed = self.settings.skip_nonfinite
         if skipped <= allowed:
-            processes.print_once(f"{found}: step left out ({skipped} of at most {allowed})")
+            processes.print_once(f"{message}: step skipped ({skipped} of at most {allowed})")
             return
         latest = self.checkpoints.latest()
         saved = f"the last good checkpoint is step {latest}" if latest else "nothing was saved yet"
         raise ValueError(
-            f"{found}; {saved}: repeat with --config.{self.name}.skip_nonfinite=K to leave out up "
-            "to K such steps, or start anew with a smaller learning_rate"
+            f"{message}; {saved}: repeat with --config.{self.name}.skip_nonfinite=K to skip up to "
+            "K such steps, or start again with a smaller learning_rate"
         )
 
     def measure(self, state: State) -> float:
-        """Logs the losses on the val crops; returns the PSNR."""
+        """Log the losses on the val crops; return the PSNR, dB."""
         scalars, pictures = jax.device_get(self.losses(state, self.val))
         values = {key: float(value) for key, value in scalars.items()}
         self.log.val(int(state.step), values, pictures)

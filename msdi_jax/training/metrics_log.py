@@ -1,4 +1,4 @@
-"""What a run tells: progress lines, `metrics.jsonl`, TensorBoard events, sample pictures."""
+"""Logs of a run: progress lines, `metrics.jsonl`, TensorBoard events, sample pictures."""
 
 import datetime
 import json
@@ -12,12 +12,12 @@ from jaxtyping import UInt8
 
 from msdi_jax.restoration.image_io import write
 
-# Of the val crops, so many are written as pictures.
+# Number of val crops that are written as pictures.
 SHOWN_CROPS = 4
 
 
 def read_rows(path: Path) -> list[dict]:
-    """The rows of a `metrics.jsonl`; a last line cut short by a killed run is left out."""
+    """Read the rows of a `metrics.jsonl`, without a last line that a killed run cut short."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -28,13 +28,13 @@ def read_rows(path: Path) -> list[dict]:
 
 
 class StageLog:
-    """Logs one stage of a run that starts, or goes on, after `start` of `steps` steps.
+    """Log of one stage of a run that starts or resumes after `start` of `steps` steps.
 
-    Rows of a former attempt beyond `start` are dropped: those steps are done again.
+    Rows of an earlier attempt beyond `start` are dropped, since those steps are repeated.
     """
 
     def __init__(self, workdir: Path, stage: str, *, start: int, steps: int):
-        # Here, since it loads PyTorch where there is one: a refusal should not take that long.
+        # Imported here since it loads PyTorch if installed, which would delay every refusal.
         from tensorboardX import SummaryWriter
 
         self._path = workdir / "metrics.jsonl"
@@ -42,17 +42,17 @@ class StageLog:
         self._samples.mkdir(parents=True, exist_ok=True)
         self._stage, self._start, self._steps = stage, start, steps
         rows = read_rows(self._path)
-        # What was measured before the first step is measured again, as long as nothing is saved.
-        again = start + 1 if start else 0
-        kept = [r for r in rows if r["stage"] != stage or r["step"] < again]
+        # Before the first checkpoint, step 0 is measured again too.
+        first = start + 1 if start else 0
+        kept = [r for r in rows if r["stage"] != stage or r["step"] < first]
         temporary = self._path.with_suffix(".new")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         temporary.replace(self._path)
-        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=again)
+        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=first)
         self._since = (time.monotonic(), start)
 
     def train(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Logs a training step and prints the progress line."""
+        """Log a training step and print the progress line."""
         now, (then, done) = time.monotonic(), self._since
         self._since = (now, step)
         rate = max(step - done, 1) / max(now - then, 1e-9)
@@ -70,7 +70,7 @@ class StageLog:
         scalars: Mapping[str, float],
         pictures: Mapping[str, UInt8[np.ndarray, "b h w 3"]],
     ) -> None:
-        """Logs losses on val crops, and the first crops' pictures side by side, a row each."""
+        """Log losses on val crops, and pictures of the first crops side by side, one per row."""
         rows = [np.concatenate(images, axis=1) for images in zip(*pictures.values(), strict=True)]
         sheet = np.concatenate(rows[:SHOWN_CROPS])
         write(self._samples / f"{self._stage}-{step:07d}.png", sheet)
@@ -80,7 +80,7 @@ class StageLog:
         self._write(step, {f"val/{name}": value for name, value in scalars.items()})
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
         print(f"{self._stage} {step}/{self._steps}  val: {shown}", flush=True)
-        # Time spent here is no training time.
+        # Validation does not count as training time.
         self._since = (time.monotonic(), step)
 
     def _write(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -97,7 +97,7 @@ class StageLog:
 
 
 class NoLog:
-    """What all processes but the first log to."""
+    """Log of all processes but the first: does nothing."""
 
     def train(self, step: int, scalars: Mapping[str, float]) -> None: ...
 
@@ -107,11 +107,11 @@ class NoLog:
 
 
 def val_ends(workdir: Path, stage: str) -> dict[str, dict[str, float]]:
-    """The first and the last val losses of a stage: {"initial": …, "final": …}."""
+    """Return the first and last val losses of a stage: {"initial": …, "final": …}; {} if none."""
     prefix = "val/"
-    found = [
+    losses = [
         {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
         for row in read_rows(workdir / "metrics.jsonl")
         if row["stage"] == stage and f"{prefix}loss" in row
     ]
-    return {"initial": found[0], "final": found[-1]} if found else {}
+    return {"initial": losses[0], "final": losses[-1]} if losses else {}

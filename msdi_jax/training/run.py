@@ -4,22 +4,17 @@ Everything lands in the run directory; started again on it, a run goes on where 
 """
 
 import contextlib
-import inspect
 import json
 import operator
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
 
 import ml_collections
 
 from msdi_jax import models, report
-from msdi_jax.data import pipeline, records, validation
 from msdi_jax.data.augment import Augmentation
-from msdi_jax.data.readable import SkipDamaged
-from msdi_jax.evaluation import aggregate, test_sets
+from msdi_jax.data.records import read_settings
+from msdi_jax.evaluation import aggregate
 from msdi_jax.evaluation.evaluate import check_settings, evaluate, restoration_settings
 from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.evaluation.results_file import Measurements
@@ -31,6 +26,7 @@ from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import provenance, run_directory, sources
 from msdi_jax.training.loop import Interrupted, StopRequest, train
 from msdi_jax.training.metrics_log import val_ends
+from msdi_jax.training.splits import Splits, check_sizes, open_splits
 from msdi_jax.training.stage import PRODUCTS, Stage
 from msdi_jax.training.stage1_reblur import ReblurStage
 from msdi_jax.training.stage2_deblur import DeblurStage
@@ -59,9 +55,9 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     """
     check_config(config)
     run_directory.check_configuration(config, workdir)
-    data = processes.first_then_others("data", lambda: _open_data(config))
+    data = processes.first_then_others("data", lambda: open_splits(config))
     run_directory.check_data(data.configuration, workdir)
-    _check_sizes(config, workdir, data)
+    check_sizes(config, workdir, data)
     # Only the first process writes, so that the others find what it has written.
     with directory_lock.alone_in(workdir) if processes.is_first() else contextlib.nullcontext():
         if processes.is_first():
@@ -89,6 +85,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     check_settings(config.evaluation)
     for name in config.stages:
         STAGES[name].check(config)
+    read_settings(config.dataset.to_dict())
     _check_encoder_source(config)
 
 
@@ -107,7 +104,7 @@ def _check_encoder_source(config: ml_collections.ConfigDict) -> None:
         )
 
 
-def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: "_Data") -> None:
+def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: Splits) -> None:
     mesh = make_mesh(config.mesh.data, config.mesh.rows)
     processes.print_once(
         f"on {mesh.size} × {mesh.devices.flat[0].device_kind}, mesh {dict(mesh.shape)}"
@@ -155,66 +152,6 @@ def _save(
     processes.wait_for_all(f"{name} saved")
 
 
-class _Data(NamedTuple):
-    """A prepared set: what to train, look at while training, and test on, and which set it is."""
-
-    train: Sequence[Mapping]
-    val: Sequence[Mapping]
-    test: Sequence[Mapping]
-    configuration: str
-    # Of frames to train on, see `records.training_sizes`.
-    sizes: Mapping[str, int] = MappingProxyType({})
-
-
-def _open_data(config: ml_collections.ConfigDict) -> _Data:
-    """`data/NAME`, prepared when it is not."""
-    dataset = config.dataset
-    fields = dataset.to_dict()
-    builder = records.find_builder(fields.pop("name"))
-    directory = fields.pop("directory")
-    # What prepare() takes, or passes on to the builder's own settings.
-    known = inspect.signature(getattr(builder, "Settings", builder.prepare)).parameters
-    if foreign := [f"dataset.{field}" for field in fields if field not in known]:
-        raise ValueError(
-            f"{', '.join(foreign)}: {dataset.name} has no such fields: take a configuration "
-            "that is for this data set"
-        )
-    path = Path(builder.prepare(directory, **fields))
-    train, test = builder.open_split(path, "train"), SkipDamaged(builder.open_split(path, "test"))
-    val = test
-    if config.val:
-        train, aside = validation.divide(train, records.photographs(path), config.val)
-        val = SkipDamaged(aside)
-    sizes = records.training_sizes(path)
-    return _Data(train, val, test, test_sets.configuration(path), sizes)
-
-
-def _check_sizes(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
-    """Refuses, before the first stage is trained, frames that are too small for a later one."""
-    for name in config.stages:
-        settings = config[name]
-        if (workdir / DIRECTORIES[name]).exists():
-            continue
-        context = settings.get("context", 0)
-        pipeline.centre_crops(data.val, settings.crop, settings.val_images, context)
-        # Test frames are whole, those to train on may be tiles: the first tells of what size.
-        if not (settings.get("shared_blur") or config.skip_damaged):
-            crop = pipeline.RandomCrop(settings.crop, context)
-            crop.check(SkipDamaged(data.train)[0])
-            _check_frames(data.sizes, crop)
-
-
-def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
-    """Frames smaller than tiles stay whole, and the first record need not be one of them."""
-    small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
-    if small:
-        told = ", ".join(f"{count} of {size} px" for size, count in small.items())
-        raise ValueError(
-            f"frames to train on are smaller than the {crop.size} px that a crop of {crop.crop} px "
-            f"needs ({told}): lower the crop, or remove these pairs and prepare the rest"
-        )
-
-
 def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Stage:
     """Make stage `name` with the weights that it starts from or freezes."""
     paths = sources.find_sources(name, config, workdir)
@@ -229,7 +166,7 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     return DeblurStage(config, degradation, encoder["shallow"], start)
 
 
-def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
+def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: Splits) -> None:
     trained = {name: models.load(workdir / DIRECTORIES[name]) for name in config.stages}
     # A run of stage 1 measures the joint network as it is.
     usage = {"window": None, "orientations": 1}
@@ -257,7 +194,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "split": "test",
         "steps": {name: config[name].steps for name in config.stages},
         "val": config.val,
-        "val_losses": {name: val_ends(workdir, name) for name in config.stages},
+        "val_losses": {name: ends for name in config.stages if (ends := val_ends(workdir, name))},
         "parameters": _parameters(trained["deblur"]) if "deblur" in trained else None,
         "other_weights": others,
         **found,
@@ -282,7 +219,7 @@ def _measure(
     kind: str,
     config: ml_collections.ConfigDict,
     workdir: Path,
-    data: _Data,
+    data: Splits,
     *,
     deblurrer: models.Model | None,
     joint: models.Model | None,
@@ -335,8 +272,6 @@ def _print_figures(record: dict) -> None:
     for kind, found in record["other_weights"].items():
         key = aggregate.psnr_key(found, "deblurred")
         if key is not None:
-            of_these = kind == "best" and not record["val"]
-            chosen = " (chosen on crops of these images)" if of_these else ""
-            print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
+            print(f"  deblurred by {kind} weights: PSNR {found[key]:.2f} dB")
     for name, ends in record["val_losses"].items():
         print(f"  {name}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}")

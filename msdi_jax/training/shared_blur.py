@@ -3,6 +3,9 @@
 import jax
 import ml_collections
 
+from msdi_jax.data.photographs import find_photographs
+from msdi_jax.data.records import read_settings
+from msdi_jax.data.synthesis.shared_blur import check_photograph_sizes
 from msdi_jax.networks.degradation import Degradation
 from msdi_jax.runtime.mesh import make_mesh
 
@@ -39,6 +42,8 @@ def check_shared_blur(config: ml_collections.ConfigDict) -> None:
             "leave it 1 with reblur.shared_blur=True"
         )
     _check_generated(config)
+    shakes = read_settings(config.dataset.to_dict())
+    check_photograph_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
 
 
 def _check_generated(config: ml_collections.ConfigDict) -> None:

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import inspect
 import operator
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from msdi_jax import models
 from msdi_jax.configs import ablation, bundled, describe
-from msdi_jax.data.records import find_builder
+from msdi_jax.data.records import read_settings
 from msdi_jax.models import cost
 from msdi_jax.runtime.config_fields import flattened
 from msdi_jax.training import run
@@ -44,10 +43,9 @@ def test_the_docstring_has_command_and_hardware(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_data_set_takes_the_fields(name):
-    fields = module(name).get_config().dataset.to_dict()
-    builder = find_builder(fields.pop("name"))
-    parameters = inspect.signature(builder.prepare)
-    parameters.bind(**fields)
+    dataset = module(name).get_config().dataset.to_dict()
+    assert dataset["directory"] == "prepared"
+    read_settings(dataset)
 
 
 @pytest.mark.parametrize(

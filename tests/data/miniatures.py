@@ -1,4 +1,4 @@
-"""Tiny sets in the layouts that the downloads have, for the tests of builders and commands."""
+"""Tiny sets in the layouts of the downloads, for the tests of builders and commands."""
 
 from pathlib import Path
 
@@ -55,6 +55,14 @@ def gopro(root: Path, height=96, width=112):
         for first, kind in ((0, "blur"), (100, "sharp"), (200, "blur_gamma")):
             path = root / part / sequence / kind / f"{index + 47:06d}.png"
             save(path, picture(first + index, height, width))
+    return root
+
+
+def photographs(root: Path, height=300, width=340):
+    """Four photographs to train on and one to test on, in train/ and test/."""
+    for part, count in (("train", 4), ("test", 1)):
+        for index in range(count):
+            save(root / part / f"{part}{index}.png", picture(len(part) + index, height, width))
     return root
 
 

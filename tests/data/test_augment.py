@@ -20,7 +20,7 @@ def test_the_exposure_curve_scales_light():
     assert exposure_curve(0.5)[255] == 255
 
 
-def test_compression_costs_what_the_quality_says():
+def test_lower_quality_costs_more():
     # Grey: colours lose resolution at any quality.
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 1), np.uint8).repeat(3, axis=2)
     high, low = compress(image, 100), compress(image, 40)
@@ -36,23 +36,23 @@ def test_both_crops_get_one_exposure_and_only_the_blurry_one_noise():
     augment = Augment(Augmentation(exposure=1.0, noise=3.0))
     exposures = set()
     for seed in range(20):
-        found = augment.random_map({"blurry": RAMP, "sharp": RAMP}, np.random.default_rng(seed))
-        difference = found["blurry"].astype(int) - found["sharp"]
+        crops = augment.random_map({"blurry": RAMP, "sharp": RAMP}, np.random.default_rng(seed))
+        difference = crops["blurry"].astype(int) - crops["sharp"]
         assert 0 < difference[4:12].std() < 3.3
         assert abs(difference[4:12].mean()) < 0.5
-        exposures.add(int(found["sharp"][8, 0, 0]))
+        exposures.add(int(crops["sharp"][8, 0, 0]))
     assert len(exposures) > 15
 
 
-def test_both_crops_are_softened_alike():
+def test_both_crops_are_smoothed_the_same_way():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     augment = Augment(Augmentation(gaussian_blur=1.0))
     kept = []
     for seed in range(40):
-        found = augment.random_map({"blurry": image, "sharp": image}, np.random.default_rng(seed))
-        np.testing.assert_array_equal(found["blurry"], found["sharp"])
-        kept.append(found["sharp"].std() / image.std())
-    # From not at all to what is left of white noise under a Gaussian of 1 px: 1 / (2 √π).
+        crops = augment.random_map({"blurry": image, "sharp": image}, np.random.default_rng(seed))
+        np.testing.assert_array_equal(crops["blurry"], crops["sharp"])
+        kept.append(crops["sharp"].std() / image.std())
+    # Between no change and white noise under a Gaussian of 1 px, which keeps 1 / (2 √π).
     assert max(kept) == 1
     assert min(kept) == pytest.approx(0.28, abs=0.05)
 
@@ -61,11 +61,11 @@ def test_parts_of_both_crops_are_out_of_focus():
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     augment = Augment(Augmentation(defocus=0.5))
     element = {"blurry": image, "sharp": image}
-    found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
-    assert all(np.array_equal(pair["blurry"], pair["sharp"]) for pair in found)
-    changed = [pair["sharp"] for pair in found if not np.array_equal(pair["sharp"], image)]
+    pairs = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(np.array_equal(pair["blurry"], pair["sharp"]) for pair in pairs)
+    changed = [pair["sharp"] for pair in pairs if not np.array_equal(pair["sharp"], image)]
     assert 18 < len(changed) < 42
-    # How much of the noise is left in squares of 16 px: all of it in some, next to none in others.
+    # Share of the noise that is left in squares of 16 px: all of it in some, almost none in others.
     left = np.stack([_in_squares(crop) for crop in changed]) / _in_squares(image)
     assert np.mean(left > 0.99) > 0.1
     assert np.mean(left < 0.3) > 0.1
@@ -82,19 +82,19 @@ def test_every_other_blurry_crop_is_compressed():
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     augment = Augment(Augmentation(jpeg=50))
     element = {"blurry": noise, "sharp": noise}
-    found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
-    compressed = [not np.array_equal(pair["blurry"], noise) for pair in found]
+    pairs = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(60)]
+    compressed = [not np.array_equal(pair["blurry"], noise) for pair in pairs]
     assert 18 < sum(compressed) < 42
-    assert all(np.array_equal(pair["sharp"], noise) for pair in found)
+    assert all(np.array_equal(pair["sharp"], noise) for pair in pairs)
 
 
 def test_a_share_of_pairs_is_not_blurred():
     augment = Augment(Augmentation(noise=1.0, identity=0.25))
     element = {"blurry": np.full((16, 16, 3), 100, np.uint8), "sharp": RAMP}
-    found = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(80)]
-    left = [np.abs(pair["blurry"].astype(int) - RAMP).max() < 8 for pair in found]
+    pairs = [augment.random_map(element, np.random.default_rng(seed)) for seed in range(80)]
+    left = [np.abs(pair["blurry"].astype(int) - RAMP).max() < 8 for pair in pairs]
     assert 8 < sum(left) < 36
-    assert all(np.array_equal(pair["sharp"], RAMP) for pair in found)
+    assert all(np.array_equal(pair["sharp"], RAMP) for pair in pairs)
 
 
 def test_batches_are_augmented_by_step():
@@ -111,7 +111,7 @@ def test_batches_are_augmented_by_step():
     assert not np.array_equal(steps[5]["sharp"], plain[5]["sharp"])
 
 
-def test_of_several_windows_the_most_blurred_is_taken():
+def test_of_several_windows_the_most_blurred_is_used():
     blurry = np.zeros((40, 40, 3), np.uint8)
     blurry[:20, :20] = 100
     source = [{"blurry": blurry, "sharp": np.zeros_like(blurry)}]
@@ -122,21 +122,21 @@ def test_of_several_windows_the_most_blurred_is_taken():
         )
         means[windows] = steps[0]["blurry"].mean(axis=(1, 2, 3))
         assert not steps[0]["sharp"].any()
-    # Of 25 × 25 windows 36 % hold nothing of the blurred quarter.
+    # 36 % of the 25 × 25 windows miss the blurred quarter.
     assert np.mean(means[1] == 0) > 0.2
     assert np.mean(means[8] == 0) < 0.02
     assert means[8].mean() > 2 * means[1].mean()
 
 
-def test_turned_crops_lie_at_any_angle_and_scale():
+def test_rotated_crops_have_any_angle_and_scale():
     slope = 4.0
     ramp = (20 + slope * np.arange(48)[None, :, None]).repeat(48, 0).repeat(3, 2).astype(np.uint8)
     source = [{"blurry": ramp, "sharp": ramp}]
     chosen = Augmentation(rotation=1.0, zoom=1.5)
-    found = batches(source, batch_size=200, crop=8, seed=0, augmentation=chosen)[0]
-    np.testing.assert_array_equal(found["blurry"], found["sharp"])
+    crops = batches(source, batch_size=200, crop=8, seed=0, augmentation=chosen)[0]
+    np.testing.assert_array_equal(crops["blurry"], crops["sharp"])
     # The middles, which no mirrored border reaches.
-    middle = found["sharp"][:, 2:6, 2:6, 0].astype(float)
+    middle = crops["sharp"][:, 2:6, 2:6, 0].astype(float)
     down, across = (np.diff(middle, axis=axis).mean((1, 2)) for axis in (1, 2))
     inside = np.hypot(down, across) > 0.8 * slope / 1.5
     steepness = np.hypot(down, across)[inside] / slope
@@ -147,28 +147,28 @@ def test_turned_crops_lie_at_any_angle_and_scale():
     assert angles.min() > 3
 
 
-def test_a_share_of_crops_is_turned():
+def test_a_share_of_crops_is_rotated():
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     source = [{"blurry": image, "sharp": image}]
     chosen = Augmentation(rotation=0.25, zoom=1.2)
-    found = batches(source, batch_size=200, crop=16, seed=0, augmentation=chosen)[0]["sharp"]
-    whole = [np.array_equal(np.sort(crop, None), np.sort(image, None)) for crop in found]
+    crops = batches(source, batch_size=200, crop=16, seed=0, augmentation=chosen)[0]["sharp"]
+    whole = [np.array_equal(np.sort(crop, None), np.sort(image, None)) for crop in crops]
     assert 0.65 < np.mean(whole) < 0.85
 
 
-def test_channels_change_places_in_both_crops_alike():
+def test_channels_are_permuted_the_same_way_in_both_crops():
     image = np.zeros((16, 16, 3), np.uint8)
     image[...] = 10, 20, 30
     augment = Augment(Augmentation(channel_shuffle=0.5))
-    found = [
+    pairs = [
         augment.random_map({"blurry": image, "sharp": image + 1}, np.random.default_rng(seed))
         for seed in range(100)
     ]
-    orders = {tuple(pair["blurry"][0, 0].tolist()) for pair in found}
+    orders = {tuple(pair["blurry"][0, 0].tolist()) for pair in pairs}
     assert len(orders) == 6
-    assert all(np.array_equal(pair["blurry"] + 1, pair["sharp"]) for pair in found)
-    left = np.mean([np.array_equal(pair["blurry"], image) for pair in found])
-    # Half are drawn, and one order in six is the old one.
+    assert all(np.array_equal(pair["blurry"] + 1, pair["sharp"]) for pair in pairs)
+    left = np.mean([np.array_equal(pair["blurry"], image) for pair in pairs])
+    # Half are permuted, and one permutation in six is the identity.
     assert left == pytest.approx(0.5 + 0.5 / 6, abs=0.15)
 
 
@@ -186,6 +186,6 @@ def test_channels_change_places_in_both_crops_alike():
         {"zoom": 0.9},
     ],
 )
-def test_impossible_ones_are_refused(bad):
+def test_impossible_values_are_refused(bad):
     with pytest.raises(ValueError, match="augmentation"):
         Augmentation(**bad)

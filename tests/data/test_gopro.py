@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax.data.gopro.gopro_dataset_builder import find, open_split, prepare
+from msdi_jax.data.gopro.gopro_dataset_builder import find_pairs, open_split, prepare
 from msdi_jax.data.paired.pairs import Pair
 
 FRAMES = {
@@ -17,7 +17,7 @@ CORNERS = [(0, 0), (0, 88), (8, 0), (8, 88)]
 
 
 def frame(*seed):
-    """Smooth noise, no two alike, as an RGB array."""
+    """Smooth noise as an RGB array, different for every seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (7, 8, 3), dtype=np.uint8)
     return cv2.resize(coarse, (600, 520), interpolation=cv2.INTER_CUBIC)
 
@@ -63,7 +63,7 @@ def prepared(original, tmp_path_factory):
 
 
 @pytest.fixture
-def mendable(original, tmp_path):
+def copied(original, tmp_path):
     return shutil.copytree(original, tmp_path / "GOPRO_Large")
 
 
@@ -111,7 +111,7 @@ def test_blur_gamma(original, frames, tmp_path):
 
 def test_unknown_blurs_are_refused(original, repacked, tmp_path):
     with pytest.raises(ValueError, match=r"train/input is of the re-pack(.|\n)*blur='blur_gamma'"):
-        find(repacked, "blur_gamma")
+        find_pairs(repacked, "blur_gamma")
     with pytest.raises(ValueError, match="'sharp' is unknown: choose one of blur, blur_gamma"):
         prepare(tmp_path, original, blur="sharp")
 
@@ -135,9 +135,12 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
         part: [Pair(f"{i}", "scene", tmp_path / f"b{i}", tmp_path / f"s{i}") for i in range(count)]
         for part, count in (("train", 2103), ("test", 1111))
     }
-    monkeypatch.setattr("msdi_jax.data.gopro.gopro_dataset_builder.find", lambda *_, blur: pairs)
     monkeypatch.setattr(
-        "msdi_jax.data.paired.builder.prepare", lambda builder, directory, kind, pairs, raw: pairs
+        "msdi_jax.data.gopro.gopro_dataset_builder.find_pairs", lambda *_, blur: pairs
+    )
+    monkeypatch.setattr(
+        "msdi_jax.data.paired.downloads.prepare_pairs",
+        lambda builder, directory, kind, pairs, raw: pairs,
     )
     assert prepare(tmp_path, tmp_path) == pairs
     pairs["test"].append(pairs["train"][0])
@@ -145,9 +148,9 @@ def test_the_published_counts_are_accepted(tmp_path, monkeypatch):
         prepare(tmp_path, tmp_path)
 
 
-def test_a_part_of_the_set(mendable, tmp_path):
-    shutil.rmtree(mendable / "train")
-    directory = prepare(tmp_path, mendable, accept_part=True)
+def test_a_part_of_the_set(copied, tmp_path):
+    shutil.rmtree(copied / "train")
+    directory = prepare(tmp_path, copied, accept_part=True)
     assert len(open_split(directory, "test")) == 2
     with pytest.raises(ValueError, match="no split 'train'"):
         open_split(directory, "train")
@@ -172,44 +175,44 @@ def test_a_prepared_set_needs_no_source(prepared, original, tmp_path):
         prepare(tmp_path)
 
 
-def test_of_two_prepared_sets_one_must_be_named(mendable, tmp_path):
+def test_of_two_prepared_sets_one_must_be_named(copied, tmp_path):
     for part in ("train", "test"):
-        moved = (mendable / part).rename(tmp_path / part)
-        prepare(tmp_path, mendable, accept_part=True)
-        moved.rename(mendable / part)
+        moved = (copied / part).rename(tmp_path / part)
+        prepare(tmp_path, copied, accept_part=True)
+        moved.rename(copied / part)
     with pytest.raises(ValueError, match="holds 2 sets gopro of kind blur, give the directory"):
         prepare(tmp_path)
 
 
-def test_all_bad_pairs_are_named_at_once(mendable, tmp_path):
-    sequence = mendable / "train" / "GOPR0372_07_00"
+def test_all_bad_pairs_are_named_at_once(copied, tmp_path):
+    sequence = copied / "train" / "GOPR0372_07_00"
     (sequence / "sharp" / "000047.png").unlink()
-    (sequence / "blur" / "._000047.png").touch()  # as macOS leaves them: no image
+    (sequence / "blur" / "._000047.png").touch()  # of macOS, not an image
     save(sequence / "blur" / "000048.png", np.zeros((520, 598, 3), np.uint8))
-    broken = mendable / "train" / "GOPR0374_11_01" / "blur" / "000150.png"
+    broken = copied / "train" / "GOPR0374_11_01" / "blur" / "000150.png"
     broken.write_bytes(broken.read_bytes()[:-5000])
-    save(mendable / "test" / "GOPR0384_11_00" / "sharp" / "000001.png", frame(9)[..., 0])
-    deep = mendable / "test" / "GOPR0410_11_00" / "blur" / "000133.png"
+    save(copied / "test" / "GOPR0384_11_00" / "sharp" / "000001.png", frame(9)[..., 0])
+    deep = copied / "test" / "GOPR0410_11_00" / "blur" / "000133.png"
     cv2.imwrite(str(deep), frame(9).astype(np.uint16) * 257)
-    with pytest.raises(ValueError, match="5 problems with the pairs, mend or remove them") as error:
-        prepare(tmp_path / "new", mendable, accept_part=True)
-    found = [line.removeprefix(f"{mendable}/") for line in str(error.value).splitlines()[1:]]
-    assert found[0].startswith("train/GOPR0372_07_00/sharp/000047.png: missing, the partner of")
-    assert found[1].startswith("train/GOPR0372_07_00/blur/000048.png: 520×598 px, but")
-    assert found[1].endswith("sharp/000048.png: 520×600 px: pairs must have equal sizes")
-    assert found[2].startswith("train/GOPR0374_11_01/blur/000150.png: ")
-    assert found[3] == ("test/GOPR0384_11_00/sharp/000001.png: mode L, but 8-bit RGB is needed")
-    assert found[4] == (
+    with pytest.raises(ValueError, match="5 problems with the pairs, fix or remove them") as error:
+        prepare(tmp_path / "new", copied, accept_part=True)
+    lines = [line.removeprefix(f"{copied}/") for line in str(error.value).splitlines()[1:]]
+    assert lines[0].startswith("train/GOPR0372_07_00/sharp/000047.png: missing, the partner of")
+    assert lines[1].startswith("train/GOPR0372_07_00/blur/000048.png: 520×598 px, but")
+    assert lines[1].endswith("sharp/000048.png: 520×600 px: pairs must have equal sizes")
+    assert lines[2].startswith("train/GOPR0374_11_01/blur/000150.png: ")
+    assert lines[3] == ("test/GOPR0384_11_00/sharp/000001.png: mode L, but 8-bit RGB is needed")
+    assert lines[4] == (
         "test/GOPR0410_11_00/blur/000133.png: 16 bits per channel, but 8-bit RGB is needed"
     )
     assert not (tmp_path / "new").exists()
 
 
-def test_a_finished_set_is_reused_until_a_file_changes(mendable, tmp_path):
-    shutil.rmtree(mendable / "train" / "GOPR0374_11_01")
-    first = prepare(tmp_path, mendable, accept_part=True)
+def test_a_finished_set_is_reused_until_a_file_changes(copied, tmp_path):
+    shutil.rmtree(copied / "train" / "GOPR0374_11_01")
+    first = prepare(tmp_path, copied, accept_part=True)
     stamp = (first / "dataset_info.json").stat().st_mtime_ns
-    moved = mendable.rename(tmp_path / "moved")
+    moved = copied.rename(tmp_path / "moved")
     assert prepare(tmp_path, moved, accept_part=True) == first
     assert (first / "dataset_info.json").stat().st_mtime_ns == stamp
     path = moved / "train" / "GOPR0372_07_00" / "blur" / "000047.png"
@@ -221,8 +224,8 @@ def test_a_finished_set_is_reused_until_a_file_changes(mendable, tmp_path):
     np.testing.assert_array_equal(open_split(second, "train")[0]["blurry"], image[:512, :512])
 
 
-def test_an_interrupted_set_is_not_taken_for_a_finished_one(mendable, tmp_path, monkeypatch):
-    shutil.rmtree(mendable / "train" / "GOPR0372_07_00")
+def test_an_interrupted_set_is_not_taken_for_a_finished_one(copied, tmp_path, monkeypatch):
+    shutil.rmtree(copied / "train" / "GOPR0372_07_00")
     with monkeypatch.context() as patch:
 
         def fail(*_):
@@ -230,6 +233,6 @@ def test_an_interrupted_set_is_not_taken_for_a_finished_one(mendable, tmp_path, 
 
         patch.setattr("msdi_jax.data.paired.builder.encode_png", fail)
         with pytest.raises(KeyboardInterrupt):
-            prepare(tmp_path, mendable, accept_part=True)
+            prepare(tmp_path, copied, accept_part=True)
     assert not list(tmp_path.rglob("dataset_info.json"))
-    assert len(open_split(prepare(tmp_path, mendable, accept_part=True), "train")) == 4
+    assert len(open_split(prepare(tmp_path, copied, accept_part=True), "train")) == 4

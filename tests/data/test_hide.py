@@ -18,10 +18,10 @@ def records(directory, part):
 def test_records(source, tmp_path):
     directory = prepare(tmp_path / "new", source, accept_part=True)
     for part, indices in (("train", (0, 1, 2)), ("test", (3, 4))):
-        found = records(directory, part)
-        assert found.keys() == {f"{index}fromGOPR0950" for index in indices}
+        stored = records(directory, part)
+        assert stored.keys() == {f"{index}fromGOPR0950" for index in indices}
         for index in indices:
-            record = found[f"{index}fromGOPR0950"]
+            record = stored[f"{index}fromGOPR0950"]
             np.testing.assert_array_equal(record["blurry"], picture(index))
             np.testing.assert_array_equal(record["sharp"], picture(100 + index))
 

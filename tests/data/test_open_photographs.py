@@ -13,19 +13,19 @@ def unpacked(tmp_path):
     ends = (
         *open_photographs._PARTS[-1],
         *open_photographs._TEST,
-        *open_photographs._VALIDATION,
+        *open_photographs._VAL,
     )
     for index, end in enumerate((*ends, "usr/share/backgrounds/umang.jpg")):
         path = tmp_path / "unpacked" / end
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Colours far enough apart to be told through JPEG.
+        # Colours that differ enough to stay different in JPEG.
         colour = tuple(40 * (index // 6**place % 6) for place in range(3))
         Image.new("RGB", (2000, 1000), colour).save(path)
     return tmp_path / "unpacked"
 
 
 @pytest.mark.parametrize(("part", "count"), [(1, 12), (2, 25), (3, 38), (4, 81)])
-def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked, part, count):
+def test_photographs_are_gathered_by_split_with_their_licences(tmp_path, unpacked, part, count):
     target = open_photographs.gather(unpacked, tmp_path / "open", part)
     split = photographs.from_folder(target)
     assert len(split.train) == count
@@ -40,11 +40,11 @@ def test_they_are_gathered_by_side_with_their_licences(tmp_path, unpacked, part,
     for side, licences in (("train", free), ("test", None)):
         lines = re.findall(rf"^{side}/.+\.png: .+, (.+)$", text, re.MULTILINE)
         assert len(lines) == len(getattr(split, side))
-        # What weights are learnt from asks for a name at most.
+        # Training photographs require attribution at most.
         assert licences is None or set(lines) == licences
 
 
-def test_weights_are_chosen_by_photographs_of_neither_side(tmp_path, unpacked):
+def test_val_photographs_are_neither_trained_nor_tested_on(tmp_path, unpacked):
     def gathered(name, **options):
         split = photographs.from_folder(
             open_photographs.gather(unpacked, tmp_path / name, **options)
@@ -52,19 +52,21 @@ def test_weights_are_chosen_by_photographs_of_neither_side(tmp_path, unpacked):
         return [{photo.digest() for photo in side} for side in (split.train, split.test)]
 
     train, test = gathered("open", part=4)
-    first, validation = gathered("validation", validation=True)
-    assert len(validation) == 15
-    assert not validation & (train | test)
+    first, val = gathered("val", val=True)
+    assert len(val) == 15
+    assert not val & (train | test)
     assert first < train
 
 
 def test_missing_ones_are_named(tmp_path, unpacked):
     next(unpacked.rglob("Bridge*")).unlink()
-    with pytest.raises(ValueError, match=r"lacks usr/.*/Bridge_by_Sander_Klootwijk\.jpg: unpack"):
+    with pytest.raises(
+        ValueError, match=r"usr/.*/Bridge_by_Sander_Klootwijk\.jpg missing in .*: unpack"
+    ):
         open_photographs.gather(unpacked, tmp_path / "open")
 
 
-def test_nothing_is_mixed_into_a_folder_in_use(tmp_path, unpacked):
+def test_a_target_that_is_not_empty_is_refused(tmp_path, unpacked):
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "mine.png").touch()
     with pytest.raises(ValueError, match="not empty"):

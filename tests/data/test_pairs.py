@@ -18,7 +18,7 @@ def folders(tmp_path):
 
 @pytest.fixture
 def table(folders, tmp_path):
-    """A function that writes `pairs.csv` beside the folders."""
+    """A function that writes `pairs.csv` next to the folders."""
 
     def write(*lines):
         path = tmp_path / "pairs.csv"
@@ -57,9 +57,9 @@ def test_folders_with_tiles(folders, tmp_path, raw):
 
 
 def test_raw_and_png_sets_lie_side_by_side(folders, tmp_path):
-    made = {raw: prepare(tmp_path, **folders, tile=64, raw=raw) for raw in (False, True)}
-    assert made[True] != made[False]
-    for raw, directory in made.items():
+    directories = {raw: prepare(tmp_path, **folders, tile=64, raw=raw) for raw in (False, True)}
+    assert directories[True] != directories[False]
+    for raw, directory in directories.items():
         assert prepare(tmp_path, tile=64, raw=raw) == directory
 
 
@@ -99,7 +99,7 @@ def test_a_subfolder_is_one_scene(tmp_path):
             for kind in ("blurry", "sharp"):
                 save(tmp_path / kind / f"scene{scene}" / f"{index}.png", picture(index))
     split = from_folders(tmp_path / "blurry", tmp_path / "sharp")
-    # Results are written to files of these names.
+    # Results are written to files with these names.
     assert {name for part in names(split).values() for name in part} == {
         f"scene{scene}-{index}.png" for scene in range(6) for index in range(3)
     }
@@ -210,11 +210,11 @@ def test_unusable_sources_are_refused(folders, table, tmp_path):
         prepare(tmp_path, blurry=folders["blurry"])
     with pytest.raises(ValueError, match="give either a source or both folders"):
         prepare(tmp_path, table("blurry,sharp"), **folders)
-    with pytest.raises(ValueError, match="tile=32: give at least 64 px, or 0"):
+    with pytest.raises(ValueError, match=r"dataset\.tile=32: give at least 64 px, or 0"):
         prepare(tmp_path, **folders, tile=32)
     with pytest.raises(ValueError, match="missing is not a folder"):
         prepare(tmp_path, blurry=folders["blurry"], sharp=tmp_path / "missing")
-    with pytest.raises(ValueError, match=f"{folders['sharp']} cannot hold"):
+    with pytest.raises(ValueError, match=f"{folders['sharp']} is given for blurry and for sharp"):
         prepare(tmp_path, blurry=folders["sharp"], sharp=folders["sharp"])
     (tmp_path / "empty").mkdir()
     (tmp_path / "void").mkdir()

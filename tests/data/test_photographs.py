@@ -93,18 +93,18 @@ def test_all_unreadable_files_are_listed(tmp_path):
     whole = write(tmp_path / "whole.png", size=(300, 300))
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:200])
     (tmp_path / "text.jpg").write_text("no picture")
-    (tmp_path / "._whole.jpg").write_text("what macOS leaves beside")
+    (tmp_path / "._whole.jpg").write_text("a hidden file of macOS")
     with pytest.raises(ValueError, match="2 images cannot be read") as error:
         photographs.from_folder(tmp_path)
     assert "cut.png" in str(error.value)
     assert "text.jpg" in str(error.value)
 
 
-def test_values_that_are_no_integers_are_refused(tmp_path):
-    """They would all become black."""
+def test_values_that_are_not_integers_are_refused(tmp_path):
+    """They would all become 0."""
     write(tmp_path / "whole.png", size=(30, 30))
     Image.fromarray(np.full((30, 30), 0.5, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(ValueError, match=r"float.tif: its values are no integers: save it as 8"):
+    with pytest.raises(ValueError, match=r"float.tif: its values are not integers: save it as 8"):
         photographs.from_folder(tmp_path)
 
 
@@ -122,19 +122,23 @@ def test_useless_folders_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "below", [photographs.images_below, image_io.below], ids=["data", "package"]
 )
-def test_links_are_followed_and_what_is_hidden_is_left_out(tmp_path, below):
+def test_links_are_followed_and_hidden_files_are_left_out(tmp_path, below):
     folder = tmp_path / "folder"
-    found = [write(folder / name) for name in ("a.png", "sub/b.BMP")]
+    files = [write(folder / name) for name in ("a.png", "sub/b.BMP")]
     for name in ("._a.png", ".thumbnails/a.png", "sub/.ipynb_checkpoints/b.png", "a.txt"):
         write(folder / name, format="PNG")
     write(tmp_path / ".elsewhere" / "c.png")
     (folder / "linked").symlink_to(tmp_path / ".elsewhere")
-    # Round and round.
+    # Links to folders that contain them.
     (folder / "sub" / "up").symlink_to(folder)
     (folder / "here").symlink_to(".")
-    assert below(folder) == [found[0], folder / "linked" / "c.png", found[1]]
+    assert below(folder) == [files[0], folder / "linked" / "c.png", files[1]]
     assert below(tmp_path / "nowhere") == []
 
 
 def test_no_folder_means_the_embedded_ones():
-    assert photographs.find("") == photographs.find(None) == photographs.embedded()
+    assert (
+        photographs.find_photographs("")
+        == photographs.find_photographs(None)
+        == photographs.embedded()
+    )

@@ -10,7 +10,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "protocol.npz"
 
 
 class Source:
-    """Pairs whose pixels tell record, row and column; the sharp image is 1 brighter."""
+    """Pairs whose pixels hold record, row and column; the sharp image is 1 brighter."""
 
     def __init__(self, records=5, height=24, width=32):
         self.records, self.height, self.width = records, height, width

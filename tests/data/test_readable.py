@@ -55,7 +55,7 @@ def test_a_damaged_record_is_named(source, position):
         SkipDamaged(source)[position]
 
 
-def test_the_next_one_is_taken_and_the_name_told_once(source, position, capsys):
+def test_the_next_one_is_used_and_the_name_printed_once(source, position, capsys):
     readable = SkipDamaged(source, skip=True)
     after = source[(position + 1) % 4]
     for _ in range(2):
@@ -63,7 +63,7 @@ def test_the_next_one_is_taken_and_the_name_told_once(source, position, capsys):
     assert capsys.readouterr().out.count("(pair1) cannot be read") == 1
 
 
-def test_it_ends(source, position):
+def test_iteration_ends(source, position):
     readable = SkipDamaged(source, skip=True)
     names = [record["name"] for record in readable]
     assert len(names) == 4

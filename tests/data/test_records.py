@@ -1,7 +1,7 @@
 import pytest
 import tensorflow_datasets as tfds
 
-from msdi_jax.data.records import describe, find_builder
+from msdi_jax.data.records import describe_set, find_builder, read_settings
 from msdi_jax.evaluation import test_sets
 from tests.data import miniatures
 
@@ -24,23 +24,23 @@ def test_published_sets_name_their_source_and_licence(name, make, licence, page,
     assert "Licence: " in info.description
 
 
-def test_what_a_set_holds(tmp_path):
+def test_a_set_is_summarized(tmp_path):
     source = miniatures.pairs(tmp_path / "source")
     picture = miniatures.picture(7, 160, 96)
     for kind in ("blurry", "sharp"):
         miniatures.save(source / kind / "7.png", picture)
     builder = find_builder("pairs")
     directory = builder.prepare(tmp_path, source, tile=96)
-    parts = describe(directory)
-    sizes = [(part, size) for part, found in parts.items() for size in found.sizes.elements()]
+    parts = describe_set(directory)
+    sizes = [(part, size) for part, held in parts.items() for size in held.sizes.elements()]
     assert sorted(size for _, size in sizes) == [*["112×96"] * 5, "96×160"]
     # By hand: tiles every 48 px, the last flush with the border; test frames whole.
     tiles = {("train", "112×96"): 2, ("train", "96×160"): 3}
-    for part, found in parts.items():
-        assert found.records == sum(tiles.get(key, 1) for key in sizes if key[0] == part)
-        assert found.records == len(builder.open_split(directory, part))
+    for part, summary in parts.items():
+        assert summary.records == sum(tiles.get(key, 1) for key in sizes if key[0] == part)
+        assert summary.records == len(builder.open_split(directory, part))
         files = directory.glob(f"pairs-{part}.array_record*")
-        assert found.bytes == sum(file.stat().st_size for file in files)
+        assert summary.bytes == sum(file.stat().st_size for file in files)
 
 
 @pytest.mark.parametrize("file", ["dataset_info.json", "features.json", "pairs-test*"])
@@ -50,9 +50,9 @@ def test_a_damaged_set_is_named(tmp_path, file, kept):
     directory = find_builder("pairs").prepare(tmp_path, source, tile=96)
     (damaged,) = directory.glob(file)
     damaged.write_bytes(damaged.read_bytes()[: int(kept * damaged.stat().st_size)])
-    # Of a shard its records, by number and name.
-    told = r"is damaged|record 0 \(.*\) (cannot be read|lacks its picture)"
-    with pytest.raises(ValueError, match=rf"({told}).*prepare"):
+    # Records of a damaged shard are named by number and name.
+    message = r"is damaged|record 0 \(.*\) (cannot be read|lacks its picture)"
+    with pytest.raises(ValueError, match=rf"({message}).*prepare"):
         test_sets.describe(test_sets.open_prepared("pairs", str(directory), "test")[1])
 
 
@@ -66,6 +66,19 @@ def test_a_set_is_found_below_the_root_it_was_prepared_in(tmp_path):
     find_builder("pairs").prepare(tmp_path / "root", source, tile=64)
     with pytest.raises(ValueError, match="holds 2 sets pairs, give the directory of one"):
         test_sets.open_prepared("pairs", str(tmp_path / "root"), "test")
+
+
+@pytest.mark.parametrize("name", ["gopro", "hide", "pairs", "realblur_j", "realblur_r"])
+def test_settings_hold_the_fields_of_a_configuration(name):
+    settings = read_settings({"name": name, "directory": "any", "source": "here", "raw": True})
+    assert (settings.source, settings.raw) == ("here", True)
+
+
+def test_fields_of_another_set_are_refused():
+    fields = {"name": "gopro", "directory": "any", "tile": 64, "anchor": "mean"}
+    message = r"dataset\.anchor, dataset\.tile: gopro has no such field; its fields are .*blur"
+    with pytest.raises(ValueError, match=message):
+        read_settings(fields)
 
 
 def test_unknown_sets_are_refused():

@@ -13,7 +13,7 @@ COUNT = 12
 
 
 class Spy:
-    """Notes which pairs are made; interrupts before the one numbered `limit`."""
+    """Records which pairs are made; interrupts before pair number `limit`."""
 
     def __init__(self):
         self.names, self.limit = [], None
@@ -40,7 +40,7 @@ def source(tmp_path, monkeypatch):
 
 @pytest.fixture
 def spy(monkeypatch):
-    # One pair at a time, so that it is known which shards are finished.
+    # One pair at a time, so that the finished shards are known.
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     spy = Spy()
     monkeypatch.setattr(Builder, "make", lambda *arguments: spy(*arguments))
@@ -76,7 +76,7 @@ def test_a_repeated_run_makes_only_what_is_missing(source, spy, tmp_path, monkey
     interrupt(spy, source, tmp_path / "twice", limit=5)
     assert not list(tmp_path.glob("twice/**/dataset_info.json"))
     monkeypatch.setattr(
-        "msdi_jax.data.paired.builder.check", lambda pairs: pytest.fail("checked again")
+        "msdi_jax.data.paired.builder.check_pairs", lambda pairs: pytest.fail("checked again")
     )
     resumed = prepare(tmp_path / "twice", source)
     # Two shards of two pairs were finished.
@@ -86,11 +86,11 @@ def test_a_repeated_run_makes_only_what_is_missing(source, spy, tmp_path, monkey
     assert [path.name for path in (tmp_path / "twice").iterdir()] == ["pairs"]
 
 
-def test_what_a_killed_run_left_is_removed(source, spy, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed(source, spy, tmp_path):
     interrupt(spy, source, tmp_path / "new", limit=3)
     (place,) = (tmp_path / "new" / "pairs").iterdir()
     kept = sorted((place / "1.0.0.unfinished").glob("*.array_record-00000-of-*"))
-    # A killed process removes nothing: neither tfds's folder nor half a shard.
+    # A killed process leaves the folder of tfds and half a shard behind.
     stale = place / "incomplete.ABC123_1.0.0"
     stale.mkdir()
     os.link(kept[0], stale / kept[0].name)
@@ -99,18 +99,18 @@ def test_what_a_killed_run_left_is_removed(source, spy, tmp_path):
     assert [path.name for path in place.iterdir()] == ["1.0.0"]
 
 
-def test_what_a_run_left_that_was_killed_at_its_very_end_is_removed(source, tmp_path):
-    made = prepare(tmp_path / "new", source)
-    (made.parent / "1.0.0.unfinished").mkdir()
-    assert prepare(tmp_path / "new", source) == made
-    assert [path.name for path in made.parent.iterdir()] == ["1.0.0"]
+def test_leftovers_of_a_process_killed_at_the_very_end_are_removed(source, tmp_path):
+    directory = prepare(tmp_path / "new", source)
+    (directory.parent / "1.0.0.unfinished").mkdir()
+    assert prepare(tmp_path / "new", source) == directory
+    assert [path.name for path in directory.parent.iterdir()] == ["1.0.0"]
 
 
 def test_a_second_process_waits_for_the_first(source, spy, tmp_path):
     interrupt(spy, source, tmp_path, limit=3)
     (lock,) = tmp_path.glob("pairs/*/1.0.0.unfinished/lock")
-    found = []
-    second = threading.Thread(target=lambda: found.append(prepare(tmp_path, source)))
+    prepared = []
+    second = threading.Thread(target=lambda: prepared.append(prepare(tmp_path, source)))
     with lock.open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
         second.start()
@@ -118,9 +118,9 @@ def test_a_second_process_waits_for_the_first(source, spy, tmp_path):
         assert second.is_alive()
         assert not spy.names
     second.join(timeout=60)
-    assert len(records(found[0])) == COUNT
+    assert len(records(prepared[0])) == COUNT
 
 
-def test_nothing_is_said_of_a_download(source, tmp_path, capsys):
+def test_no_download_is_announced(source, tmp_path, capsys):
     prepare(tmp_path, source)
     assert capsys.readouterr().out == ""

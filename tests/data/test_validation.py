@@ -1,11 +1,8 @@
-import numpy as np
+"""Val photographs of a training split."""
+
 import pytest
 
-from msdi_jax.configs import quickstart
-from msdi_jax.data import pipeline, records, validation
-from msdi_jax.data.photographs import find
-from msdi_jax.data.readable import SkipDamaged
-from msdi_jax.training import loop, run
+from msdi_jax.data import records, validation
 from tests.data import miniatures
 
 PREPARED = {
@@ -14,7 +11,7 @@ PREPARED = {
     "hide": lambda source: {"source": miniatures.hide(source), "accept_part": True, "raw": True},
     "pairs": lambda source: {"source": miniatures.pairs(source), "tile": 64},
     "camera_shake": lambda source: {
-        "photographs": str(_photographs(source)),
+        "photographs": str(miniatures.photographs(source)),
         "train_pairs": 2,
         "test_pairs": 1,
         "longest_side": 256,
@@ -22,96 +19,50 @@ PREPARED = {
 }
 
 
-def _photographs(folder):
-    """Four to train on and one to test on."""
-    for part, count in (("train", 4), ("test", 1)):
-        for index in range(count):
-            name = f"{part}{index}.png"
-            pixels = miniatures.picture(len(part) + index, 300, 340)
-            miniatures.save(folder / part / name, pixels)
-    return folder
-
-
-@pytest.fixture
-def config(tmp_path):
-    config = quickstart.get_config()
-    fields = PREPARED["camera_shake"](tmp_path / "photographs")
-    config.dataset.update(fields | {"directory": str(tmp_path)})
-    return config
-
-
 @pytest.mark.parametrize("name", PREPARED)
-def test_a_set_tells_what_its_records_are_of(tmp_path, name):
+def test_a_set_records_the_photographs_of_its_training_records(tmp_path, name):
     builder = records.find_builder(name)
     directory = builder.prepare(tmp_path, **PREPARED[name](tmp_path / "source"))
     source = builder.open_split(directory, "train")
-    told = records.photographs(directory)
-    assert told == [record["photograph"].decode() for record in source]
-    assert len(set(told)) > 1
+    photographs = records.training_photographs(directory)
+    assert photographs == [record["photograph"].decode() for record in source]
+    assert len(set(photographs)) > 1
 
 
-def test_an_older_set_is_refused(tmp_path):
+def test_a_set_without_that_record_is_damaged(tmp_path):
     builder = records.find_builder("pairs")
     directory = builder.prepare(tmp_path, **PREPARED["pairs"](tmp_path / "source"))
     (directory / "metadata.json").unlink()
-    with pytest.raises(ValueError, match=r"does not tell which photographs .* prepare it again"):
-        records.photographs(directory)
+    with pytest.raises(ValueError, match=r"damaged \(its photographs .* prepare it again"):
+        records.training_photographs(directory)
 
 
-def test_a_photograph_is_on_one_side_with_all_its_records():
+def test_all_records_of_a_photograph_are_on_one_side():
     names = ["a", "a", "b", "c", "c", "c", "b", "d"]
     source = [{"photograph": name, "number": i} for i, name in enumerate(names)]
-    trained_on, aside = validation.divide(source, names, 2)
-    assert len({record["photograph"] for record in aside}) == 2
-    assert not {r["photograph"] for r in aside} & {r["photograph"] for r in trained_on}
-    assert sorted([*trained_on, *aside], key=lambda record: record["number"]) == source
-    assert [r["number"] for r in trained_on] == sorted(r["number"] for r in trained_on)
+    train, val = validation.split_off_val(source, names, 2)
+    assert len({record["photograph"] for record in val}) == 2
+    assert not {r["photograph"] for r in val} & {r["photograph"] for r in train}
+    assert sorted([*train, *val], key=lambda record: record["number"]) == source
+    assert [r["number"] for r in train] == sorted(r["number"] for r in train)
 
 
-def test_another_photograph_displaces_one_at_most():
+def test_without_val_photographs_all_records_are_trained_on():
+    source = [{"number": i} for i in range(3)]
+    train, val = validation.split_off_val(source, "aab", 0)
+    assert list(train) == source
+    assert list(val) == []
+
+
+def test_an_added_photograph_replaces_at_most_one():
     names = [f"{index}" for index in range(20)]
-    before = validation.held_back(names, 5)
+    before = validation.val_photographs(names, 5)
     assert len(before) == 5
     for other in ("x", "y", "z"):
-        assert len(before - validation.held_back([*names, other], 5)) <= 1
+        assert len(before - validation.val_photographs([*names, other], 5)) <= 1
 
 
 def test_something_is_left_to_train_on():
-    assert len(validation.held_back("aabc", 2)) == 2
-    with pytest.raises(ValueError, match=r"val=3 .* is of 3 photographs"):
-        validation.held_back("aabc", 3)
-
-
-def test_val_crops_are_of_photographs_not_trained_on(config):
-    """Nor of those that are tested on; without the field, of these."""
-    test = run._open_data(config)
-    assert test.val is test.test
-    config.val = 2
-    data = run._open_data(config)
-    sides = [
-        {record["photograph"].decode() for record in part}
-        for part in (data.train, data.val, data.test)
-    ]
-    assert [len(side) for side in sides] == [2, 2, 1]
-    assert len(set.union(*sides)) == 5
-    assert (len(data.train), len(data.val)) == (4, 4)
-    crops = pipeline.centre_crops(data.val, 64, 4)["sharp"]
-    for crop, record in zip(crops, data.val, strict=True):
-        top, left = ((side - 64) // 2 for side in record["sharp"].shape[:2])
-        np.testing.assert_array_equal(crop, record["sharp"][top:, left:][:64, :64])
-
-
-def test_twins_are_not_of_them_either(config):
-    config.val = 3
-    aside = validation.held_back((p.name for p in find(config.dataset.photographs).train), 3)
-    made = loop._twins(config, 32, pipeline.UNCHANGED)
-    assert len(made.photographs) == 1
-    assert made.photographs[0].name not in aside
-
-
-def test_records_stay_undecoded_where_asked(config):
-    config.val = 1
-    data = run._open_data(config)
-    for part in (SkipDamaged(data.train), data.val):
-        assert isinstance(part.undecoded()[0]["sharp"], bytes)
-        assert part[0]["sharp"].dtype == np.uint8
+    assert len(validation.val_photographs("aabc", 2)) == 2
+    with pytest.raises(ValueError, match=r"val=3 .* has 3 photographs .*config\.val=0"):
+        validation.val_photographs("aabc", 3)

@@ -77,7 +77,7 @@ def test_killing_one_ends_the_other_and_the_restart_goes_on(tmp_path, prepared, 
     # Step 10 may still have been on its way to the disk, which step 5 was waited for.
     assert latest >= 5
     processes = start_two(tmp_path / "run", prepared, *steps)
-    printed = launching.read_until(processes[0], "going on from step")
+    printed = launching.read_until(processes[0], "resuming from step")
     assert int(printed.split()[-1]) == latest
     launching.read_until(processes[0], "deblur 20/400")
     # One asks to stop: both do, at the same step.

@@ -109,7 +109,7 @@ def test_a_full_disk(small_disk, prepared, uninterrupted):
     before = launching.saved(small_disk / "run")
     assert before
     printed = launching.finish(launching.start(small_disk / "run", prepared, *LONG))
-    assert f"going on from step {before[-1]}" in printed
+    assert f"resuming from step {before[-1]}" in printed
     assert_same_end(small_disk / "run", uninterrupted)
 
 
@@ -124,5 +124,5 @@ def test_a_truncated_checkpoint(tmp_path, prepared, uninterrupted):
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
     printed = launching.finish(launching.start(tmp_path / "run", prepared, *LONG))
     assert f"checkpoints/deblur/{last} cannot be read" in printed
-    assert f"going on from step {before}" in printed
+    assert f"resuming from step {before}" in printed
     assert_same_end(tmp_path / "run", uninterrupted)

@@ -105,7 +105,9 @@ def test_moved_blur_keeps_its_direction(joint, halves):
     for source, target in (halves, halves[::-1]):
         blurs = [moved(source, degrees) for degrees in (0, 90)]
         across, upright = (
-            shared_blur.told(motion.measure(target, np.asarray(row[0], np.float32)))[..., 1].mean()
+            shared_blur.motion_target(motion.measure(target, np.asarray(row[0], np.float32)))[
+                ..., 1
+            ].mean()
             for row in transfer.transfer(joint, blurs, [target])
         )
         assert across - upright > 0.4

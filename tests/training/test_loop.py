@@ -1,4 +1,4 @@
-"""The loop, with a stage of one number: it adds up what its batches hold."""
+"""The loop, with a stage of one number: the sum of the means of its batches."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from msdi_jax.configs import base
 from msdi_jax.runtime.mesh import make_mesh
-from msdi_jax.training import loop
+from msdi_jax.training import loop, metrics_log
 from msdi_jax.training.state import State
 
 
@@ -66,7 +66,7 @@ def run(tmp_path):
         batch_size=2, crop=16, steps=12, log_every=1, val_every=3, checkpoint_every=3
     )
 
-    def start(stage=None, **fields):
+    def start(stage=None, val_source=None, **fields):
         config.deblur.update(fields)
         return loop.train(
             "deblur",
@@ -75,7 +75,7 @@ def run(tmp_path):
             workdir=tmp_path,
             mesh=make_mesh(),
             train_source=Source(),
-            val_source=Source(),
+            val_source=Source() if val_source is None else val_source,
             stop=start.stop,
         )
 
@@ -119,6 +119,16 @@ def test_no_best_where_none_is_to_be_kept(run):
     assert set(run(Sum(best=9))) == {"last"}
 
 
+def test_without_val_records_nothing_is_measured_and_nothing_is_best(run):
+    states = run(Sum(best=3), val_source=[])
+    assert set(states) == {"last"}
+    assert saved(run) == [6, 9, 12]
+    assert [row["step"] for row in rows(run, "other")] == list(range(1, 13))
+    assert rows(run, "val/") == []
+    assert metrics_log.val_ends(run.workdir, "deblur") == {}
+    assert not list((run.workdir / "samples" / "training").iterdir())
+
+
 def test_the_best_stays_the_best_after_a_stop(run):
     with pytest.raises(ValueError, match="step 8: loss"):
         run(Sum(best=3, bad=(8,)))
@@ -136,7 +146,7 @@ def test_the_average_is_measured_and_returned(run):
 def test_a_step_that_is_not_finite_stops_the_run(run):
     message = (
         r"^deblur step 8: loss not finite; the last good checkpoint is step 6: repeat with "
-        r"--config\.deblur\.skip_nonfinite=K .* or start anew with a smaller learning_rate$"
+        r"--config\.deblur\.skip_nonfinite=K .* or start again with a smaller learning_rate$"
     )
     with pytest.raises(ValueError, match=message):
         run(Sum(bad=(8,)))
@@ -162,7 +172,7 @@ def test_bad_steps_are_left_out_where_that_is_allowed(run, capsys):
     assert int(states["last"].step) == 12
     assert [row["step"] for row in rows(run, "other")] == [1, 2, 3, 4, 6, 7, 9, 10, 11, 12]
     printed = capsys.readouterr().out
-    assert "deblur step 5: loss not finite: step left out (1 of at most 2)" in printed
+    assert "deblur step 5: loss not finite: step skipped (1 of at most 2)" in printed
 
 
 def test_one_bad_step_too_many(run):
@@ -204,10 +214,10 @@ def test_going_back_from_a_damaged_checkpoint(run, capsys):
     again = run()
     printed = capsys.readouterr().out
     assert "checkpoints/deblur/12 cannot be read" in printed
-    (aside,) = (folder.parent / "deblur-damaged").iterdir()
-    assert f"checkpoint 12 is now {aside}, going back to step 9" in printed
-    assert {file.name for file in aside.iterdir()} == names
-    assert "going on from step 9" in printed
+    (moved,) = (folder.parent / "deblur-damaged").iterdir()
+    assert f"checkpoint 12 is now {moved}, going back to step 9" in printed
+    assert {file.name for file in moved.iterdir()} == names
+    assert "resuming from step 9" in printed
     assert float(again["last"].params["sum"]) == expected
     assert saved(run) == [6, 9, 12]
 

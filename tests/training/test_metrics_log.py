@@ -54,7 +54,7 @@ def test_rows_after_a_cut_are_readable(tmp_path, start):
     assert [r["step"] for r in rows(tmp_path)] == [1, 2]
 
 
-def test_going_on_drops_the_stages_rows_beyond_the_start(tmp_path, start):
+def test_resuming_drops_the_rows_of_the_stage_beyond_the_start(tmp_path, start):
     other = [row("reblur", 10), row("reblur", 90, **{"val/loss": 1.0})]
     own = [row("deblur", 10), row("deblur", 20), row("deblur", 21), row("deblur", 30)]
     write_rows(tmp_path, *other, *own)
@@ -63,7 +63,7 @@ def test_going_on_drops_the_stages_rows_beyond_the_start(tmp_path, start):
     assert not (tmp_path / "metrics.new").exists()
 
 
-def test_what_was_measured_before_the_first_step_is_measured_again(tmp_path, start):
+def test_step_0_is_measured_again_before_the_first_checkpoint(tmp_path, start):
     other = row("reblur", 0)
     write_rows(tmp_path, other, row("deblur", 0), row("deblur", 1))
     start(start=0)
@@ -93,10 +93,10 @@ def test_speed_and_time_left(tmp_path, start, monkeypatch, capsys):
     stage_log.train(40, {"loss": 0.5, "learning_rate": 1e-4})
     stage_log.val(40, {"loss": 0.25}, pictures(1))
     stage_log.train(50, {"loss": 0.125, "learning_rate": 1e-4})
-    found = rows(tmp_path)
-    assert [r["step"] for r in found] == [40, 40, 50]
-    assert [r.get("steps_per_second") for r in found] == pytest.approx([2.0, None, 0.25])
-    assert found[1] == row("deblur", 40, **{"val/loss": 0.25})
+    logged = rows(tmp_path)
+    assert [r["step"] for r in logged] == [40, 40, 50]
+    assert [r.get("steps_per_second") for r in logged] == pytest.approx([2.0, None, 0.25])
+    assert logged[1] == row("deblur", 40, **{"val/loss": 0.25})
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "deblur 40/1000  loss 0.5  2.00 steps/s  ETA 0:08:00",
@@ -112,15 +112,15 @@ def test_rows_are_on_disk_before_the_log_is_closed(tmp_path, start):
 
 def events(folder):
     """(step, tag, value) of TensorBoard's records: length, checksum, event, checksum."""
-    found = []
+    scalars = []
     for path in folder.iterdir():
         data = path.read_bytes()
         while data:
             (length,) = struct.unpack("<Q", data[:8])
             event = Event.FromString(data[12 : 12 + length])
-            found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
+            scalars += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
             data = data[16 + length :]
-    return found
+    return scalars
 
 
 def test_tensorboard_sees_the_scalars(tmp_path, start):
@@ -128,9 +128,9 @@ def test_tensorboard_sees_the_scalars(tmp_path, start):
     stage_log.train(3, {"loss": 0.5})
     stage_log.val(4, {"loss": 0.25}, pictures(1))
     stage_log.close()
-    found = events(tmp_path / "events" / "deblur")
-    assert (3, "deblur/loss", 0.5) in found
-    assert (4, "deblur/val/loss", 0.25) in found
+    scalars = events(tmp_path / "events" / "deblur")
+    assert (3, "deblur/loss", 0.5) in scalars
+    assert (4, "deblur/val/loss", 0.25) in scalars
 
 
 def pictures(count):

@@ -1,6 +1,5 @@
 """The shipped quickstart, shrunk, from end to end through launch.py."""
 
-import contextlib
 import json
 import re
 import signal
@@ -106,7 +105,7 @@ def test_interrupting_and_repeating_continues(interrupted_run):
     assert (saved := re.search(r"saved at step (\d): resume with the same command", printed))
     assert 2 <= int(saved[1]) < 6
     assert repeated.returncode == 0, repeated.stderr
-    assert f"going on from step {saved[1]}" in repeated.stdout
+    assert f"resuming from step {saved[1]}" in repeated.stdout
     for stage in ("reblur", "deblur"):
         steps = [
             r["step"] for r in rows(workdir) if r["stage"] == stage and "learning_rate" in str(r)
@@ -258,8 +257,8 @@ def stub(tmp_path, monkeypatch):
 
     asked = {}
     for name, value in {
-        "_open_data": lambda config: run._Data([], [], [], "folder_1"),
-        "_check_sizes": lambda *arguments: None,
+        "open_splits": lambda config: run.Splits([], [], [], "folder_1"),
+        "check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: None,
         "train": train,
         "_save": save,
@@ -308,7 +307,7 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     stub.done.clear()
     stub.asked.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_open_data", lambda config: run._Data([], [], [], "folder_2"))
+        patch.setattr(run, "open_splits", lambda config: run.Splits([], [], [], "folder_2"))
         with pytest.raises(ValueError, match=r"begun on the set folder_1, .* now .* folder_2"):
             stub.run()
     assert not stub.done
@@ -318,33 +317,6 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     (tmp_path / "run" / run_directory.DATA).unlink()
     stub.run()
     assert (tmp_path / "run" / run_directory.DATA).read_text() == "folder_1\n"
-
-
-@pytest.mark.parametrize(("tile", "refused"), [(128, False), (96, True)])
-def test_training_images_smaller_than_a_later_crop_are_refused_at_once(tmp_path, tile, refused):
-    """Those to train on are tiles of published frames, whose test frames are whole."""
-    config = quickstart.get_config()
-    config.reblur.crop, config.deblur.crop = 64, 128
-    pair, part = (
-        {key: np.zeros((n, n, 3), np.uint8) for key in ("blurry", "sharp")} for n in (256, tile)
-    )
-    data = run._Data([part], [pair], [pair], "set")
-    told = pytest.raises(ValueError, match="96×96 px, smaller than the crop of 128 px: lower the")
-    with told if refused else contextlib.nullcontext():
-        run._check_sizes(config, tmp_path, data)
-
-
-def test_one_small_frame_among_tiles_is_refused_at_once(tmp_path):
-    """It stays whole, as a record of its own that the first one tells nothing of."""
-    config = quickstart.get_config()
-    config.reblur.crop, config.deblur.crop = 64, 96
-    pair = {key: np.zeros((128, 128, 3), np.uint8) for key in ("blurry", "sharp")}
-    sizes = {"128×128": 2, "72×200": 1}
-    data = run._Data([pair], [pair], [pair], "set", sizes)
-    with pytest.raises(ValueError, match=r"the 96 px .* \(1 of 72×200 px\): lower the crop"):
-        run._check_sizes(config, tmp_path, data)
-    config.deblur.crop = 72
-    run._check_sizes(config, tmp_path, data)
 
 
 def test_sigterm_between_steps_is_told_as_a_stop(monkeypatch):
@@ -380,7 +352,7 @@ def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "evaluate", lambda source, **how: asked.append(how) or record)
     monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path, run._Data([], [], [], "a_1"))
+    run._evaluate(config, tmp_path, run.Splits([], [], [], "a_1"))
     used = [how["joint"] or how["deblurrer"] for how in asked]
     for network in used:
         assert network.description.window is None

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msdi_jax.data.paired.realblur import find
+from msdi_jax.data.paired.realblur import find_pairs
 from msdi_jax.data.realblur_j.realblur_j_dataset_builder import open_split, prepare
 from tests.data import miniatures
 from tests.data.miniatures import REALBLUR, picture, save
@@ -32,12 +32,12 @@ def test_records_are_the_listed_pairs(kind, tmp_path):
         "test": {"scene002-blur_1": 3, "scene002-blur_3": 4},
     }
     for part, names in expected.items():
-        found = records(directory, part)
-        assert found.keys() == names.keys()
+        stored = records(directory, part)
+        assert stored.keys() == names.keys()
         for key, index in names.items():
-            assert found[key]["photograph"].decode() == key.partition("-")[0]
-            np.testing.assert_array_equal(found[key]["blurry"], picture(index))
-            np.testing.assert_array_equal(found[key]["sharp"], picture(100 + index))
+            assert stored[key]["photograph"].decode() == key.partition("-")[0]
+            np.testing.assert_array_equal(stored[key]["blurry"], picture(index))
+            np.testing.assert_array_equal(stored[key]["sharp"], picture(100 + index))
 
 
 def test_sizes_vary_and_large_frames_become_tiles(source, tmp_path):
@@ -58,12 +58,12 @@ def test_sizes_vary_and_large_frames_become_tiles(source, tmp_path):
     assert records(directory, "test")["scene002-blur_1"]["sharp"].shape == (771, 679, 3)
 
 
-def test_further_columns_and_empty_lines_do_no_harm(source):
-    before = find(source, "J")
+def test_further_columns_and_empty_lines_are_ignored(source):
+    before = find_pairs(source, "J")
     for file in source.glob("*_list.txt"):
         lines = file.read_text().splitlines()
         file.write_text("\n\n".join(f"{line} 0.25" for line in lines) + "\n")
-    assert find(source, "J") == before
+    assert find_pairs(source, "J") == before
     assert all(isinstance(pair.blurry, Path) for pair in before["train"])
 
 
@@ -73,7 +73,7 @@ def test_unusable_lines_are_named(source):
     swapped = " ".join(reversed(lines[0].split()))
     file.write_text("\n".join([swapped, lines[1], "scene002/gt/gt_4.png"]))
     with pytest.raises(ValueError, match="2 problems with the lists") as error:
-        find(source, "J")
+        find_pairs(source, "J")
     assert str(error.value).splitlines()[1:] == [
         f"{file}:1: not .../gt/FILE .../blur/FILE but {swapped!r}",
         f"{file}:3: not .../gt/FILE .../blur/FILE but 'scene002/gt/gt_4.png'",

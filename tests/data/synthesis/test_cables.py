@@ -14,14 +14,14 @@ GREY = np.full((240, 360, 3), 120, np.uint8)
 def test_lines_cover_a_part_of_the_picture():
     covered = []
     for seed in range(12):
-        found = cables.draw(GREY, np.random.default_rng(seed))
-        assert found.shape == GREY.shape
-        covered.append(np.mean((found != GREY).any(axis=2)))
+        drawn = cables.draw(GREY, np.random.default_rng(seed))
+        assert drawn.shape == GREY.shape
+        covered.append(np.mean((drawn != GREY).any(axis=2)))
     assert min(covered) > 0.01
     assert max(covered) < 0.6
 
 
-def test_a_bundle_is_of_thin_lines_beside_each_other():
+def test_a_bundle_consists_of_parallel_thin_lines():
     counts = set()
     for seed in range(40):
         cover = cables._bundle(600, 600, np.random.default_rng(seed))
@@ -34,7 +34,7 @@ def test_a_bundle_is_of_thin_lines_beside_each_other():
     assert max(counts) <= 2 * cables.LINES[1]
 
 
-def test_every_fourth_photograph_has_a_copy_and_always_the_same(tmp_path, monkeypatch, capsys):
+def test_every_fourth_photograph_gets_the_same_copy_each_time(tmp_path, monkeypatch, capsys):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         for index in range(6):
@@ -42,15 +42,15 @@ def test_every_fourth_photograph_has_a_copy_and_always_the_same(tmp_path, monkey
         monkeypatch.setattr(sys, "argv", ["cables", "--folder", str(tmp_path / folder)])
         cables.main()
     assert "2 photographs with cables" in capsys.readouterr().out
-    made = sorted(path.name for path in (tmp_path / "a").glob("*_cables.png"))
-    assert made == ["0_cables.png", "4_cables.png"]
-    pictures = [np.asarray(Image.open(tmp_path / folder / made[0])) for folder in ("a", "b")]
+    copies = sorted(path.name for path in (tmp_path / "a").glob("*_cables.png"))
+    assert copies == ["0_cables.png", "4_cables.png"]
+    pictures = [np.asarray(Image.open(tmp_path / folder / copies[0])) for folder in ("a", "b")]
     np.testing.assert_array_equal(*pictures)
-    other = np.asarray(Image.open(tmp_path / "a" / made[1]))
+    other = np.asarray(Image.open(tmp_path / "a" / copies[1]))
     assert not np.array_equal(other - 4, pictures[0])
 
 
-def test_no_half_copy_is_left(tmp_path, monkeypatch):
+def test_no_partial_copy_is_left(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "a.png")
 
     def save(image, path, **options):
@@ -66,7 +66,7 @@ def test_no_half_copy_is_left(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_copies_are_not_drawn_twice_and_other_folders_refused(tmp_path, monkeypatch):
+def test_existing_copies_and_other_folders_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="holds no PNG files"):
         cables.add(tmp_path)
     Image.fromarray(GREY).save(tmp_path / "a.png")

@@ -61,7 +61,7 @@ def test_steady_translation_is_a_box_filter_in_linear_light(axis):
     blurry, _ = render(canvas, shake)
     light = to_light(canvas)
     # 8 px are 16 pixels of the canvas. A sweep over them under linear interpolation weighs the 17
-    # pixels that it meets alike, but for the two ends, which count half.
+    # pixels that it meets equally, except for the two ends, which count half.
     weights = np.r_[0.5, np.ones(15), 0.5] / 16
     expected = box_down(ndimage.correlate1d(light, weights, axis=axis))
     rows, columns = margin(shake)
@@ -172,7 +172,7 @@ def test_every_layer_needs_a_photograph(photo):
 
 
 @pytest.mark.parametrize("domain", ["linear", "gamma"])
-def test_where_all_points_move_alike_one_convolution_does(photo, domain):
+def test_one_convolution_renders_frames_whose_points_move_the_same_way(photo, domain):
     shake = draw_shake(5, 768, 768, domain=domain, strength=6.0, reach=24, max_layers=0)
     # A camera that does not turn.
     camera = shake.camera * [0, 0, 0, 8, 8, 0]
@@ -187,10 +187,10 @@ def test_where_all_points_move_alike_one_convolution_does(photo, domain):
     assert np.abs(blurry.astype(int) - evenly).mean() < share * blur
 
 
-def test_a_kernel_is_where_the_path_leads():
-    found = kernel(np.array([[-2.0, 0.0], [0.0, 0.0], [1.5, -1.0]]))
+def test_a_kernel_follows_the_path():
+    weights = kernel(np.array([[-2.0, 0.0], [0.0, 0.0], [1.5, -1.0]]))
     expected = np.zeros((7, 7))
     expected[3, 1] = expected[3, 3] = 1 / 3
     # x to the right, y down.
     expected[2, 4] = expected[2, 5] = 1 / 6
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(weights, expected, atol=1e-12)

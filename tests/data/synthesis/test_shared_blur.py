@@ -10,7 +10,7 @@ from msdi_jax.data.photographs import Photograph
 from msdi_jax.data.pipeline import batches_of_crops
 from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import MotionField, motion_field
-from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, told
+from msdi_jax.data.synthesis.shared_blur import SharedBlurPairs, motion_target
 
 SETTINGS = Settings(longest_side=256, domain="both")
 
@@ -19,16 +19,16 @@ SETTINGS = Settings(longest_side=256, domain="both")
 def photographs(tmp_path):
     """One flat but for its right half, which is noise; one of noise all over."""
     rng = np.random.default_rng(0)
-    made = []
+    photographs = []
     for name, columns in (("half", 200), ("all", 400)):
         pixels = np.full((400, 400, 3), 128, np.uint8)
         pixels[:, 400 - columns :] = rng.integers(256, size=(400, columns, 3))
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-        made.append(Photograph(name, tmp_path / f"{name}.png"))
-    return made
+        photographs.append(Photograph(name, tmp_path / f"{name}.png"))
+    return photographs
 
 
-def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
+def test_both_records_of_a_pair_have_one_blur(photographs, monkeypatch):
     rendered = []
 
     def render(picture, shake):
@@ -44,12 +44,12 @@ def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
     for one, other in ((first, second), (third, fourth)):
         np.testing.assert_array_equal(one.camera, other.camera)
         assert one.domain == other.domain
-        # Neither the place nor the noise.
+        # Place and noise differ.
         assert one.view != other.view
         assert one.seed != other.seed
     assert first.camera.shape != third.camera.shape or (first.camera != third.camera).any()
     assert first.domain != third.domain
-    # And the motion they tell is that which they were rendered with.
+    # Their "motion" is that of the shake they were rendered with.
     for record, shake in zip(records, rendered, strict=True):
         field = motion_field(shake, (1, 1))
         assert record["motion"][0] == pytest.approx(np.log2(1 + field.length.item()))
@@ -57,18 +57,18 @@ def test_two_and_two_are_blurred_alike(photographs, monkeypatch):
     assert np.abs(records[0]["motion"] - records[2]["motion"]).max() > 0.1
 
 
-def test_motion_is_told_with_its_direction_twice():
-    def found(length, degrees):
+def test_targets_hold_length_and_doubled_direction():
+    def target(length, degrees):
         field = MotionField(
             *[None] * 2, np.array([[length]]), np.array([[np.deg2rad(degrees)]]), None
         )
-        return told(field)[0, 0]
+        return motion_target(field)[0, 0]
 
-    np.testing.assert_allclose(found(7, 0), [3, 1, 0], atol=1e-6)
-    np.testing.assert_allclose(found(7, 90), [3, -1, 0], atol=1e-6)
-    np.testing.assert_allclose(found(7, 45), [3, 0, 1], atol=1e-6)
-    # None is to be seen of paths this short.
-    np.testing.assert_allclose(found(1, 45), [1, 0, 0.25], atol=1e-6)
+    np.testing.assert_allclose(target(7, 0), [3, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(target(7, 90), [3, -1, 0], atol=1e-6)
+    np.testing.assert_allclose(target(7, 45), [3, 0, 1], atol=1e-6)
+    # The direction of such a short path is hardly visible.
+    np.testing.assert_allclose(target(1, 45), [1, 0, 0.25], atol=1e-6)
 
 
 def test_a_record_depends_on_settings_and_index_alone(photographs):
@@ -80,7 +80,7 @@ def test_a_record_depends_on_settings_and_index_alone(photographs):
     assert not np.array_equal(source[7]["blurry"], source[7]["sharp"])
 
 
-def test_twins_stay_neighbours_in_batches(photographs):
+def test_pairs_stay_together_in_batches(photographs):
     source = SharedBlurPairs(photographs, SETTINGS, 32)
     steps = batches_of_crops(source, batch_size=4, seed=0)
     for key in ("blurry", "sharp"):
@@ -89,7 +89,7 @@ def test_twins_stay_neighbours_in_batches(photographs):
     np.testing.assert_array_equal(second[2]["sharp"], steps[2]["sharp"][2:])
 
 
-def test_of_several_windows_the_most_detailed_is_taken(photographs):
+def test_of_several_windows_the_most_detailed_is_used(photographs):
     one, many = (
         [
             SharedBlurPairs(photographs[:1], SETTINGS, 32, windows)[i]["sharp"].std()
@@ -97,8 +97,8 @@ def test_of_several_windows_the_most_detailed_is_taken(photographs):
         ]
         for windows in (1, 6)
     )
-    assert sum(found < 1 for found in one) >= 4
-    assert sum(found < 1 for found in many) <= 1
+    assert sum(deviation < 1 for deviation in one) >= 4
+    assert sum(deviation < 1 for deviation in many) <= 1
 
 
 def test_motion_comes_through_augmentation_to_the_batches(photographs):
@@ -109,13 +109,13 @@ def test_motion_comes_through_augmentation_to_the_batches(photographs):
     assert (batch["blurry"] != np.stack([source[i]["blurry"] for i in range(4, 8)])).any()
 
 
-def test_twins_are_sharp_together(photographs):
+def test_both_records_of_a_pair_are_without_blur(photographs):
     source = SharedBlurPairs(photographs[1:], SETTINGS, 32, identity=0.5)
     error = [
         np.abs(pair["blurry"].astype(int) - pair["sharp"]).mean()
         for pair in (source[index] for index in range(40))
     ]
-    # What is not blurred is noisy all the same.
+    # Crops without blur still have noise.
     sharp = np.array(error).reshape(-1, 2) < 6
     assert 4 < sharp[:, 0].sum() < 16
     np.testing.assert_array_equal(sharp[:, 0], sharp[:, 1])

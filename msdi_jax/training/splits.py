@@ -1,0 +1,81 @@
+"""The prepared data set of a run, in three parts: train, val and test."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import ml_collections
+
+from msdi_jax.data import pipeline, records, validation
+from msdi_jax.data.readable import SkipDamaged
+from msdi_jax.evaluation import test_sets
+from msdi_jax.models import DIRECTORIES
+
+
+class Splits(NamedTuple):
+    """Records to train on, to validate on while training, and to test the finished models on.
+
+    Attributes:
+        train: records with uint8 RGB images "blurry" and "sharp".
+        val: records of the training split that are not trained on; empty with `config.val=0`.
+        test: records of the test split, for the final evaluation alone.
+        configuration: which prepared set this is, see `test_sets.configuration`.
+        sizes: "WIDTH×HEIGHT" of the training frames in px → their number, where it is recorded.
+    """
+
+    train: Sequence[Mapping]
+    val: Sequence[Mapping]
+    test: Sequence[Mapping]
+    configuration: str
+    sizes: Mapping[str, int] = MappingProxyType({})
+
+
+def open_splits(config: ml_collections.ConfigDict) -> Splits:
+    """Open the data set `config.dataset`; prepare it first if it does not exist.
+
+    Raises:
+        ValueError: for unknown or bad fields of `config.dataset`, a set that cannot be prepared,
+            or one whose training split has no more than `config.val` photographs.
+    """
+    path = records.prepare_set(config.dataset.to_dict())
+    training = records.open_split(path, "train")
+    photographs = records.training_photographs(path)
+    train, val = validation.split_off_val(training, photographs, config.val)
+    return Splits(
+        train=train,
+        val=SkipDamaged(val, skip=config.skip_damaged),
+        test=SkipDamaged(records.open_split(path, "test")),
+        configuration=test_sets.configuration(path),
+        sizes=records.training_sizes(path),
+    )
+
+
+def check_sizes(config: ml_collections.ConfigDict, workdir: Path, splits: Splits) -> None:
+    """Check that the crops of all stages fit into the frames, before the first stage is trained.
+
+    Raises:
+        ValueError: naming a frame that is too small, or the number of such frames.
+    """
+    for name in config.stages:
+        settings = config[name]
+        if (workdir / DIRECTORIES[name]).exists():
+            continue
+        context = settings.get("context", 0)
+        if splits.val:
+            pipeline.centre_crops(splits.val, settings.crop, settings.val_images, context)
+        if not (settings.get("shared_blur") or config.skip_damaged):
+            crop = pipeline.RandomCrop(settings.crop, context)
+            crop.check(SkipDamaged(splits.train)[0])
+            _check_frames(splits.sizes, crop)
+
+
+def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
+    """Frames smaller than a tile are stored whole, and the first record need not be one of them."""
+    small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
+    if small:
+        counts = ", ".join(f"{count} of {size} px" for size, count in small.items())
+        raise ValueError(
+            f"training frames are smaller than the {crop.size} px that a crop of {crop.crop} px "
+            f"needs ({counts}): lower the crop, or remove these pairs and prepare the rest"
+        )
