@@ -11,9 +11,7 @@ from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.reblur_deblur_net import JointOutput
 
 ARCHITECTURE = models.Architecture("reblur_deblur_net", 2, hidden=5)
-DESCRIPTION = models.Description(
-    models.Architecture(ARCHITECTURE, {"run": "a test", "steps": 3}, hidden="Apache-2.0 ©"),
-)
+DESCRIPTION = models.Description(ARCHITECTURE, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
 
 
 def filled(make, seed=0):

@@ -12,6 +12,7 @@ from flax import nnx
 from msdi_jax import models
 from msdi_jax.configs import finetune, quickstart
 from msdi_jax.training import provenance, run, sources
+from msdi_jax.training.splits import Splits
 from tests.small_networks import small_network
 
 START = models.Description(
@@ -55,21 +56,6 @@ def test_without_a_start_it_is_used_as_published():
     assert settings == {"window": None, "orientations": 1}
 
 
-def test_frames_too_small_for_a_later_stage_are_refused_before_the_first(tmp_path):
-    config = quickstart.get_config()
-    frame = np.zeros((64, 80, 3), np.uint8)
-    frames = [{"blurry": frame, "sharp": frame, "name": b"a"}]
-    data = run._Data(frames, frames, frames, "")
-    config.reblur.crop = config.deblur.crop = 64
-    run._check_sizes(config, tmp_path, data)
-    config.deblur.crop = 80
-    with pytest.raises(ValueError, match="80"):
-        run._check_sizes(config, tmp_path, data)
-    # Nothing is left to train of a stage that is done.
-    (tmp_path / "model").mkdir()
-    run._check_sizes(config, tmp_path, data)
-
-
 def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
     config.evaluation.update({"window": 32, "orientations": 2, "samples": 0})
     for name in ("model", "model-ema"):
@@ -83,7 +69,7 @@ def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "evaluate", evaluate)
     monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
     monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path / "run", run._Data([], [], [], "a_1"))
+    run._evaluate(config, tmp_path / "run", Splits([], [], [], "a_1"))
     # Of the run, its averaged weights, and its start.
     assert [(d.window, d.orientations) for d in used] == 3 * [(32, 2)]
 
@@ -134,8 +120,8 @@ def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
 
     stage = SimpleNamespace(network=lambda state: network)
     for name, value in {
-        "_open_data": lambda config: run._Data([], [], [], ""),
-        "_check_sizes": lambda *arguments: None,
+        "open_splits": lambda config: Splits([], [], [], ""),
+        "check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: stage,
         "train": train,
         "_evaluate": lambda *arguments: None,
