@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import timing
+from msdi_jax.runtime.atomic_write import atomic_write
 
 PAGE = timing.ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"
@@ -109,9 +110,8 @@ def write(page: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} lacks the lines {BEGIN!r} and {END!r}: put them back")
-    temporary = page.with_name(f".{page.name}")
-    temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-    temporary.replace(page)
+    with atomic_write(page) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Files are read with PyTorch's restricted unpickler: one that wants to run code i
 """
 
 import hashlib
-import os
 import pickle
 import re
 import time
@@ -22,6 +21,7 @@ from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_pub
 from msdi_jax.models import model
 from msdi_jax.networks.msdi_net import LEVELS
 from msdi_jax.networks.unet import DEPTH
+from msdi_jax.runtime.atomic_write import atomic_write
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
@@ -124,12 +124,9 @@ def export(source: Path | str, destination: Path | str) -> int:
         for key, array in arrays.items()
     }
     wrapped = loaded.description.provenance.get("wrapped", True)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
-        torch.save({"params": tensors} if wrapped else tensors, temporary)
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # PyTorch would write the name of the file into it.
+    with atomic_write(destination) as temporary, temporary.open("wb") as file:
+        torch.save({"params": tensors} if wrapped else tensors, file)
     return len(tensors)
 
 

@@ -15,7 +15,6 @@ Height and width are those that the file was exported for.
 """
 
 import functools
-import os
 from pathlib import Path
 
 import jax
@@ -28,6 +27,7 @@ from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.compilation import precise
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -57,12 +57,8 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
         raise ValueError(
             f"a {destination.suffix} file needs {error.name}: pip install {error.name}"
         ) from error
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
+    with atomic_write(destination) as temporary:
         temporary.write_bytes(program)
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
     return len(program)
 
 

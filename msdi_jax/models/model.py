@@ -7,8 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +34,7 @@ from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.restoration import restore
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place, load_arrays, save_arrays
 from msdi_jax.runtime.compilation import precise
 
@@ -346,8 +345,7 @@ def save(
     """
     path = Path(path)
     check_replaceable(path)
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
-    try:
+    with atomic_write(path) as temporary:
         temporary.mkdir(parents=True)
         if compactly:
             bf16_archive.write(temporary / "arrays.npz", arrays_of(network))
@@ -357,12 +355,6 @@ def save(
             np.savez(temporary / "unused.npz", **unused)
         text = json.dumps(dataclasses.asdict(description), indent=2, ensure_ascii=False)
         (temporary / "model.json").write_text(text + "\n")
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_replaceable(path: Path) -> None:

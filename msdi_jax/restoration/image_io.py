@@ -13,6 +13,8 @@ import tifffile
 from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from msdi_jax.runtime.atomic_write import atomic_write
+
 # Telephones take photographs of 200 megapixels, which Pillow would refuse; it does so from twice
 # this number on.
 Image.MAX_IMAGE_PIXELS = 250 * 10**6
@@ -274,8 +276,7 @@ def write_photograph(path: Path | str, photograph: Photograph) -> None:
     path = Path(path)
     check_writable(path)
     channels = _channels(photograph, path.suffix.lower())
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with atomic_write(path) as temporary:
         if channels.dtype == np.uint16:
             temporary.write_bytes(_encode_16_bit(path.suffix, channels, photograph))
         else:
@@ -287,9 +288,6 @@ def write_photograph(path: Path | str, photograph: Photograph) -> None:
                 # within 5 %; flat graphics become several times as large.
                 options |= {"compress_level": 1, "compress_type": zlib.Z_RLE}
             Image.fromarray(channels).save(temporary, quality=95, **options)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _channels(photograph: Photograph, suffix: str) -> np.ndarray:

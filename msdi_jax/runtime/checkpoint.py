@@ -18,6 +18,7 @@ from orbax.checkpoint.checkpoint_managers import (
 )
 
 from msdi_jax.runtime import processes
+from msdi_jax.runtime.atomic_write import atomic_write
 
 GROUP_BYTES = 128 * 2**20
 
@@ -177,9 +178,8 @@ class _Best(PreservationPolicy):
         self._psnr[step] = psnr
         if jax.process_index() != 0:
             return
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
-        temporary.replace(self._file)
+        with atomic_write(self._file) as temporary:
+            temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
 
     def among(self, steps: Sequence[int]) -> list[int]:
         """Those of `steps` to keep, best first."""

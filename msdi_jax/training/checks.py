@@ -19,6 +19,7 @@ from msdi_jax.networks.msdi_net import LEVELS, check_form
 from msdi_jax.networks.unet import DEPTH, MULTIPLE
 from msdi_jax.restoration import restore
 from msdi_jax.runtime import directory_lock
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place
 from msdi_jax.runtime.config_fields import MAY_CHANGE, STAGES
 from msdi_jax.runtime.mesh import make_mesh
@@ -338,6 +339,5 @@ def claim(config: ml_collections.ConfigDict, configuration: str, workdir: Path) 
     """Makes `workdir`, which exists, the run directory of `config` and of a prepared set."""
     told = json.dumps(json.loads(config.to_json()), indent=2)
     for name, text in (("config.json", told), (DATA, configuration)):
-        temporary = workdir / f"{name}.new"
-        temporary.write_text(text + "\n")
-        temporary.replace(workdir / name)
+        with atomic_write(workdir / name) as temporary:
+            temporary.write_text(text + "\n")

@@ -28,6 +28,7 @@ from msdi_jax.models import cost, model
 from msdi_jax.models.model import DIRECTORIES, find
 from msdi_jax.networks.functional import Arrays, arrays_of
 from msdi_jax.runtime import directory_lock, processes
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import checks, provenance, stage1_reblur, stage2_deblur
 from msdi_jax.training.loop import Interrupted, StopRequest, train
@@ -237,9 +238,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> 
         "other_weights": others,
         **found,
     }
-    temporary = workdir / "evaluation.json.new"
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(workdir / "evaluation.json")
+    with atomic_write(workdir / "evaluation.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
     _print_figures(record)
 
 

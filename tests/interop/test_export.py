@@ -38,7 +38,7 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     if network == "joint":
         source = tmp_path / "model"
         save(source, network, lambda rngs: ReblurDeblurNet(2, hidden=4, rngs=rngs))
-    file = tmp_path / "program.stablehlo"
+    file = tmp_path / f"{'p' * 245}.stablehlo"  # the longest name allowed
     main(["export", str(source), str(file), "--size", "32x48"])
     assert "(b, 32, 48, 3)" in capsys.readouterr().out
     program = jax_export.deserialize(file.read_bytes())

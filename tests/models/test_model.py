@@ -93,6 +93,14 @@ def test_round_trip(saved, loaded, network):
     assert json.loads((saved / "model.json").read_text()) == expected
 
 
+def test_the_longest_name_allowed(tmp_path, saved, network):
+    path = tmp_path / ("m" * 255)
+    for _ in range(2):
+        model.save(path, network, model.describe(saved))
+    assert_same_arrays(arrays_of(model.load(path).network), arrays_of(network))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_weights_lie_where_calls_take_them(tmp_path, saved, network):
     """Of host arrays every call would make a copy."""
     model.save(tmp_path / "compact", network, model.describe(saved), compactly=True)
