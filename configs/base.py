@@ -98,7 +98,7 @@ def get_config() -> ml_collections.ConfigDict:
             # Published: 0. Side of the windows, px, that half instance norms take their statistics
             # in, see networks/local_statistics.py; None without a start: 0, the whole image.
             "window": config_dict.placeholder(int),
-            # Published: 1. In how many every image is restored, see `restore.ensemble`; None
+            # Published: 1. In how many every image is restored, see `self_ensemble.ensemble`; None
             # without a start: 1.
             "orientations": config_dict.placeholder(int),
             "protocols": ("gopro", "per_channel"),

@@ -5,9 +5,9 @@ What is not asked for is as the model says, see `model.Description`.
 
 import argparse
 
+from msdi_jax.models import self_ensemble
 from msdi_jax.models.model import DEBLURRING, Description, Model
 from msdi_jax.networks import local_statistics
-from msdi_jax.restoration import restore
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--ensemble",
         type=int,
         nargs="?",
-        choices=restore.ORIENTATIONS,
-        const=max(restore.ORIENTATIONS),
+        choices=self_ensemble.ORIENTATIONS,
+        const=max(self_ensemble.ORIENTATIONS),
         help="mean over the image and itself upside down (2), these and their quarter turns (4), "
         "or all eight orientations (8, if no number is given): as many times slower than the image "
         "alone (1); default: as the model says",

@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax.models import bf16_archive
+from msdi_jax.models.self_ensemble import ORIENTATIONS, ensemble
 from msdi_jax.networks import local_statistics
 from msdi_jax.networks.degradation import (
     Degradation,
@@ -33,7 +34,6 @@ from msdi_jax.networks.msdi_net import LEVELS, MSDINet, MSDIOutput
 from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.networks.vgg import VGG19
-from msdi_jax.restoration import restore
 from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place, load_arrays, save_arrays
 from msdi_jax.runtime.compilation import precise
@@ -84,7 +84,7 @@ class Description:
         native, contrast: whether the degradation encoder is, and sees that; see `degradation`.
         window: side of the windows, px of the image, that half instance norms take their statistics
             in when the model is used, see windows.py; None: the whole image.
-        orientations: that images are restored in, see `restore.ensemble`; a call of the model is
+        orientations: that images are restored in, see `ensemble`; a call of the model is
             one of them, `Model.deblur` is all.
     """
 
@@ -240,7 +240,7 @@ class Model:
         orientations not to be traced by `jax.jit`, as calling the model is.
         """
         self._require(DEBLURRING, "deblurs nothing")
-        return restore.ensemble(self._deblur, self.description.orientations)(blurry)
+        return ensemble(self._deblur, self.description.orientations)(blurry)
 
     def _deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         images = (blurry, blurry) if self.reblurs else (blurry,)
@@ -302,9 +302,9 @@ def _unit_range(images: Array) -> Array:
 
 def _check_usage(description: Description, told: str = "") -> None:
     local_statistics.check(description.window or 0, f"{told}window")
-    if description.orientations not in restore.ORIENTATIONS:
+    if description.orientations not in ORIENTATIONS:
         raise ValueError(
-            f"{told}orientations {description.orientations!r} must be one of {restore.ORIENTATIONS}"
+            f"{told}orientations {description.orientations!r} must be one of {ORIENTATIONS}"
         )
 
 

@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from msdi_jax.data.synthesis.render import kernel
-
 # px; beyond 0 in steps of √2.
 LENGTHS = (0.0, *(2.0 ** (np.arange(2, 11) / 2)))
 ANGLES = np.arange(12) * np.pi / 12
@@ -49,6 +47,8 @@ def measure(sharp: Image, blurry: Image, cell: int = 32) -> Motion:
 
 def line(length: float, angle: float) -> Float[np.ndarray, "n n"]:
     """Kernel of an even motion along `length` px: sums to 1, centred."""
+    from msdi_jax.data.synthesis.render import kernel
+
     time = np.linspace(-0.5, 0.5, max(3, int(8 * length) + 1))
     return kernel(length * np.outer(time, [np.cos(angle), np.sin(angle)]))
 

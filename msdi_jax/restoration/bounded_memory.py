@@ -23,10 +23,11 @@ from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
 from msdi_jax.models.model import DEBLURRING, Model
+from msdi_jax.models.self_ensemble import Images, ensemble
 from msdi_jax.networks.degradation import ENCODER_SIZE, Degradation
 from msdi_jax.networks.layers import resize_bilinear
 from msdi_jax.networks.unet import MULTIPLE
-from msdi_jax.restoration.restore import Images, ensemble, pad_to_multiple
+from msdi_jax.restoration.restore import pad_to_multiple
 from msdi_jax.runtime.compilation import compile_for_memory, precise
 
 # For photographs of up to so many pixels; larger ones may take more by what they are themselves.

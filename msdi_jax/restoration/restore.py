@@ -3,17 +3,13 @@
 `msdi_jax.restoration.bounded_memory` restores within a bound on memory.
 """
 
-import itertools
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float, Int
 
+from msdi_jax.models.self_ensemble import Restorer
 from msdi_jax.networks.unet import MULTIPLE
 
 TILE = 256
-Images = Float[np.ndarray, "b h w 3"]
-Restorer = Callable[[Images], Images]
 
 
 def tile_origins(height: int, width: int, tile: int = TILE) -> Int[np.ndarray, "n 2"]:
@@ -58,33 +54,6 @@ def grid(restorer: Restorer, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndar
 
 
 MODES = {"whole": whole, "grid": grid}
-ORIENTATIONS = (1, 2, 4, 8)
-
-
-def ensemble(restorer: Restorer, orientations: int) -> Restorer:
-    """Self-ensemble: the mean, un-clamped, of what is restored in several orientations.
-
-    Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", 2016.
-
-    Args:
-        orientations: 1 is the image alone, 2 with itself upside down, 4 these and their quarter
-            turns, 8 four turns of both.
-    """
-    # The flip first: it leaves the sides as they are, and so the program.
-    chosen = list(itertools.product(range(4), (False, True)))[:orientations]
-    if len(chosen) == 1:
-        return restorer
-
-    def restore(x: Images) -> Images:
-        total = np.zeros(x.shape, np.float32)
-        for turns, flip in chosen:
-            y = np.rot90(x[:, ::-1] if flip else x, turns, (1, 2))
-            y = np.asarray(restorer(np.ascontiguousarray(y)))
-            y = np.rot90(y, -turns, (1, 2))
-            total += y[:, ::-1] if flip else y
-        return total / np.float32(len(chosen))
-
-    return restore
 
 
 def pad_to_multiple(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h2 w2 3"]:

@@ -11,13 +11,12 @@ from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.photographs import find as find_photographs
 from msdi_jax.data.synthesis.shared_blur import check_sizes, settings_of
 from msdi_jax.evaluation import evaluate
-from msdi_jax.models import model
+from msdi_jax.models import model, self_ensemble
 from msdi_jax.models.model import DIRECTORIES, find
 from msdi_jax.networks import local_statistics
 from msdi_jax.networks.degradation import CELL
 from msdi_jax.networks.msdi_net import LEVELS, check_form
 from msdi_jax.networks.unet import DEPTH, MULTIPLE
-from msdi_jax.restoration import restore
 from msdi_jax.runtime import directory_lock
 from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place
@@ -79,9 +78,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     Augmentation(**config.augmentation)
     evaluate.check(config.evaluation.restore, config.evaluation.protocols)
     local_statistics.check(config.evaluation.window or 0, "evaluation.window")
-    if (orientations := config.evaluation.orientations) not in (None, *restore.ORIENTATIONS):
+    if (orientations := config.evaluation.orientations) not in (None, *self_ensemble.ORIENTATIONS):
         raise ValueError(
-            f"evaluation.orientations={orientations} must be one of {restore.ORIENTATIONS}"
+            f"evaluation.orientations={orientations} must be one of {self_ensemble.ORIENTATIONS}"
         )
     if config.compute_dtype not in PRODUCTS:
         raise ValueError(f"compute_dtype={config.compute_dtype!r}: choose {', '.join(PRODUCTS)}")
