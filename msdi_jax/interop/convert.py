@@ -22,6 +22,7 @@ from msdi_jax.models import model
 from msdi_jax.networks.msdi_net import LEVELS
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.optional import require
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
@@ -190,11 +191,7 @@ def _of_the_same_keys(content: Mapping) -> list[str]:
 
 
 def _torch(path: Path | str):
-    try:
-        import torch
-    except ImportError as error:
-        raise ValueError(f"reading or writing {path} needs PyTorch: pip install torch") from error
-    return torch
+    return require("torch", "convert", f"reading or writing {path}")
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
 from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.compilation import precise
+from msdi_jax.runtime.optional import require
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -51,12 +52,9 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
             f"{source} is a {loaded.description.network} model, which deblurs nothing: give one "
             f"of {', '.join(model.DEBLURRING)}"
         )
-    try:
-        program = FORMATS[destination.suffix.lower()](loaded, height, width)
-    except ImportError as error:  # running needs neither flatbuffers nor onnx
-        raise ValueError(
-            f"a {destination.suffix} file needs {error.name}: pip install {error.name}"
-        ) from error
+    suffix = destination.suffix.lower()
+    require(PACKAGES[suffix], "export", f"a {suffix} file")
+    program = FORMATS[suffix](loaded, height, width)
     with atomic_write(destination) as temporary:
         temporary.write_bytes(program)
     return len(program)
@@ -75,6 +73,8 @@ def onnx(loaded: model.Model, height: int, width: int) -> bytes:
 
 
 FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}
+# JAX imports the first itself, and names no package when it is missing.
+PACKAGES = {".stablehlo": "flatbuffers", ".onnx": "onnx"}
 
 
 def _program(loaded: model.Model, height: int, width: int):
