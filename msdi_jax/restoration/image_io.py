@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import tifffile
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 
+from msdi_jax.restoration.exif import UPRIGHT, read_tags, without_orientation
 from msdi_jax.runtime.atomic_write import atomic_write
 
 # Telephones take photographs of 200 megapixels, which Pillow would refuse; it does so from twice
@@ -24,32 +25,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
 HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")
 HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
-# Bytes of it that a JPEG has room for.
-MOST_EXIF = 65_000
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
 # How TIFF and BigTIFF begin, of either byte order.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER_COLOURS = ("CMYK", "LAB", "HSV")
-ORIENTATION = 0x0112
-DESCRIPTIVE = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-)
-# What each EXIF orientation asks of a viewer.
-_UPRIGHT = {
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: np.rot90(x),
-}
 
 
 def below(folder: Path) -> list[Path]:
@@ -162,10 +141,10 @@ def _check_tiff(path: Path) -> None:
 
 
 def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
-    orientation, profile, exif = _tags(path)
+    orientation, profile, exif = read_tags(path)
     # OpenCV turns TIFF upright itself.
-    if path.suffix.lower() == ".png" and orientation in _UPRIGHT:
-        channels = _UPRIGHT[orientation](channels)
+    if path.suffix.lower() == ".png" and orientation in UPRIGHT:
+        channels = UPRIGHT[orientation](channels)
     channels = np.atleast_3d(channels)
     colours, alpha = channels, None
     if channels.shape[2] == 4:
@@ -175,38 +154,6 @@ def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
     grey = not coloured and bool(np.ptp(colours, axis=2).max() == 0)
     rgb = colours.repeat(3, axis=2) if colours.shape[2] == 1 else colours[..., ::-1]
     return Photograph(np.ascontiguousarray(rgb), alpha, grey, profile, exif)
-
-
-def _tags(path: Path) -> tuple[int, bytes | None, bytes | None]:
-    """Orientation, colour profile, and EXIF without the orientation."""
-    try:
-        with Image.open(path) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-            return orientation, image.info.get("icc_profile"), _exif(image)
-    except UnidentifiedImageError:  # some of the 16-bit TIFF that OpenCV reads
-        return 1, None, None
-
-
-def _exif(image: Image.Image) -> bytes | None:
-    """What `Photograph.exif` is; the image has no orientation any more."""
-    tags = image.getexif()
-    tags.pop(ORIENTATION, None)
-    try:
-        if image.format == "TIFF":
-            tags = _descriptive(tags)
-        found = tags.tobytes() if tags else None
-    # Whatever Pillow raises for notes it cannot write back: they must not cost the photograph.
-    except Exception:
-        return None
-    return found if found and len(found) <= MOST_EXIF else None
-
-
-def _descriptive(tags: Image.Exif) -> Image.Exif:
-    """Without those that tell where the pixels of a TIFF lie."""
-    found = Image.Exif()
-    found.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
-    found.update({tag: part for tag in ExifTags.IFD if (part := tags.get_ifd(tag))})
-    return found
 
 
 def _from_pillow(path: Path, image: Image.Image) -> Photograph:
@@ -219,8 +166,8 @@ def _from_pillow(path: Path, image: Image.Image) -> Photograph:
         )
     # Of colours that are no longer those of the file, it is not the profile.
     profile = image.info.get("icc_profile") if image.mode not in _OTHER_COLOURS else None
-    # In this order: `_exif` takes the orientation away.
-    image, exif = ImageOps.exif_transpose(image), _exif(image)
+    # In this order: `without_orientation` removes the tag that the first one needs.
+    image, exif = ImageOps.exif_transpose(image), without_orientation(image)
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
         return Photograph(np.stack([values] * 3, axis=-1), None, True, profile, exif)
