@@ -68,8 +68,8 @@ def stablehlo(loaded: model.Model, height: int, width: int) -> bytes:
 def onnx(loaded: model.Model, height: int, width: int) -> bytes:
     deblur, images = _program(loaded, height, width)
     names = ("images", "deblurred")
-    found = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
-    return found.SerializeToString()
+    graph = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
+    return graph.SerializeToString()
 
 
 FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}

@@ -1,4 +1,4 @@
-"""EXIF: what the camera noted about a photograph."""
+"""EXIF, the tags that a camera writes into a photograph."""
 
 from pathlib import Path
 

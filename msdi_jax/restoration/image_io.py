@@ -34,9 +34,9 @@ _OTHER_COLOURS = ("CMYK", "LAB", "HSV")
 def below(folder: Path) -> list[Path]:
     """The image files below a folder, sorted, also where links lead, but none that is hidden.
 
-    data/photographs.py, which neither has this package nor is had by it, has the same.
+    data/photographs.py has the same: neither imports the other.
     """
-    found = []
+    files_below = []
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place).resolve()
         folders[:] = [
@@ -45,13 +45,13 @@ def below(folder: Path) -> list[Path]:
             # A link may lead back to where it is.
             if not name.startswith(".") and (here / name).resolve() not in (here, *here.parents)
         ]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+        files_below += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in files_below if path.suffix.lower() in SUFFIXES)
 
 
 @dataclasses.dataclass(frozen=True)
 class Photograph:
-    """What a file holds.
+    """Pixels and metadata of an image file.
 
     Attributes:
         rgb: (h, w, 3), uint8 or uint16; grey is repeated.
@@ -59,7 +59,7 @@ class Photograph:
         grey: whether the file had one colour channel (in 16 bit: whether no pixel has a colour, nor
             the file a profile of colours).
         profile: ICC colour profile, or None.
-        exif: what the camera noted, but for the orientation and a small picture, or None.
+        exif: the tags of the camera without orientation and thumbnail, or None.
     """
 
     rgb: np.ndarray
@@ -90,7 +90,7 @@ def read_photograph(path: Path | str) -> Photograph:
         if start.startswith(_TIFF):
             _check_tiff(path)
         if start.startswith(_TIFF) or (start.startswith(b"\x89PNG") and start[24:] == b"\x10"):
-            # Pillow silently halves the bits of 16-bit colour, so OpenCV reads what may be such.
+            # Pillow silently halves the bits of 16-bit colour, so OpenCV reads these files.
             channels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
             if channels is not None and channels.dtype == np.uint16:
                 return _from_opencv(path, channels)
@@ -109,19 +109,19 @@ def read(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _start_of(path: Path) -> bytes:
-    """Of a PNG, up to its depth."""
+    """The first bytes; those of a PNG end with its bit depth."""
     with path.open("rb") as file:
         return file.read(25)
 
 
 def _check_tiff(path: Path) -> None:
-    """Raises ValueError for what OpenCV, or Pillow, would read as if it were something else."""
+    """Raise ValueError for a TIFF that OpenCV or Pillow would misread."""
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             # Small versions and masks of the same are no pages of their own.
             pages = sum(not (one.is_reduced or one.is_mask) for one in file.pages)
-    # The readers tell what is no TIFF, or a damaged one.
+    # The readers report a damaged file, or one that is no TIFF.
     except Exception:
         return
     deep, planes = page.bitspersample > 8, page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
@@ -132,8 +132,8 @@ def _check_tiff(path: Path) -> None:
         "colours multiplied by alpha": deep
         and tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples,
     }
-    for what in [what for what, found in odd.items() if found]:
-        raise ValueError(f"{path} has {what}, which cannot be read: save it as a PNG")
+    for feature in [feature for feature, present in odd.items() if present]:
+        raise ValueError(f"{path} has {feature}, which cannot be read: save it as a PNG")
     if page.dtype not in (None, bool, np.uint8, np.uint16):
         raise ValueError(f"{path} has values of type {page.dtype}: save it as 8 or 16 bit")
     if pages > 1:
@@ -214,12 +214,12 @@ def check_folder_of(path: Path) -> None:
 
 
 def write(path: Path | str, image: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Writes an image; the file is there whole or not at all. The suffix tells the format."""
+    """Write an image, whole or not at all, in the format of the suffix."""
     write_photograph(path, Photograph(image))
 
 
 def write_photograph(path: Path | str, photograph: Photograph) -> None:
-    """Writes what the format can hold: where it lacks alpha or 16 bits, these are left out."""
+    """Write what the format can hold; alpha, 16 bits and metadata are dropped where it cannot."""
     path = Path(path)
     check_writable(path)
     channels = _channels(photograph, path.suffix.lower())
@@ -258,7 +258,7 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _encode_16_bit(suffix: str, channels: np.ndarray, photograph: Photograph) -> bytes:
-    """By OpenCV or tifffile, since Pillow knows no 16-bit colour."""
+    """Encode with OpenCV or tifffile, since Pillow has no 16-bit colour."""
     if suffix.lower() != ".png":
         return _encode_tiff(channels, photograph.profile)
     if channels.ndim == 3:

@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool
 
-# A process that ends ends the others after so many seconds without a sign of life.
+# Seconds without a heartbeat of one process after which the others end.
 HEARTBEAT_SECONDS = 30
 # While the first process prepares data or evaluates, the others wait.
 PATIENCE_SECONDS = 24 * 3600
@@ -77,7 +77,7 @@ def abort(message: str) -> NoReturn:
 
 
 def print_anywhere() -> None:
-    """What the encoding of a terminal or a log lacks becomes a question mark, not an error."""
+    """Replace characters that the output encoding cannot represent with '?'."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")
 
@@ -122,7 +122,7 @@ def compiled_together(name: str, function: Callable) -> Callable:
 
 
 def first_then_others(name: str, action) -> Any:
-    """`action()` of the first process, then of all others: what it makes is made once."""
+    """Run `action` in the first process, then in all others, which use what it wrote."""
     if is_first():
         result = action()
     wait_for_all(name)

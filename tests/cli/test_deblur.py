@@ -19,7 +19,7 @@ from tests.restoration.pictures import HEIGHT, WIDTH, colour_profile, draw, writ
 
 @pytest.fixture
 def invert(monkeypatch):
-    """A model that inverts, so that every file tells whether it was restored."""
+    """A model that inverts, so that every file shows whether it was restored."""
     description = model.Description("msdi2_net", 2, 4, {}, "")
     loaded = SimpleNamespace(deblur=lambda x: 1 - x, description=description)
     monkeypatch.setattr(model, "load", lambda path: loaded)
@@ -63,7 +63,7 @@ def test_folder(folder, tmp_path, invert):
     np.testing.assert_array_equal(raw("deep.png")[..., 3], deep[..., 3])
 
 
-def test_bad_files_are_told_and_the_good_ones_done(folder, tmp_path, invert, capsys):
+def test_bad_files_are_reported_and_the_others_restored(folder, tmp_path, invert, capsys):
     for name in ("colour", "deep"):
         content = (folder / f"{name}.png").read_bytes()
         (folder / f"broken_{name}.png").write_bytes(content[: len(content) - 60])
@@ -76,25 +76,27 @@ def test_bad_files_are_told_and_the_good_ones_done(folder, tmp_path, invert, cap
     (folder / "chunk.png").write_bytes(before + b"\1\2\3\4" + after)
     with pytest.raises(SystemExit) as stop:
         invert(folder, tmp_path / "out")
-    told = str(stop.value.code)
-    assert "4 of 7 images could not be restored" in told
-    assert "chunk.png cannot be read" in told
-    assert "broken_colour.png cannot be read" in told
-    assert "broken_deep.png cannot be read" in told
-    assert "text.jpg cannot be read" in told
+    message = str(stop.value.code)
+    assert "4 of 7 images could not be restored" in message
+    assert "chunk.png cannot be read" in message
+    assert "broken_colour.png cannot be read" in message
+    assert "broken_deep.png cannot be read" in message
+    assert "text.jpg cannot be read" in message
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"colour.png", "grey.png", "deep.png"}
 
 
-def test_what_is_left_out_of_a_folder_is_told(folder, tmp_path, invert, capsys):
+def test_files_left_out_of_a_folder_are_reported(folder, tmp_path, invert, capsys):
     for name in ("IMG_1.HEIC", "IMG_2.heic", "a.gif", ".hidden", "README"):
         (folder / name).touch()
     (folder / "more").mkdir()
     invert(folder, tmp_path / "out")
-    told = "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without ending; read are .png, .jpg"
-    assert told in capsys.readouterr().err
+    message = (
+        "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without ending; read are .png, .jpg"
+    )
+    assert message in capsys.readouterr().err
 
 
-def test_a_link_that_leads_nowhere_is_told(folder, tmp_path, invert):
+def test_a_link_that_leads_nowhere_is_reported(folder, tmp_path, invert):
     (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(SystemExit) as stop:
         invert(folder, tmp_path / "out")
@@ -108,10 +110,10 @@ def test_a_full_disk_ends_the_work(folder, tmp_path, invert, monkeypatch):
     monkeypatch.setattr(image_io, "write_photograph", full)
     with pytest.raises(SystemExit) as stop:
         invert(folder, tmp_path / "out")
-    told = str(stop.value.code)
-    assert "colour.png cannot be written: No space left on device" in told
-    assert "2 more were not tried" in told
-    assert "grey.png" not in told
+    message = str(stop.value.code)
+    assert "colour.png cannot be written: No space left on device" in message
+    assert "2 more were not tried" in message
+    assert "grey.png" not in message
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_first(folder, tmp_path, invert, monkeypatch):
@@ -123,7 +125,7 @@ def test_a_place_that_cannot_be_written_to_is_refused_first(folder, tmp_path, in
             invert(source, tmp_path / target)
 
 
-def test_losses_are_told(folder, tmp_path, invert, capsys):
+def test_losses_are_reported(folder, tmp_path, invert, capsys):
     invert(folder, tmp_path / "out", "--format=jpg")
     assert (
         "deep.jpg: written without the alpha channel and 16-bit depth, which"
@@ -132,7 +134,7 @@ def test_losses_are_told(folder, tmp_path, invert, capsys):
     assert Image.open(tmp_path / "out" / "grey.jpg").mode == "L"
 
 
-def test_the_loss_of_exif_is_told(tmp_path, invert, capsys):
+def test_the_loss_of_exif_is_reported(tmp_path, invert, capsys):
     tags = Image.Exif()
     tags[0x010F] = "Maker"
     Image.fromarray(draw(8, 8, 3)).save(tmp_path / "a.jpg", exif=tags)
@@ -140,7 +142,7 @@ def test_the_loss_of_exif_is_told(tmp_path, invert, capsys):
     assert "a.tif: written without EXIF, which .png keeps" in capsys.readouterr().err
 
 
-def test_the_loss_of_a_profile_is_told(tmp_path, invert, capsys):
+def test_the_loss_of_a_profile_is_reported(tmp_path, invert, capsys):
     colour = image_io.Photograph(draw(8, 8, 3), profile=colour_profile())
     image_io.write_photograph(tmp_path / "a.png", colour)
     invert(tmp_path / "a.png", tmp_path / "a.bmp")

@@ -260,7 +260,7 @@ def test_float_images_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "options", "told"),
+    ("values", "options", "message"),
     [
         (
             RGB.transpose(2, 0, 1),
@@ -272,9 +272,9 @@ def test_float_images_are_refused(tmp_path):
         (RGB.astype(np.uint8), {"subfiletype": 1}, "a small picture of the photograph first"),
     ],
 )
-def test_tiff_that_would_be_read_as_something_else_is_refused(tmp_path, values, options, told):
+def test_tiff_that_would_be_read_as_something_else_is_refused(tmp_path, values, options, message):
     tifffile.imwrite(tmp_path / "a.tif", values, **{"photometric": "rgb"} | options)
-    with pytest.raises(ValueError, match=rf"a\.tif has .*{told}.*: save it as a PNG"):
+    with pytest.raises(ValueError, match=rf"a\.tif has .*{message}.*: save it as a PNG"):
         image_io.read_photograph(tmp_path / "a.tif")
 
 
@@ -284,8 +284,8 @@ def test_further_pages_are_refused_but_small_versions_are_not(tmp_path, kind, se
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for options in ({}, second):
             file.write(RGB.astype(kind), photometric="rgb", **options)
-    told = pytest.raises(ValueError, match=r"a\.tif has 2 pages: save each as a picture")
-    with told if refused else contextlib.nullcontext():
+    refusal = pytest.raises(ValueError, match=r"a\.tif has 2 pages: save each as a picture")
+    with refusal if refused else contextlib.nullcontext():
         assert np.array_equal(image_io.read_photograph(tmp_path / "a.tif").rgb, RGB.astype(kind))
 
 
