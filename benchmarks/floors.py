@@ -1,4 +1,4 @@
-"""A model beside what needs no training: unsharp masking and Richardson–Lucy deconvolution.
+"""A model next to methods without training: unsharp masking and Richardson–Lucy deconvolution.
 
     python -m benchmarks.floors --model MODEL [--data PREPARED_SET] [--output floors.json]
 

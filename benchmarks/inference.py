@@ -46,7 +46,7 @@ def _crops(options: argparse.Namespace, ours: Callable, theirs: torch.nn.Module,
             continue
         try:
             difference = _difference(ours(images), form(tensor))
-        except Exception as error:  # a form that this machine cannot run is told, not fatal
+        except Exception as error:  # a form that this machine cannot run is reported, not fatal
             first = str(error).splitlines()[0] if str(error) else ""
             print(f"{name}: not available here: {type(error).__name__}: {first}")
             continue

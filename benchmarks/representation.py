@@ -12,7 +12,7 @@ On test photographs of a `camera_shake` set, evenly spaced:
 On crops of the test photographs, blurred on the spot:
 
 * exchange: a sharp crop is reblurred with its own blurry form's representation, with that of its
-  twin, another photograph blurred alike, and with a stranger's. How close does it come to its
+  twin, another photograph with the same blur, and with a stranger's. How close does it come to its
   own blurry form?
 """
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.run [--quick]
 
-Take it on an otherwise idle machine: the table tells the load before it began.
+Take it on an otherwise idle machine: the table states the load before it began.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import timing
+from msdi_jax.runtime.atomic_write import atomic_write
 
 PAGE = timing.ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"
@@ -33,7 +34,7 @@ FULL = [
     (*OF_WIDTH_64, "--pairs", "1", "--forms", "eager, bfloat16", "channels_last, bfloat16"),
 ]
 FOR_BOTH = {
-    # PyTorch's threads otherwise wait spinning, and stall for long beside any other process.
+    # PyTorch's threads otherwise wait spinning, and stall for long next to any other process.
     "OMP_WAIT_POLICY": "PASSIVE",
     # Huge pages, where the system leaves them to programs: docs/performance.md.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def _rows(module: str, *arguments: str) -> list[timing.Row]:
-    """What a script shows, also printed here as it comes; one that fails is told in the table."""
+    """Return the output of a script, printed as it comes; a failure becomes a row of the table."""
     command = [sys.executable, "-m", module, *arguments]
     environment = {**FOR_BOTH, **os.environ}
     found = []
@@ -78,9 +79,9 @@ def _rows(module: str, *arguments: str) -> list[timing.Row]:
 
 
 def table(rows: list[timing.Row], environment: dict[str, str], seconds: float) -> str:
-    told = ", ".join(f"{name} {value}" for name, value in environment.items())
+    machine = ", ".join(f"{name} {value}" for name, value in environment.items())
     lines = [
-        f"{told}. Took {seconds / 60:.0f} min.",
+        f"{machine}. Took {seconds / 60:.0f} min.",
         "",
         "| what | ours | PyTorch | PyTorch / ours | of CPU time | |",
         "|---|---|---|---|---|---|",
@@ -100,18 +101,17 @@ def table(rows: list[timing.Row], environment: dict[str, str], seconds: float) -
 
 
 def write(page: Path, text: str) -> None:
-    """Replaces what stands between the two marks, and nothing else.
+    """Replace the text between the two marks, and nothing else.
 
     Raises:
-        ValueError: when the page lacks them.
+        ValueError: the page has no such lines.
     """
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{page} lacks the lines {BEGIN!r} and {END!r}: put them back")
-    temporary = page.with_name(f".{page.name}")
-    temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-    temporary.replace(page)
+        raise ValueError(f"{page} has no lines {BEGIN!r} and {END!r}: put them back")
+    with atomic_write(page) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

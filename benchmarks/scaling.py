@@ -1,4 +1,4 @@
-"""What one of N devices computes, holds and exchanges in a training step, against one alone.
+"""Work, memory and traffic of one of N devices in a training step, against one alone.
 
     python -m benchmarks.scaling
     python -m benchmarks.scaling --width 64 --stages deblur --meshes 1x1,4x2

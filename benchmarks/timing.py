@@ -1,4 +1,4 @@
-"""What all benchmarks share: paired timing, stand-in weights, environment, rows of the table."""
+"""Shared by all benchmarks: paired timing, stand-in weights, environment, rows of the table."""
 
 import importlib.metadata
 import json
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 class Cost(NamedTuple):
-    """Of one call: what the clock says, and what the process used of all its cores."""
+    """Seconds of one call: by the clock, and of the process on all cores."""
 
     wall: float
     cpu: float

@@ -17,6 +17,7 @@ from msdi_jax.evaluation.results_file import Measurements
 from msdi_jax.networks import local_statistics
 from msdi_jax.restoration import image_io, restore
 from msdi_jax.runtime import directory_lock
+from msdi_jax.runtime.atomic_write import atomic_write
 
 RESTORE = "grid"
 
@@ -276,6 +277,5 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _write_json(path: Path, record: dict) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")

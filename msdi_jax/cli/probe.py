@@ -14,6 +14,7 @@ import numpy as np
 from msdi_jax import models
 from msdi_jax.evaluation import test_sets
 from msdi_jax.research import probes
+from msdi_jax.runtime.atomic_write import atomic_write
 
 SET = "camera_shake"
 
@@ -104,9 +105,8 @@ def _gathered(file: Path, kept: str, source, encoders, native: bool) -> probes.S
         for part, arrays in vars(found).items()
         for name, array in arrays.items()
     }
-    temporary = file.with_suffix(".new.npz")
-    np.savez(temporary, mark=mark, **flat)
-    temporary.replace(file)
+    with atomic_write(file) as temporary:
+        np.savez(temporary, mark=mark, **flat)
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from msdi_jax.evaluation.aggregate import psnr_key
+from msdi_jax.runtime.atomic_write import atomic_write
 
 COUNT = 10
 ROLES = ("blurry", "deblurred", "sharp", "error")
@@ -70,9 +71,8 @@ def _write(file: Path, picture: np.ndarray) -> None:
     chroma = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *chroma]
     encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1]
-    temporary = file.with_name(f"{file.name}.new")
-    temporary.write_bytes(encoded.tobytes())
-    temporary.replace(file)
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def path(folder: Path, name: str, role: str) -> Path:

@@ -12,6 +12,7 @@ import cv2
 from tqdm import tqdm
 
 from msdi_jax.evaluation.aggregate import TEXT
+from msdi_jax.runtime.atomic_write import atomic_write
 
 
 class Measurements:
@@ -38,9 +39,8 @@ class Measurements:
             raise ValueError(f"{self.file} has no header.json: choose another --output")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            temporary = folder / "header.json.new"
-            temporary.write_text(json.dumps(header, indent=2) + "\n")
-            temporary.replace(described)
+            with atomic_write(described) as temporary:
+                temporary.write_text(json.dumps(header, indent=2) + "\n")
         if self.file.exists():
             self._read()
 
@@ -70,9 +70,8 @@ class Measurements:
                 f"{self.file} is damaged ({error!r}): delete {self.file.parent}"
             ) from error
         if whole != text or not self.rows:
-            temporary = self.file.with_name("per_image.csv.new")
-            temporary.write_text(whole if self.rows else "", encoding="utf-8")
-            temporary.replace(self.file)
+            with atomic_write(self.file) as temporary:
+                temporary.write_text(whole if self.rows else "", encoding="utf-8")
 
     def complete(
         self, names: Sequence[str], measure: Callable[[int], dict], workers: int = 1

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from msdi_jax.restoration import image_io
+from msdi_jax.restoration import exif, image_io
 
 # Where `launch.py` prepares data sets too.
 PREPARED = "prepared"
@@ -160,7 +160,7 @@ def read_size(path: Path) -> Size:
             # Pillow turns TIFF itself, and reads a PNG through, in search of EXIF at its end.
             plain = image.format == "PNG" and "exif" not in image.info
             upright = plain or image.format == "TIFF"
-            orientation = 1 if upright else image.getexif().get(image_io.ORIENTATION, 1)
+            orientation = 1 if upright else image.getexif().get(exif.ORIENTATION, 1)
             # From 5 on, images lie on their side.
             return Size(*(image.size[::-1] if orientation < 5 else image.size))
     except image_io.UNREADABLE as error:

@@ -4,7 +4,6 @@ Files are read with PyTorch's restricted unpickler: one that wants to run code i
 """
 
 import hashlib
-import os
 import pickle
 import re
 import time
@@ -21,6 +20,8 @@ from msdi_jax import models
 from msdi_jax.interop import detect, torch_keys
 from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_published
 from msdi_jax.networks.functional import arrays_of
+from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.optional import require
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
@@ -123,12 +124,9 @@ def export(source: Path | str, destination: Path | str) -> int:
         for key, array in arrays.items()
     }
     wrapped = loaded.description.provenance.get("wrapped", True)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
-        torch.save({"params": tensors} if wrapped else tensors, temporary)
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # PyTorch would write the name of the file into it.
+    with atomic_write(destination) as temporary, temporary.open("wb") as file:
+        torch.save({"params": tensors} if wrapped else tensors, file)
     return len(tensors)
 
 
@@ -191,11 +189,7 @@ def _of_the_same_keys(content: Mapping) -> list[str]:
 
 
 def _torch(path: Path | str):
-    try:
-        import torch
-    except ImportError as error:
-        raise ValueError(f"reading or writing {path} needs PyTorch: pip install torch") from error
-    return torch
+    return require("torch", "convert", f"reading or writing {path}")
 
 
 def _reason(error: Exception) -> str:

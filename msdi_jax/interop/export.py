@@ -15,7 +15,6 @@ Height and width are those that the file was exported for.
 """
 
 import functools
-import os
 from pathlib import Path
 
 import jax
@@ -28,7 +27,9 @@ from msdi_jax.interop import onnx_graph
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.compilation import precise
+from msdi_jax.runtime.optional import require
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -51,18 +52,11 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
             f"{source} is a {loaded.architecture.kind} model, which deblurs nothing: give one "
             f"of {', '.join(models.DEBLURRING)}"
         )
-    try:
-        program = FORMATS[destination.suffix.lower()](loaded, height, width)
-    except ImportError as error:  # running needs neither flatbuffers nor onnx
-        raise ValueError(
-            f"a {destination.suffix} file needs {error.name}: pip install {error.name}"
-        ) from error
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
+    suffix = destination.suffix.lower()
+    require(PACKAGES[suffix], "export", f"a {suffix} file")
+    program = FORMATS[suffix](loaded, height, width)
+    with atomic_write(destination) as temporary:
         temporary.write_bytes(program)
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
     return len(program)
 
 
@@ -74,11 +68,13 @@ def stablehlo(loaded: models.Model, height: int, width: int) -> bytes:
 def onnx(loaded: models.Model, height: int, width: int) -> bytes:
     deblur, images = _program(loaded, height, width)
     names = ("images", "deblurred")
-    found = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
-    return found.SerializeToString()
+    graph = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
+    return graph.SerializeToString()
 
 
 FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}
+# JAX imports the first itself, and names no package when it is missing.
+PACKAGES = {".stablehlo": "flatbuffers", ".onnx": "onnx"}
 
 
 def _program(loaded: models.Model, height: int, width: int):

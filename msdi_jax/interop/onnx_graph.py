@@ -29,7 +29,7 @@ class Value(NamedTuple):
 
     name: str
     shape: tuple
-    """As far as it is spread out: 1 where broadcasting does the rest."""
+    """Sizes so far: 1 where broadcasting does the rest."""
 
 
 def translate(function: Callable, shape: tuple, names: tuple[str, str], doc: str) -> Any:
@@ -106,7 +106,7 @@ class _Graph:
         if value.shape == shape:
             return value
         pairs = zip(value.shape, shape, strict=True)
-        dims = [1 if found == wanted else wanted for found, wanted in pairs]
+        dims = [1 if size == wanted else wanted for size, wanted in pairs]
         return Value(
             self.add("Expand", [value.name, self.constant(np.array(dims, np.int64))]), shape
         )
@@ -116,17 +116,17 @@ def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
     """Values of the outputs of `jaxpr`: arrays where no input matters, else `Value`s."""
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *inputs), strict=True))
     for equation in jaxpr.eqns:
-        found = [x.val if isinstance(x, core.Literal) else known[x] for x in equation.invars]
+        values = [x.val if isinstance(x, core.Literal) else known[x] for x in equation.invars]
         inner = _called(equation)
         if inner is not None:
             results = _run(
-                graph, inner.jaxpr, inner.consts, found[len(found) - len(inner.jaxpr.invars) :]
+                graph, inner.jaxpr, inner.consts, values[len(values) - len(inner.jaxpr.invars) :]
             )
-        elif not any(isinstance(x, Value) for x in found) and _concrete(equation):
-            results = equation.primitive.bind(*found, **equation.params)
+        elif not any(isinstance(x, Value) for x in values) and _concrete(equation):
+            results = equation.primitive.bind(*values, **equation.params)
             results = results if equation.primitive.multiple_results else [results]
         else:
-            results = [_translated(graph, equation, found)]
+            results = [_translated(graph, equation, values)]
         known |= dict(zip(equation.outvars, results, strict=True))
     return [x.val if isinstance(x, core.Literal) else known[x] for x in jaxpr.outvars]
 
@@ -165,12 +165,12 @@ def _elementwise(graph: _Graph, op: str, inputs: list) -> Value:
     shapes = [x.shape for x in inputs]
     rank = max(map(len, shapes))
     dims = zip(*[(1,) * (rank - len(s)) + tuple(s) for s in shapes], strict=True)
-    shape = tuple(next((d for d in found if d != 1), 1) for found in dims)
+    shape = tuple(next((d for d in sizes if d != 1), 1) for sizes in dims)
     return Value(graph.add(op, [graph.name(x) for x in inputs]), shape)
 
 
 def _broadcast(graph, inputs, shape, /, *, broadcast_dimensions, **_) -> Value:
-    """Only puts the dimensions in place: what follows spreads them out where it must."""
+    """Put the dimensions in place; later nodes spread them out where they must."""
     (x, *_) = inputs
     places = dict(zip(broadcast_dimensions, x.shape, strict=True))
     narrow = tuple(places.get(i, 1) for i in range(len(shape)))
@@ -198,7 +198,7 @@ def _convolution(graph, inputs, shape, /, *, window_strides, padding, dimension_
 
 
 def _product(graph, inputs, shape, /, *, dimension_numbers, **_) -> Value:
-    """Of an array with a constant, over one axis of each."""
+    """Translate the product of an array and a constant, over one axis of each."""
     contracted, batched = dimension_numbers
     x, constant = inputs
     (axis,), (other,) = contracted
@@ -253,7 +253,7 @@ def _padded(graph, inputs, shape, /, *, padding_config, **_) -> Value:
 
 
 def _gathered(graph, inputs, shape, /, *, dimension_numbers, slice_sizes, **_) -> Value:
-    """Of known places: a window, or entries of one axis."""
+    """Translate a gather at known places: a window, or entries of one axis."""
     x, indices = inputs
     mapped, indices = dimension_numbers.start_index_map, np.asarray(indices, np.int64)
     if indices.ndim == 1:

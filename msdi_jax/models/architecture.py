@@ -164,8 +164,10 @@ class Architecture:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """Arguments of `DegradationEncoder`, but its width."""
-        return {"version": self.version, "native": self.native, "contrast": self.contrast}
+        """Arguments of the network's `DegradationEncoder`."""
+        width = self.degradation_width or self.width
+        sight = {"native": self.native, "contrast": self.contrast}
+        return {"width": width, "version": self.version, **sight}
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -3,8 +3,6 @@
 `load(path)` returns a callable model, whether it was trained here or converted.
 """
 
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from msdi_jax.models import bf16_archive
 from msdi_jax.models.description import Description, read_model_json
 from msdi_jax.models.model import Model
 from msdi_jax.networks.functional import arrays_of
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place, load_arrays, save_arrays
 
 # Stage → its model directory in a run directory.
@@ -49,8 +48,7 @@ def save(
     """
     path = Path(path)
     check_replaceable(path)
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
-    try:
+    with atomic_write(path) as temporary:
         temporary.mkdir(parents=True)
         if as_bfloat16:
             bf16_archive.write(temporary / "arrays.npz", arrays_of(network))
@@ -59,12 +57,6 @@ def save(
         if unused:
             np.savez(temporary / "unused.npz", **unused)
         (temporary / "model.json").write_text(description.to_json())
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_replaceable(path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Self-ensemble: the mean of what a network makes of an image in several orientations.
-
-Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", CVPR 2016.
-"""
+"""Self-ensemble: the mean over flipped and rotated copies of an image."""
 
 import itertools
 from collections.abc import Callable
@@ -9,32 +6,33 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+ORIENTATIONS = (1, 2, 4, 8)
 Images = Float[np.ndarray, "b h w 3"]
 Restorer = Callable[[Images], Images]
 
-ORIENTATIONS = (1, 2, 4, 8)
-
 
 def ensemble(restorer: Restorer, orientations: int) -> Restorer:
-    """Wrap `restorer` so that it returns the mean, not clipped, over orientations.
+    """Return a restorer that averages, un-clamped, what `restorer` gives in several orientations.
+
+    Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", 2016.
 
     Args:
-        restorer: images → restored images of the same shape.
-        orientations: 1: the image alone; 2: also upside down; 4: these and their quarter turns;
-            8: four turns of both.
+        restorer: images in, images of the same shape out.
+        orientations: 1 is the image alone, 2 adds it upside down, 4 adds the quarter turns of both,
+            8 takes all four turns of both.
     """
-    # The flip first: it keeps the sides, and so the compiled program.
+    # The flip first: it keeps the sides as they are, and so the compiled program.
     chosen = list(itertools.product(range(4), (False, True)))[:orientations]
     if len(chosen) == 1:
         return restorer
 
-    def restore(x: Images) -> Images:
-        total = np.zeros(x.shape, np.float32)
+    def restore(images: Images) -> Images:
+        total = np.zeros(images.shape, np.float32)
         for turns, flip in chosen:
-            y = np.rot90(x[:, ::-1] if flip else x, turns, (1, 2))
-            y = np.asarray(restorer(np.ascontiguousarray(y)))
-            y = np.rot90(y, -turns, (1, 2))
-            total += y[:, ::-1] if flip else y
+            turned = np.rot90(images[:, ::-1] if flip else images, turns, (1, 2))
+            restored = np.asarray(restorer(np.ascontiguousarray(turned)))
+            upright = np.rot90(restored, -turns, (1, 2))
+            total += upright[:, ::-1] if flip else upright
         return total / np.float32(len(chosen))
 
     return restore

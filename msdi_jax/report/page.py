@@ -3,7 +3,6 @@
 import importlib.resources
 import itertools
 import json
-import os
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from msdi_jax.evaluation.protocols import FIGURES
 from msdi_jax.report import charts, pictures, reading, summary, tables
 from msdi_jax.report.reading import Album, Curves, Sample, difference
 from msdi_jax.report.words import STAGES, is_number, plain, text
+from msdi_jax.runtime.atomic_write import atomic_write
 
 MACHINERY = ("learning_rate", "gradient_norm", "steps_per_second")
 QUALITY_FOOTNOTE = (
@@ -40,13 +40,8 @@ def write_report(folder: Path) -> Path:
     """
     target = folder / "report.html"
     page = _page(folder)
-    # Beside the target, since only a rename within one file system is atomic.
-    unfinished = folder / f".report-{os.getpid()}.html"
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with atomic_write(target) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return target
 
 

@@ -1,1 +1,1 @@
-"""What the degradation representation holds, and what can be done with it."""
+"""Analysis and transfer of the degradation representation."""

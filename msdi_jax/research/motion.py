@@ -1,6 +1,6 @@
-"""Which motion blurred a sharp image? Measured from the pair, without anything learnt.
+"""Motion that blurred a sharp image, measured from the pair without anything learnt.
 
-Every cell is told the straight, even motion whose blur of the sharp image comes closest to the
+Every cell gets the straight, even motion whose blur of the sharp image comes closest to the
 blurry one around it. On the 54 test pairs of configs/bundled.py:reblur, the
 logarithms of measured lengths and of the true paths' correlate by 0.91.
 """
@@ -10,8 +10,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float
-
-from msdi_jax.data.synthesis.render import kernel
 
 # px; beyond 0 in steps of √2.
 LENGTHS = (0.0, *(2.0 ** (np.arange(2, 11) / 2)))
@@ -41,7 +39,7 @@ def measure(sharp: Image, blurry: Image, cell: int = 32) -> Motion:
     if sharp.shape != blurry.shape:
         raise ValueError(f"sharp {sharp.shape} and blurry {blurry.shape} must be of one size")
     candidates = [(length, angle) for length in LENGTHS for angle in ANGLES[: 12 if length else 1]]
-    errors = [_error(sharp, blurry, line(*found), cell) for found in candidates]
+    errors = [_error(sharp, blurry, line(*motion), cell) for motion in candidates]
     length, direction = np.array(candidates).T
     best = np.argmin(errors, axis=0)
     return Motion(length[best], direction[best])
@@ -49,12 +47,14 @@ def measure(sharp: Image, blurry: Image, cell: int = 32) -> Motion:
 
 def line(length: float, angle: float) -> Float[np.ndarray, "n n"]:
     """Kernel of an even motion along `length` px: sums to 1, centred."""
+    from msdi_jax.data.synthesis.render import kernel
+
     time = np.linspace(-0.5, 0.5, max(3, int(8 * length) + 1))
     return kernel(length * np.outer(time, [np.cos(angle), np.sin(angle)]))
 
 
 def _error(sharp: Image, blurry: Image, kernel: np.ndarray, cell: int) -> np.ndarray:
-    found = cv2.filter2D(sharp, -1, kernel.astype(sharp.dtype), borderType=cv2.BORDER_REFLECT)
-    square = np.square(found - blurry).sum(axis=-1)
+    blurred = cv2.filter2D(sharp, -1, kernel.astype(sharp.dtype), borderType=cv2.BORDER_REFLECT)
+    square = np.square(blurred - blurry).sum(axis=-1)
     around = cv2.boxFilter(square, -1, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT)
     return around[cell // 2 :: cell, cell // 2 :: cell]

@@ -1,15 +1,15 @@
-"""How much of the blur, and how much of the content, can be read off a representation?
+"""Probes: how much of the blur and of the content a representation holds.
 
-Probes, linear and small convolutional ones, are taught on the training photographs of a
-`camera_shake` set and asked about the test photographs. They see, for each of r × r cells of an
+Probes, linear and small convolutional ones, are trained on the training photographs of a
+`camera_shake` set and scored on the test photographs. They see, for each of r × r cells of an
 image, one of
 
     representation   the trained encoder's
     random encoder   the same encoder's before any training
     pixels           the blurry image itself, reduced to 8 × 8 pixels per cell
 
-and are asked for the motion that truly blurred the cell and for the sharp image's content there. A
-representation of the degradation alone would answer the first and not the second.
+and predict the motion that truly blurred the cell and for the sharp image's content there. A
+representation of the degradation alone would predict the first and not the second.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ Probe = Callable[[Grid], Grid]
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Records of one split: what probes are given, by name, and what they are asked for."""
+    """Records of one split: inputs and targets of the probes, by name."""
 
     features: dict[str, Grid]
     targets: dict[str, Grid]
@@ -60,9 +60,8 @@ class Score:
 
 def random_encoder(model: Model, seed: int = 0) -> Callable[[Array], Array]:
     """The model's encoder as it was before training, up to the seed."""
-    what = model.description
-    encoder = DegradationEncoder(what.degradation_width, **what.encoding, rngs=nnx.Rngs(seed))
-    if what.native:
+    encoder = DegradationEncoder(**model.architecture.encoder, rngs=nnx.Rngs(seed))
+    if model.architecture.native:
         # It has seen no images whose statistics its norms could remember.
         encoder.train()
     graph, arrays = nnx.split(encoder)
@@ -86,7 +85,7 @@ def gather(
             256×256 pixels of each, and otherwise all of it at that size.
         batch: images per call.
     """
-    # Of the repository, which the package is of use without.
+    # Here, since only training and the commands load the data package.
     from msdi_jax.data.camera_shake.camera_shake_dataset_builder import rebuild_shake
     from msdi_jax.data.synthesis.camera_motion import motion_field
 
@@ -144,17 +143,17 @@ def _cells(images: Sequence[np.ndarray], cells: int, pixels: int) -> Grid:
     return grid.reshape(-1, cells, cells, pixels * pixels * 3)
 
 
-def _taught(records: int) -> int:
-    """How many training records, the first ones, a probe is taught on while it is chosen."""
+def _training_count(records: int) -> int:
+    """Return the number of records, the first ones, that train a probe while it is chosen."""
     return records - max(1, round(CHOICE_SHARE * records))
 
 
 def linear_probe(features: Grid, target: Grid) -> Probe:
     """Ridge regression cell by cell; its strength is chosen on the last training records."""
-    taught = _taught(len(features))
+    count = _training_count(len(features))
     errors = [
-        np.mean((solve(features[taught:]) - target[taught:]) ** 2)
-        for solve in (_ridge(features[:taught], target[:taught], ridge) for ridge in RIDGES)
+        np.mean((solve(features[count:]) - target[count:]) ** 2)
+        for solve in (_ridge(features[:count], target[:count], ridge) for ridge in RIDGES)
     ]
     return _ridge(features, target, RIDGES[int(np.argmin(errors))])
 
@@ -166,11 +165,11 @@ def _ridge(features: Grid, target: Grid, strength: float) -> Probe:
     mean = y.mean(0)
     gram = x.T @ x + strength * len(x) * np.eye(x.shape[1])
     weights = np.linalg.solve(gram, x.T @ (y - mean))
-    return lambda found: standard(found) @ weights + mean
+    return lambda features: standard(features) @ weights + mean
 
 
 def convolutional_probe(features: Grid, target: Grid, seed: int = 0) -> Probe:
-    """Three convolutions over the cells, taught by AdamW.
+    """Three convolutions over the cells, trained by AdamW.
 
     It starts from the mean and is taken where it did best on the last training records: it learns a
     few photographs by heart in less than `STEPS`.
@@ -181,28 +180,28 @@ def convolutional_probe(features: Grid, target: Grid, seed: int = 0) -> Probe:
     graph, params = nnx.split(network)
     optimiser = optax.adamw(optax.cosine_decay_schedule(RATE, STEPS), weight_decay=DECAY)
     x, y = jnp.asarray(standard(features)), jnp.asarray((target - mean) / scale)
-    taught = _taught(len(x))
+    count = _training_count(len(x))
 
     def loss(params, x, y):
         return jnp.mean((nnx.merge(graph, params)(x) - y) ** 2)
 
     @jax.jit
     def step(params, moments, key):
-        index = jax.random.choice(key, taught, (min(BATCH, taught),))
+        index = jax.random.choice(key, count, (min(BATCH, count),))
         change, moments = optimiser.update(
             jax.grad(loss)(params, x[index], y[index]), moments, params
         )
         return optax.apply_updates(params, change), moments
 
-    error = jax.jit(lambda params: loss(params, x[taught:], y[taught:]))
+    error = jax.jit(lambda params: loss(params, x[count:], y[count:]))
     moments = optimiser.init(params)
     best, least = params, error(params)
     for number, key in enumerate(jax.random.split(jax.random.key(seed), STEPS), start=1):
         params, moments = step(params, moments, key)
-        if number % LOOK_EVERY == 0 and (found := error(params)) < least:
-            best, least = params, found
-    predict = jax.jit(lambda found: nnx.merge(graph, best)(found))
-    return lambda found: np.asarray(predict(standard(found))) * scale + mean
+        if number % LOOK_EVERY == 0 and (current := error(params)) < least:
+            best, least = params, current
+    predict = jax.jit(lambda features: nnx.merge(graph, best)(features))
+    return lambda features: np.asarray(predict(standard(features))) * scale + mean
 
 
 class _Probe(nnx.Module):
@@ -219,7 +218,7 @@ class _Probe(nnx.Module):
 
 def _standardiser(features: Grid) -> Callable[[Grid], Grid]:
     mean, spread = features.mean((0, 1, 2)), features.std((0, 1, 2)) + 1e-6
-    return lambda found: (found - mean) / spread
+    return lambda features: (features - mean) / spread
 
 
 PROBES = {"linear": linear_probe, "convolutional": convolutional_probe}
@@ -237,15 +236,15 @@ def score(predicted: Grid, target: Grid, baseline: np.ndarray, seed: int = 0) ->
 
 def table(train: Split, test: Split) -> dict[tuple[str, str, str], Score]:
     """(features, probe, target) → test score."""
-    found = {}
+    scores = {}
     for features in train.features:
         for target, expected in train.targets.items():
             for name, teach in PROBES.items():
                 probe = teach(train.features[features], expected)
-                found[features, name, target] = score(
+                scores[features, name, target] = score(
                     probe(test.features[features]), test.targets[target], expected.mean((0, 1, 2))
                 )
-    return found
+    return scores
 
 
 def adaptivity(train: Split, test: Split) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a degradation representation can do: be mixed, be moved to other images, be looked at.
+"""Mix degradation representations, transfer them to other images, and view them as colours.
 
     joint = msdi_jax.load("runs/quickstart/model-reblur")
     levels = interpolate(joint, sharp, blurry, alphas=np.linspace(0, 1.5, 7))
@@ -6,7 +6,7 @@
     views = views_of(joint, blurry)
 
 Images are [0, 1] RGB, (h, w, 3), of any size and possibly each of its own. Nothing here needs a
-training set; all but `views_of` needs a joint network, and says so to any other.
+training set; all but `views_of` needs a joint network, and refuses any other.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,8 @@ def interpolate(
 
 def transfer(joint: Model, blurry: Sequence[Image], sharp: Sequence[Image]) -> list[list[Image]]:
     """Every sharp image with the blur of every blurry one: a row of images per blurry one."""
-    found = [representation(joint, image) for image in blurry]
-    return [[reblur(joint, image, degradation) for image in sharp] for degradation in found]
+    degradations = [representation(joint, image) for image in blurry]
+    return [[reblur(joint, image, degradation) for image in sharp] for degradation in degradations]
 
 
 def representation(model: Model, image: Image) -> Float[np.ndarray, "1 r q c"]:
@@ -62,12 +62,12 @@ def representation(model: Model, image: Image) -> Float[np.ndarray, "1 r q c"]:
     return np.asarray(model.degradation(image[None]).representation)
 
 
-def reblur(joint: Model, sharp: Image, found: Float[np.ndarray, "1 r q c"]) -> Image:
-    """`sharp` blurred as the representation `found` says, clipped to [0, 1]."""
+def reblur(joint: Model, sharp: Image, degradation: Float[np.ndarray, "1 r q c"]) -> Image:
+    """`sharp` blurred with the representation `degradation`, clipped to [0, 1]."""
     height, width, _ = sharp.shape
     padded = pad_to_multiple(sharp)
-    degradation = joint.degradation_for(found, padded.shape[:2])
-    blurred = np.asarray(joint.reblur(padded[None], degradation))[0]
+    maps = joint.degradation_for(degradation, padded.shape[:2])
+    blurred = np.asarray(joint.reblur(padded[None], maps))[0]
     return np.clip(blurred[:height, :width], 0, 1)
 
 
@@ -88,7 +88,7 @@ def views_of(model: Model, image: Image) -> dict[str, Image]:
         )
     degradation = model.degradation(image[None])
     arrays = {"representation": degradation.representation}
-    arrays |= {f"map {level}": found for level, found in enumerate(degradation.maps)}
+    arrays |= {f"map {level}": array for level, array in enumerate(degradation.maps)}
     return {
         name: cv2.resize(
             main_components(np.asarray(x)[0]), (width, height), interpolation=cv2.INTER_NEAREST

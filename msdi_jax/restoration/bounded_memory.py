@@ -30,7 +30,7 @@ from msdi_jax.networks.unet import MULTIPLE
 from msdi_jax.restoration.restore import pad_to_multiple
 from msdi_jax.runtime.compilation import compile_for_memory, precise
 
-# For photographs of up to so many pixels; larger ones may take more by what they are themselves.
+# Bytes for photographs of at most `PIXELS`; a larger one adds its own copies.
 MEMORY, PIXELS = 2 * 10**9, 12 * 10**6
 # Of that, measured: 0.3 GB are Python and its libraries, 0.5 GB a compiler takes.
 PROCESS = 800 * 10**6
@@ -118,7 +118,7 @@ class BoundedRestorer:
     """Restores images of any size, un-clamped, in passes that `memory` has room for.
 
     Args:
-        model: a deblurring one; in as many orientations as it says.
+        model: a deblurring one; in the number of orientations of its description.
         memory: bytes for all that a process holds that does nothing else: libraries, programs,
             weights, copies of the photograph, a forward pass. If None, `MEMORY`, the weights, and
             what a photograph of more than `PIXELS` takes by itself.
@@ -198,11 +198,11 @@ class BoundedRestorer:
             tile = tile_shape(height, width, max(room, 0) / per_pixel)
             if tile is None:
                 raise ValueError(self._too_little(height, width, per_pixel))
-            found = self._cost(*tile)
-            if found * tile[0] * tile[1] <= room:
+            cost = self._cost(*tile)
+            if cost * tile[0] * tile[1] <= room:
                 return tile
             # The smaller a program, the more its constant part weighs on every pixel.
-            per_pixel = 1.02 * max(found, per_pixel)
+            per_pixel = 1.02 * max(cost, per_pixel)
 
     def _besides(self, height: int, width: int) -> int:
         """Bytes that no choice of a tile changes."""
@@ -217,7 +217,7 @@ class BoundedRestorer:
         )
 
     def _cost(self, height: int, width: int) -> float:
-        """Bytes per pixel, beyond the weights and maps, as the compiled program tells."""
+        """Bytes per pixel, beyond the weights and maps, that the compiled program reports."""
         shape = height, width
         if shape not in self._per_pixel:
             sizes = self.program(shape).memory_analysis()

@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 import tifffile
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
+
+from msdi_jax.restoration.exif import UPRIGHT, read_tags, without_orientation
+from msdi_jax.runtime.atomic_write import atomic_write
 
 # Telephones take photographs of 200 megapixels, which Pillow would refuse; it does so from twice
 # this number on.
@@ -22,40 +25,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLD_16_BIT = (".png", ".tif", ".tiff")
 HOLD_PROFILE = tuple(suffix for suffix in SUFFIXES if suffix != ".bmp")
 HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
-# Bytes of it that a JPEG has room for.
-MOST_EXIF = 65_000
 HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")
 # How TIFF and BigTIFF begin, of either byte order.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER_COLOURS = ("CMYK", "LAB", "HSV")
-ORIENTATION = 0x0112
-DESCRIPTIVE = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-)
-# What each EXIF orientation asks of a viewer.
-_UPRIGHT = {
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: np.rot90(x),
-}
 
 
 def below(folder: Path) -> list[Path]:
     """The image files below a folder, sorted, also where links lead, but none that is hidden.
 
-    data/photographs.py, which neither has this package nor is had by it, has the same.
+    data/photographs.py has the same: neither imports the other.
     """
-    found = []
+    files_below = []
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place).resolve()
         folders[:] = [
@@ -64,13 +45,13 @@ def below(folder: Path) -> list[Path]:
             # A link may lead back to where it is.
             if not name.startswith(".") and (here / name).resolve() not in (here, *here.parents)
         ]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+        files_below += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in files_below if path.suffix.lower() in SUFFIXES)
 
 
 @dataclasses.dataclass(frozen=True)
 class Photograph:
-    """What a file holds.
+    """Pixels and metadata of an image file.
 
     Attributes:
         rgb: (h, w, 3), uint8 or uint16; grey is repeated.
@@ -78,7 +59,7 @@ class Photograph:
         grey: whether the file had one colour channel (in 16 bit: whether no pixel has a colour, nor
             the file a profile of colours).
         profile: ICC colour profile, or None.
-        exif: what the camera noted, but for the orientation and a small picture, or None.
+        exif: the tags of the camera without orientation and thumbnail, or None.
     """
 
     rgb: np.ndarray
@@ -109,7 +90,7 @@ def read_photograph(path: Path | str) -> Photograph:
         if start.startswith(_TIFF):
             _check_tiff(path)
         if start.startswith(_TIFF) or (start.startswith(b"\x89PNG") and start[24:] == b"\x10"):
-            # Pillow silently halves the bits of 16-bit colour, so OpenCV reads what may be such.
+            # Pillow silently halves the bits of 16-bit colour, so OpenCV reads these files.
             channels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
             if channels is not None and channels.dtype == np.uint16:
                 return _from_opencv(path, channels)
@@ -128,19 +109,19 @@ def read(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _start_of(path: Path) -> bytes:
-    """Of a PNG, up to its depth."""
+    """The first bytes; those of a PNG end with its bit depth."""
     with path.open("rb") as file:
         return file.read(25)
 
 
 def _check_tiff(path: Path) -> None:
-    """Raises ValueError for what OpenCV, or Pillow, would read as if it were something else."""
+    """Raise ValueError for a TIFF that OpenCV or Pillow would misread."""
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             # Small versions and masks of the same are no pages of their own.
             pages = sum(not (one.is_reduced or one.is_mask) for one in file.pages)
-    # The readers tell what is no TIFF, or a damaged one.
+    # The readers report a damaged file, or one that is no TIFF.
     except Exception:
         return
     deep, planes = page.bitspersample > 8, page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
@@ -151,8 +132,8 @@ def _check_tiff(path: Path) -> None:
         "colours multiplied by alpha": deep
         and tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples,
     }
-    for what in [what for what, found in odd.items() if found]:
-        raise ValueError(f"{path} has {what}, which cannot be read: save it as a PNG")
+    for feature in [feature for feature, present in odd.items() if present]:
+        raise ValueError(f"{path} has {feature}, which cannot be read: save it as a PNG")
     if page.dtype not in (None, bool, np.uint8, np.uint16):
         raise ValueError(f"{path} has values of type {page.dtype}: save it as 8 or 16 bit")
     if pages > 1:
@@ -160,10 +141,10 @@ def _check_tiff(path: Path) -> None:
 
 
 def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
-    orientation, profile, exif = _tags(path)
+    orientation, profile, exif = read_tags(path)
     # OpenCV turns TIFF upright itself.
-    if path.suffix.lower() == ".png" and orientation in _UPRIGHT:
-        channels = _UPRIGHT[orientation](channels)
+    if path.suffix.lower() == ".png" and orientation in UPRIGHT:
+        channels = UPRIGHT[orientation](channels)
     channels = np.atleast_3d(channels)
     colours, alpha = channels, None
     if channels.shape[2] == 4:
@@ -173,38 +154,6 @@ def _from_opencv(path: Path, channels: np.ndarray) -> Photograph:
     grey = not coloured and bool(np.ptp(colours, axis=2).max() == 0)
     rgb = colours.repeat(3, axis=2) if colours.shape[2] == 1 else colours[..., ::-1]
     return Photograph(np.ascontiguousarray(rgb), alpha, grey, profile, exif)
-
-
-def _tags(path: Path) -> tuple[int, bytes | None, bytes | None]:
-    """Orientation, colour profile, and EXIF without the orientation."""
-    try:
-        with Image.open(path) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-            return orientation, image.info.get("icc_profile"), _exif(image)
-    except UnidentifiedImageError:  # some of the 16-bit TIFF that OpenCV reads
-        return 1, None, None
-
-
-def _exif(image: Image.Image) -> bytes | None:
-    """What `Photograph.exif` is; the image has no orientation any more."""
-    tags = image.getexif()
-    tags.pop(ORIENTATION, None)
-    try:
-        if image.format == "TIFF":
-            tags = _descriptive(tags)
-        found = tags.tobytes() if tags else None
-    # Whatever Pillow raises for notes it cannot write back: they must not cost the photograph.
-    except Exception:
-        return None
-    return found if found and len(found) <= MOST_EXIF else None
-
-
-def _descriptive(tags: Image.Exif) -> Image.Exif:
-    """Without those that tell where the pixels of a TIFF lie."""
-    found = Image.Exif()
-    found.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
-    found.update({tag: part for tag in ExifTags.IFD if (part := tags.get_ifd(tag))})
-    return found
 
 
 def _from_pillow(path: Path, image: Image.Image) -> Photograph:
@@ -217,8 +166,8 @@ def _from_pillow(path: Path, image: Image.Image) -> Photograph:
         )
     # Of colours that are no longer those of the file, it is not the profile.
     profile = image.info.get("icc_profile") if image.mode not in _OTHER_COLOURS else None
-    # In this order: `_exif` takes the orientation away.
-    image, exif = ImageOps.exif_transpose(image), _exif(image)
+    # In this order: `without_orientation` removes the tag that the first one needs.
+    image, exif = ImageOps.exif_transpose(image), without_orientation(image)
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
         return Photograph(np.stack([values] * 3, axis=-1), None, True, profile, exif)
@@ -265,17 +214,16 @@ def check_folder_of(path: Path) -> None:
 
 
 def write(path: Path | str, image: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Writes an image; the file is there whole or not at all. The suffix tells the format."""
+    """Write an image, whole or not at all, in the format of the suffix."""
     write_photograph(path, Photograph(image))
 
 
 def write_photograph(path: Path | str, photograph: Photograph) -> None:
-    """Writes what the format can hold: where it lacks alpha or 16 bits, these are left out."""
+    """Write what the format can hold; alpha, 16 bits and metadata are dropped where it cannot."""
     path = Path(path)
     check_writable(path)
     channels = _channels(photograph, path.suffix.lower())
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with atomic_write(path) as temporary:
         if channels.dtype == np.uint16:
             temporary.write_bytes(_encode_16_bit(path.suffix, channels, photograph))
         else:
@@ -287,9 +235,6 @@ def write_photograph(path: Path | str, photograph: Photograph) -> None:
                 # within 5 %; flat graphics become several times as large.
                 options |= {"compress_level": 1, "compress_type": zlib.Z_RLE}
             Image.fromarray(channels).save(temporary, quality=95, **options)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _channels(photograph: Photograph, suffix: str) -> np.ndarray:
@@ -313,7 +258,7 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _encode_16_bit(suffix: str, channels: np.ndarray, photograph: Photograph) -> bytes:
-    """By OpenCV or tifffile, since Pillow knows no 16-bit colour."""
+    """Encode with OpenCV or tifffile, since Pillow has no 16-bit colour."""
     if suffix.lower() != ".png":
         return _encode_tiff(channels, photograph.profile)
     if channels.ndim == 3:

@@ -43,7 +43,7 @@ def grid(restorer: Restorer, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndar
     """
     height, width, _ = image.shape
     image = _reflect_to(image, max(height, TILE), max(width, TILE))
-    # The image may be several side by side, what is restored is one.
+    # The input may hold several images as channels; the output is one.
     total = np.zeros((*image.shape[:2], 3), np.float32)
     count = np.zeros((*image.shape[:2], 1), np.float32)
     for top, left in tile_origins(*image.shape[:2]):

@@ -18,6 +18,7 @@ from orbax.checkpoint.checkpoint_managers import (
 )
 
 from msdi_jax.runtime import processes
+from msdi_jax.runtime.atomic_write import atomic_write
 
 GROUP_BYTES = 128 * 2**20
 
@@ -26,9 +27,9 @@ class Checkpoints:
     """Checkpoints of one stage of a run: written in the background, each one whole or absent.
 
     Args:
-        directory: made when missing.
-        keep_last: how many of the latest stay.
-        keep_best: how many of those with the highest val PSNR stay besides.
+        directory: created if missing.
+        keep_last: the number of the latest that stay.
+        keep_best: the number of those with the highest val PSNR that stay too.
     """
 
     def __init__(self, directory: Path, *, keep_last: int = 3, keep_best: int = 0):
@@ -66,7 +67,7 @@ class Checkpoints:
         step = int(state.step)
         if step == self.latest():
             return
-        with self._told_as_value_error():
+        with self._as_value_error():
             if psnr is not None:
                 self._best.note(step, psnr)
             self._manager.save(step, args=ocp.args.StandardSave(state))
@@ -87,43 +88,43 @@ class Checkpoints:
 
         All processes call this, in the same order.
         """
-        state, lack = None, "another process cannot read it"
+        state, reason = None, "another process cannot read it"
         try:
             state = self.restore(like, step)
         # Whatever orbax and its libraries raise for the many ways a file can be damaged.
         except Exception as error:
-            lack = _first_line(error)
+            reason = _first_line(error)
         self._attempts += 1
         agreed = processes.all_agree(
             f"{self.directory.name} read {self._attempts}", state is not None
         )
-        return (state if agreed else None), lack
+        return (state if agreed else None), reason
 
-    def restore_latest_readable(self, like: Any, say: Callable[[str], None]) -> Any:
-        """The latest state that all processes can read; others are told of and set aside.
+    def restore_latest_readable(self, like: Any, report: Callable[[str], None]) -> Any:
+        """Return the latest state that all processes can read, or None if nothing was saved yet.
 
-        None when nothing was saved yet. What could not be read stays beside `directory`, in
-        NAME-damaged: a disk that failed for a moment must not cost what lies on it.
+        Later ones are reported and moved to NAME-damaged next to `directory`, not deleted: the disk
+        may have failed only for a moment.
 
         Raises:
             ValueError: when there are checkpoints and none of them can be read.
         """
         damaged = []
         for step in reversed(self.steps()):
-            state, lack = self.restore_if_readable(like, step)
+            state, reason = self.restore_if_readable(like, step)
             if state is None:
-                say(f"checkpoint {self.directory / str(step)} cannot be read: {lack}")
+                report(f"checkpoint {self.directory / str(step)} cannot be read: {reason}")
                 damaged.append(step)
                 continue
             for lost in damaged:
                 aside = self._set_aside(lost)
-                say(f"checkpoint {lost} is now {aside}, going back to step {step}")
+                report(f"checkpoint {lost} is now {aside}, going back to step {step}")
             return state
         if not damaged:
             return None
         raise ValueError(
             f"none of the checkpoints in {self.directory} can be read: delete that folder to start "
-            "the stage anew"
+            "the stage again"
         )
 
     def _set_aside(self, step: int) -> Path:
@@ -137,17 +138,17 @@ class Checkpoints:
         return target
 
     def wait(self) -> None:
-        """Until what is being written is on disk; raises like `save`."""
-        with self._told_as_value_error():
+        """Wait until pending writes are on disk; raises like `save`."""
+        with self._as_value_error():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for what is being written; raises like `save`."""
-        with self._told_as_value_error():
+        """Wait for pending writes and close; raises like `save`."""
+        with self._as_value_error():
             self._manager.close()
 
     @contextlib.contextmanager
-    def _told_as_value_error(self) -> Iterator[None]:
+    def _as_value_error(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
@@ -177,9 +178,8 @@ class _Best(PreservationPolicy):
         self._psnr[step] = psnr
         if jax.process_index() != 0:
             return
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
-        temporary.replace(self._file)
+        with atomic_write(self._file) as temporary:
+            temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
 
     def among(self, steps: Sequence[int]) -> list[int]:
         """Those of `steps` to keep, best first."""
@@ -187,8 +187,8 @@ class _Best(PreservationPolicy):
         return ranked[: self._count]
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        kept = self.among([found.step for found in checkpoints])
-        return [found.step in kept for found in checkpoints]
+        kept = self.among([checkpoint.step for checkpoint in checkpoints])
+        return [checkpoint.step in kept for checkpoint in checkpoints]
 
 
 def _first_line(error: Exception) -> str:
@@ -196,7 +196,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _alone(path: Path) -> ocp.options.MultiprocessingOptions:
-    """Of several processes this one reads or writes, and waits for no other."""
+    """Options by which this process reads or writes alone, and waits for no other."""
     process = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=path.name
@@ -206,7 +206,7 @@ def _alone(path: Path) -> ocp.options.MultiprocessingOptions:
 def check_place(path: Path) -> None:
     """Raises ValueError where orbax would write arrays that nobody can read.
 
-    It gathers what it has written by a pattern that has the path in it.
+    It collects the files that it wrote by a glob pattern that contains the path.
     """
     if odd := sorted((set("[\\") - {os.sep}) & set(str(path.absolute()))):
         raise ValueError(
@@ -218,7 +218,7 @@ def check_place(path: Path) -> None:
 def save_arrays(path: Path, arrays: Any) -> None:
     """Writes host arrays; raises ValueError as `check_place`.
 
-    Compression would spare 7 % of their room, and double the time to read them.
+    Compression would save 7 % of the space, and double the time to read them.
     """
     check_place(path)
     alone = _alone(path)
@@ -231,13 +231,13 @@ def load_arrays(path: Path, like: Any) -> Any:
     """Arrays saved by `save_arrays`, with the structure and shapes of the abstract `like`.
 
     On this process's first device, where every call would copy host arrays to. Group by group:
-    orbax holds what it reads several times over, which for a whole network would be half as much
-    memory again as its weights.
+    orbax holds several copies of what it reads, which for a whole network would add half the memory
+    of its weights.
 
     Raises:
         ValueError: when the arrays there have other names or shapes, or are damaged.
     """
-    expected, found = traverse_util.flatten_dict(like), {}
+    expected, arrays = traverse_util.flatten_dict(like), {}
     alone = _alone(path)
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
@@ -259,8 +259,8 @@ def load_arrays(path: Path, like: Any) -> Any:
             # Whatever orbax and its libraries raise for the many ways a file can be damaged.
             except Exception as error:
                 raise ValueError(_first_line(error.__cause__ or error)) from error
-            found |= traverse_util.flatten_dict(jax.block_until_ready(restored))
-    return traverse_util.unflatten_dict(found)
+            arrays |= traverse_util.flatten_dict(jax.block_until_ready(restored))
+    return traverse_util.unflatten_dict(arrays)
 
 
 def _here(tree: Any) -> Any:

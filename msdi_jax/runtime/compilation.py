@@ -1,4 +1,4 @@
-"""How programs are compiled: with what precision, in what order, and once for all runs."""
+"""Compilation of programs: precision, order of instructions, and the persistent cache."""
 
 import contextlib
 import ctypes
@@ -58,7 +58,7 @@ def keep_programs() -> None:
 
     In `$XDG_CACHE_HOME/msdi_jax` (`~/.cache/msdi_jax`), unless `JAX_COMPILATION_CACHE_DIR` says
     where; `JAX_ENABLE_COMPILATION_CACHE=false` switches it off. Where nothing can be written,
-    programs are compiled anew at every start, as without it.
+    programs are compiled again at every start, as without it.
     """
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return
@@ -78,5 +78,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = list(platform.uname())
-    told = [line for line in lines if line.startswith(("model name", "flags", "Features"))] or lines
-    return hashlib.sha256("\n".join(sorted(set(told))).encode()).hexdigest()[:12]
+    features = [
+        line for line in lines if line.startswith(("model name", "flags", "Features"))
+    ] or lines
+    return hashlib.sha256("\n".join(sorted(set(features))).encode()).hexdigest()[:12]

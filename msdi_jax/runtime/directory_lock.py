@@ -10,7 +10,7 @@ NAME = ".lock"
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Holds `folder`, which is made when it is missing; the system frees what a killed one held.
+    """Hold `folder`, created if missing; the system releases the lock of a killed process.
 
     Raises:
         ValueError: when another process holds it.

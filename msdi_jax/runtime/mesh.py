@@ -1,4 +1,4 @@
-"""Where arrays live on a mesh of devices ('data', 'rows').
+"""Placement of arrays on a mesh of devices ('data', 'rows').
 
 The batch is split over `data`, image rows over `rows`. Weights are everywhere, or, when that is
 asked for, each in one piece per device of `data` (ZeRO). `jax.jit` follows these shardings and
@@ -21,8 +21,8 @@ def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
     """A mesh of data × rows devices; data = -1 takes what `rows` leaves.
 
     Raises:
-        ValueError: if the product is not the number of devices; a process alone may be told to take
-            the first few of its own.
+        ValueError: if the product is not the number of devices; a single process may also use only
+            its first few.
     """
     count = jax.device_count()
     few = data > 0 and jax.process_count() == 1
@@ -50,7 +50,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def over_batch(mesh: Mesh, rank: int = 4) -> NamedSharding:
-    """For batches of images (b, h, w, c), or of what is told of each, of lower rank."""
+    """Sharding of a batch of images (b, h, w, c), or of values per image, of lower rank."""
     return NamedSharding(mesh, P("data", "rows") if rank == 4 else P("data"))
 
 
@@ -137,7 +137,7 @@ def by_image(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 def by_rows(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """Inside a step: images, or maps of images, as the batch is: rows over `rows`.
 
-    Beside `by_image` the compiler would otherwise be free to carry that over to everything else.
+    Otherwise the compiler could spread the layout of `by_image` to everything else.
     """
     if not shares_rows() or images.shape[1] % jax.sharding.get_abstract_mesh().shape["rows"]:
         return images

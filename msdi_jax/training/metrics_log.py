@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from msdi_jax.restoration.image_io import write
+from msdi_jax.runtime.atomic_write import atomic_write
 
 # Number of val crops that are written as pictures.
 SHOWN_CROPS = 4
@@ -42,13 +43,12 @@ class StageLog:
         self._samples.mkdir(parents=True, exist_ok=True)
         self._stage, self._start, self._steps = stage, start, steps
         rows = read_rows(self._path)
-        # Before the first checkpoint, step 0 is measured again too.
-        first = start + 1 if start else 0
-        kept = [r for r in rows if r["stage"] != stage or r["step"] < first]
-        temporary = self._path.with_suffix(".new")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        temporary.replace(self._path)
-        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=first)
+        # What was measured before the first step is measured again, as long as nothing is saved.
+        again = start + 1 if start else 0
+        kept = [r for r in rows if r["stage"] != stage or r["step"] < again]
+        with atomic_write(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._events = SummaryWriter(str(workdir / "events" / stage), purge_step=again)
         self._since = (time.monotonic(), start)
 
     def train(self, step: int, scalars: Mapping[str, float]) -> None:

@@ -22,6 +22,7 @@ from msdi_jax.models import DIRECTORIES, cost
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.runtime import directory_lock, processes
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import provenance, run_directory, sources
 from msdi_jax.training.loop import Interrupted, StopRequest, train
@@ -199,9 +200,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: Splits) ->
         "other_weights": others,
         **found,
     }
-    temporary = workdir / "evaluation.json.new"
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(workdir / "evaluation.json")
+    with atomic_write(workdir / "evaluation.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
     _print_figures(record)
 
 

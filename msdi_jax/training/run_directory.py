@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ml_collections
 
-from msdi_jax.runtime import directory_lock
+from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place
 from msdi_jax.runtime.config_fields import MAY_CHANGE, flattened
 
@@ -18,7 +18,8 @@ def check_configuration(config: ml_collections.ConfigDict, workdir: Path) -> Non
     check_place(workdir)
     file = workdir / "config.json"
     if not file.exists():
-        if workdir.exists() and any(path.name != directory_lock.NAME for path in workdir.iterdir()):
+        # The lock, and leftovers of a process that was killed while it wrote.
+        if workdir.exists() and any(not p.name.startswith(".") for p in workdir.iterdir()):
             raise ValueError(f"{workdir} is not empty and no run directory: choose another")
         return
     before, now = (flattened(json.loads(text)) for text in (file.read_text(), config.to_json()))
@@ -50,6 +51,5 @@ def claim(config: ml_collections.ConfigDict, configuration: str, workdir: Path) 
     """Record in `workdir`, which exists, that it is the run of `config` on a prepared set."""
     text = json.dumps(json.loads(config.to_json()), indent=2)
     for name, content in (("config.json", text), (DATA, configuration)):
-        temporary = workdir / f"{name}.new"
-        temporary.write_text(content + "\n")
-        temporary.replace(workdir / name)
+        with atomic_write(workdir / name) as temporary:
+            temporary.write_text(content + "\n")

@@ -79,7 +79,7 @@ def _check_encoder(
             f"deblur.{field}={path} is a {encoder.kind} model: give one of {', '.join(kinds)}"
         )
     wanted = {name: getattr(encoder, name) for name in same}
-    wanted["width"] = encoder.degradation_width or encoder.width
+    wanted["width"] = encoder.encoder["width"]
     if changes := {name: value for name, value in wanted.items() if config[name] != value}:
         raise ValueError(
             f"deblur.{field}={path} has another degradation encoder: set "

@@ -38,7 +38,7 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
     if network == "joint":
         source = tmp_path / "model"
         save(source, network, lambda rngs: ReblurDeblurNet(2, hidden=4, rngs=rngs))
-    file = tmp_path / "program.stablehlo"
+    file = tmp_path / f"{'p' * 245}.stablehlo"  # the longest name allowed
     main(["export", str(source), str(file), "--size", "32x48"])
     assert "(b, 32, 48, 3)" in capsys.readouterr().out
     program = jax_export.deserialize(file.read_bytes())
@@ -83,10 +83,12 @@ def test_what_onnx_has_no_translation_for_is_named():
         onnx_graph.translate(jax.scipy.special.erf, (2, 3), ("x", "y"), "")
 
 
-def test_a_missing_library_is_named(tmp_path, source, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ValueError, match=r"a \.onnx file needs onnx: pip install onnx"):
-        export.export_program(source, tmp_path / "out.onnx", 32, 32)
+@pytest.mark.parametrize(("suffix", "package"), [(".onnx", "onnx"), (".stablehlo", "flatbuffers")])
+def test_a_missing_library_is_named(tmp_path, source, monkeypatch, suffix, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"a \{suffix} file needs {package}: pip install 'msdi_jax\[export\]'"
+    with pytest.raises(ValueError, match=message):
+        export.export_program(source, tmp_path / f"out{suffix}", 32, 32)
     assert not any(tmp_path.iterdir())
 
 

@@ -41,10 +41,11 @@ def test_convert_and_export_give_every_array_back(state_dict, tmp_path, name, wr
     expected = tensors(state_dict(f"{name}-w8"))
     torch.save({"params": expected} if wrapped else expected, tmp_path / "in.pth")
     convert.convert(tmp_path / "in.pth", tmp_path / "model")
-    main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    file = tmp_path / f"{'p' * 251}.pth"  # the longest name allowed
+    main(["export", str(tmp_path / "model"), str(file)])
+    found = torch.load(file, weights_only=True)
     assert_same(found["params"] if wrapped else found, expected)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.pth", "model", "out.pth"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.pth", "model", file.name]
 
 
 def test_a_part_alone_has_the_keys_of_its_own_file(state_dict, tmp_path):

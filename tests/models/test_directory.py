@@ -34,6 +34,14 @@ def test_round_trip(saved, loaded, network):
     }
 
 
+def test_the_longest_name_allowed(tmp_path, saved, network):
+    path = tmp_path / ("m" * 255)
+    for _ in range(2):
+        models.save(path, network, DESCRIPTION)
+    assert_same_arrays(arrays_of(models.load(path).network), arrays_of(network))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_weights_lie_where_calls_take_them(tmp_path, saved, network):
     """Of host arrays every call would make a copy."""
     models.save(tmp_path / "compact", network, models.read_description(saved), as_bfloat16=True)

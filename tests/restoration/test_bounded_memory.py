@@ -8,7 +8,6 @@ from flax import nnx
 
 from benchmarks import timing
 from msdi_jax import models
-from msdi_jax.models.self_ensemble import ORIENTATIONS, ensemble
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, restore
@@ -150,26 +149,6 @@ def test_models_that_deblur_nothing_are_refused():
     description = models.Description(models.Architecture("discriminator", 2), {}, "")
     with pytest.raises(ValueError, match="a discriminator model deblurs nothing"):
         bounded_memory.BoundedRestorer(models.Model(other, description))
-
-
-@pytest.mark.parametrize("count", ORIENTATIONS)
-def test_ensemble_averages_orientations(count):
-    """Of a restorer that darkens the top left pixel: corners have their turn, of 8 all twice."""
-    seen = []
-
-    def darken(x):
-        seen.append(x.copy())
-        y = x.copy()
-        y[:, 0, 0] -= 8
-        return y
-
-    x = np.random.default_rng(0).uniform(size=(1, 3, 4, 3)).astype(np.float32)
-    expected = x.copy()
-    # Upside down, what was below comes up; by a quarter turn to the left, what was at the right.
-    for row, column in [(0, 0), (-1, 0), (0, -1), (-1, -1)][:count]:
-        expected[:, row, column] -= 8 / min(count, 4)
-    np.testing.assert_allclose(ensemble(darken, count)(x), expected, atol=1e-6)
-    assert len({y.tobytes() for y in seen}) == count
 
 
 @pytest.mark.slow

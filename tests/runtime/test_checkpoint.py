@@ -13,7 +13,7 @@ from msdi_jax.training.state import State
 
 
 def state(step):
-    """A state whose every array tells its step."""
+    """A state whose arrays all depend on the step."""
     rng = np.random.default_rng(step)
     params = {
         "a": [jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)],
@@ -59,7 +59,7 @@ def test_nothing_saved_yet(open_checkpoints):
     assert open_checkpoints().latest() is None
 
 
-def test_another_process_goes_on_from_the_latest(open_checkpoints):
+def test_another_process_resumes_from_the_latest(open_checkpoints):
     first = open_checkpoints()
     for step in (5, 20):
         first.save(state(step))

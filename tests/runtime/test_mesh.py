@@ -18,8 +18,8 @@ def test_one_device():
     "sizes", [(2, 1), (1, 2), (0, 1), (-2, 1), (1, -1), (-1, 0), (-1, -1)], ids=str
 )
 def test_wrong_products_are_refused(sizes):
-    told = "must be at most the" if sizes[0] > 0 else "must be the"
-    with pytest.raises(ValueError, match=rf"{told} number of devices, 1$"):
+    bound = "must be at most the" if sizes[0] > 0 else "must be the"
+    with pytest.raises(ValueError, match=rf"{bound} number of devices, 1$"):
         mesh.make_mesh(*sizes)
 
 
@@ -29,7 +29,7 @@ def test_more_rows_than_devices_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "told"),
+    ("sizes", "message"),
     [
         ((4, 3), "4 × 3 must be at most"),
         ((8, 2), "8 × 2 must be at most"),
@@ -37,9 +37,9 @@ def test_more_rows_than_devices_are_refused():
     ],
     ids=str,
 )
-def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, told):
+def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, message):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
-    with pytest.raises(ValueError, match=f"{told} the number of devices, 8"):
+    with pytest.raises(ValueError, match=f"{message} the number of devices, 8"):
         mesh.make_mesh(*sizes)
 
 

@@ -30,7 +30,7 @@ def test_several_processes(monkeypatch, environment, found):
     assert processes._on_a_cluster() is found
 
 
-def test_what_a_terminal_lacks_is_a_question_mark(monkeypatch):
+def test_characters_that_a_terminal_cannot_show_become_question_marks(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))

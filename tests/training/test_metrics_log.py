@@ -60,7 +60,7 @@ def test_resuming_drops_the_rows_of_the_stage_beyond_the_start(tmp_path, start):
     write_rows(tmp_path, *other, *own)
     start(start=20)
     assert rows(tmp_path) == [*other, *own[:2]]
-    assert not (tmp_path / "metrics.new").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"metrics.jsonl", "events", "samples"}
 
 
 def test_step_0_is_measured_again_before_the_first_checkpoint(tmp_path, start):

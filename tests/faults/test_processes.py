@@ -63,7 +63,7 @@ def test_losses_are_those_of_one_process(tmp_path, prepared, mesh):
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_killing_one_ends_the_other_and_the_restart_goes_on(tmp_path, prepared, killed):
+def test_killing_one_ends_the_other_and_the_restart_resumes(tmp_path, prepared, killed):
     steps = ("--config.deblur.steps=400", "--config.deblur.checkpoint_every=5")
     processes = start_two(tmp_path / "run", prepared, *steps)
     launching.read_until(processes[0], "deblur 12/400")
@@ -90,9 +90,9 @@ def test_what_one_refuses_ends_both(tmp_path, prepared):
     """Only the first process opens the photographs while the other one waits for it."""
     lacking = f"--config.dataset.photographs={tmp_path / 'nowhere'}"
     first, second = start_two(tmp_path / "run", prepared, lacking)
-    told = first.communicate(timeout=120)[0]
+    printed = first.communicate(timeout=120)[0]
     second.communicate(timeout=120)
-    assert "nowhere is not a folder" in told
+    assert "nowhere is not a folder" in printed
     assert first.returncode != 0
     assert second.returncode != 0
 
@@ -110,11 +110,11 @@ def test_all_go_back_where_one_cannot_read(tmp_path):
         )
         for process in range(2)
     ]
-    for process, lack in zip(
+    for process, reason in zip(
         processes, ("another process cannot", "failed for a moment"), strict=True
     ):
         printed = launching.finish(process, 120)
-        assert f"2 cannot be read: {lack}" in printed.replace("the disk ", "")
+        assert f"2 cannot be read: {reason}" in printed.replace("the disk ", "")
         assert "going back to step 1" in printed
         assert "step 1, w 1" in printed
     assert sorted(path.name for path in (tmp_path / "checkpoints" / "deblur").iterdir()) == ["1"]
