@@ -37,3 +37,8 @@ def of_what_is_computed(config: Mapping) -> dict[str, Any]:
     """
     values = flattened(config).items()
     return {name: value for name, value in values if value and not name.startswith(MAY_CHANGE)}
+
+
+def unknown_field_message(path: str) -> str:
+    """Return the error for `path`, "deblur.crop", which the configuration does not have."""
+    return f"--config.{path} is not a field: `msdi train --help-config` prints all fields"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import MODULES, main
 from msdi_jax.models import model
 from tests.small_networks import small_network
 

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from jax import export
 
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.models import model
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, image_io, restore
@@ -95,7 +95,7 @@ def test_a_pytorch_file_does_not_say_it(tmp_path, capsys, usage, told):
 
 def test_a_program_is_one_pass(saved, tmp_path, capsys):
     main(["export", str(saved), str(tmp_path / "out.stablehlo"), "--size=32x32"])
-    assert "one pass, of whose 2 orientations the model takes the mean" in capsys.readouterr().out
+    assert "one pass: the model is used as the mean of 2 orientations" in capsys.readouterr().out
 
 
 def test_products_are_of_as_many_digits_as_their_numbers(saved, tmp_path):

@@ -334,7 +334,7 @@ def test_what_is_left_out_of_a_folder_is_told(folder, tmp_path, invert, capsys):
         (folder / name).touch()
     (folder / "more").mkdir()
     invert(folder, tmp_path / "out")
-    told = "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without ending; read are .png, .jpg"
+    told = "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without suffix; images are .png, .jpg"
     assert told in capsys.readouterr().err
 
 
