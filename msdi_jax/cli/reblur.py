@@ -30,9 +30,7 @@ def add_to(commands) -> None:
     between.add_argument("--sharp", required=True, help="photograph to blur")
     between.add_argument("--blurry", required=True, help="photograph whose blur is level 1")
     between.add_argument("--start", help="photograph whose blur is level 0; default: the sharp one")
-    between.add_argument(
-        "--levels", type=int, default=7, help="default: %(default)s"
-    )
+    between.add_argument("--levels", type=int, default=7, help="default: %(default)s")
     between.add_argument(
         "--beyond", type=float, default=1.5, help="the highest level; default: %(default)s"
     )

@@ -43,7 +43,7 @@ from msdi_jax.runtime.compilation import precise
 DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 
 # The model in the box: a run directory that comes with the package; see docs/model_card.md.
-BUNDLED = Path(__file__).parent / "box"
+BUNDLED = Path(__file__).parent / "bundled"
 
 # Name → (description, rngs) → network; "degradation" is encoder and pyramid.
 BUILDERS = {
