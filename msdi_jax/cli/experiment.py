@@ -99,18 +99,20 @@ def _guarded(path: str, action: Callable):
 def _set(config: ConfigDict, override: str) -> None:
     path, is_assigned, text = override.partition("=")
     *groups, field = path.split(".")
+    parent = config
     for group in groups:
-        config = config.get(group) if isinstance(config, ConfigDict) else None
-    if not isinstance(config, ConfigDict) or field not in config:
-        raise ValueError(config_fields.unknown_field_message(path))
-    if isinstance(config[field], ConfigDict):
-        inner = next(iter(config[field]), "FIELD")
+        parent = parent.get(group) if isinstance(parent, ConfigDict) else None
+    if not isinstance(parent, ConfigDict) or field not in parent:
+        known = config_fields.flattened(config.to_dict())
+        raise ValueError(config_fields.unknown_field_message(path, known))
+    if isinstance(parent[field], ConfigDict):
+        inner = next(iter(parent[field]), "FIELD")
         raise ValueError(
             f"--config.{path} is a group of fields: set one, like --config.{path}.{inner}=VALUE"
         )
     if not is_assigned:
         raise ValueError(f"--config.{path} has no value: write --config.{path}=VALUE")
-    config[field] = _parse(path, text, config.get_type(field))
+    parent[field] = _parse(path, text, parent.get_type(field))
 
 
 def _parse(path: str, text: str, kind: type):

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -34,18 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with an error message when the command cannot do what was asked.
     """
-    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _run(_parse(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `msdi … | head`: nobody reads the rest, and Python would report it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: the same command resumes, or starts again if it keeps no results")
+
+
+def _run(options: argparse.Namespace) -> None:
     # Imported here, as the commands are, to keep --help fast.
     from msdi_jax.runtime import compilation, processes
 
     processes.print_anywhere()
     compilation.keep_programs()
-    try:
-        options.command(options)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped: the same command resumes, or starts again if it keeps no results")
+    options.command(options)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

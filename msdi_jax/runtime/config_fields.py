@@ -1,6 +1,6 @@
 """Fields of a configuration that say what is computed, and those that say where and how often."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 STAGES = ("reblur", "deblur")
@@ -39,6 +39,6 @@ def of_what_is_computed(config: Mapping) -> dict[str, Any]:
     return {name: value for name, value in values if value and not name.startswith(MAY_CHANGE)}
 
 
-def unknown_field_message(path: str) -> str:
+def unknown_field_message(path: str, known: Iterable[str] = ()) -> str:
     """Return the error for `path`, "deblur.crop", which the configuration does not have."""
     return f"--config.{path} is not a field: `msdi train --help-config` prints all fields"
