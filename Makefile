@@ -5,12 +5,12 @@ BIN := .venv/bin
 .PHONY: run test test-full bench docs lint format
 .DELETE_ON_ERROR:
 
-# Huge pages, where the system leaves them to programs: docs/performance.md.
+# Huge pages, where the system allows them: docs/performance.md.
 run: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 run: .venv/.run
 	mkdir -p runs
-	$(BIN)/python -m msdi_jax deblur --input docs/gallery/blurry --output runs/deblurred
-	$(BIN)/python launch.py --config configs/continued.py --workdir runs/continued
+	$(BIN)/msdi deblur --input docs/gallery/blurry --output runs/deblurred
+	$(BIN)/msdi train --config continued --workdir runs/continued
 
 # Each file in one of two processes, in the order of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -21,7 +21,7 @@ test: .venv/.dev
 test-full: .venv/.dev
 	$(PYTEST)
 
-# Against PyTorch, on an otherwise idle machine: rewrites the table of docs/performance.md.
+# Compares with PyTorch, on an otherwise idle machine; rewrites the table of docs/performance.md.
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.run
 
@@ -43,7 +43,6 @@ format: .venv/.dev
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-# PyTorch's builds without CUDA carry a local version (+cpu); where pip finds one, it is taken.
 .venv/.dev: requirements-dev.txt .venv/.run
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@

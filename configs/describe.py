@@ -6,7 +6,6 @@ A description is the comment above the field in `base.py`.
 import ast
 import functools
 import itertools
-import runpy
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,36 +31,15 @@ def names() -> list[str]:
     return sorted({file.stem for file in _HERE.glob("*.py")}.difference(_NO_EXPERIMENTS))
 
 
-def load(name: str) -> ConfigDict:
-    """Return the configuration of an experiment.
-
-    Args:
-        name: "base", one of `names()`, or a Python file; a variant may follow, "ablation:full".
-
-    Raises:
-        ValueError: for an unknown name or variant, or a file without `get_config`.
-    """
-    name, _, variant = name.partition(":")
-    file = Path(name) if name.endswith(".py") else _HERE / f"{name}.py"
-    if not file.is_file():
-        raise ValueError(
-            f"there is no configuration {name}: give a file, or one of {', '.join(names())}"
-        )
-    page = runpy.run_path(str(file))
-    if "get_config" not in page:
-        raise ValueError(f"{name} has no function get_config: give a file like configs/*.py")
-    return page["get_config"](variant) if variant else page["get_config"]()
-
-
-def describe_fields(name: str = "base") -> list[Field]:
-    """Describe every field of the experiment `name`, see `load`, in the order of `base.py`."""
+def describe_fields(config: ConfigDict) -> list[Field]:
+    """Describe every field of a configuration, in the order of `base.py`."""
     position = {path: number for number, path in enumerate(_comments())}
 
     def place(field: Field) -> tuple[int, int]:
         group = field.path.rpartition(".")[0]
         return position.get(group, -1), position.get(_commented(field.path), -1)
 
-    fields = (Field(path, value, describe(path)) for path, value in _leaves(load(name)))
+    fields = (Field(path, value, describe(path)) for path, value in _leaves(config))
     return sorted(fields, key=place)
 
 
@@ -76,14 +54,14 @@ def _commented(path: str) -> str:
     return f"stage.{field}" if group in _STAGES and path not in _comments() else path
 
 
-def format_help(name: str | None = None) -> str:
-    """Format the fields of the experiment `name` as text of 100 columns, for a terminal."""
+def format_help(config: ConfigDict) -> str:
+    """Format the fields of a configuration as text of 100 columns, for a terminal."""
     wrap = functools.partial(
         textwrap.fill, width=100, initial_indent=" " * 8, subsequent_indent=" " * 8
     )
     return "\n".join(
         f"  --config.{field.path}={field.default!r}\n{wrap(field.description)}"
-        for field in describe_fields(name or "base")
+        for field in describe_fields(config)
     )
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+from msdi_jax.configs import base, finetune, gopro_reblur
 from msdi_jax.configs.describe import Field, describe, describe_fields
 
 MARK = "<!-- fields of configs/base.py -->"
@@ -17,7 +18,8 @@ def on_page_markdown(markdown: str, **_) -> str:
 
 def tables() -> str:
     """Markdown: fields, defaults and descriptions, one table per group of fields."""
-    groups = {group: list(fields) for group, fields in itertools.groupby(describe_fields(), _group)}
+    fields = describe_fields(base.get_config())
+    groups = {group: list(fields) for group, fields in itertools.groupby(fields, _group)}
     shared = {_name(field) for field in groups["reblur"]} & set(map(_name, groups["deblur"]))
     both = [field for stage in STAGES for field in groups[stage] if _name(field) in shared]
     parts = [_table("The run", groups.pop(""))]
@@ -39,7 +41,9 @@ def _name(field: Field) -> str:
 
 
 def _of_pairs() -> list[Field]:
-    fields = itertools.chain(describe_fields("gopro_reblur"), describe_fields("finetune"))
+    fields = itertools.chain(
+        *(describe_fields(page.get_config()) for page in (gopro_reblur, finetune))
+    )
     return [field for field in fields if _group(field) == "dataset"]
 
 

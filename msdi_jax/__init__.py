@@ -1,11 +1,16 @@
 """Learned degradation representations for image deblurring, in JAX and Flax."""
 
-from msdi_jax.models import BUNDLED, Model, load
-from msdi_jax.networks.degradation import Degradation, DegradationEncoder, DegradationPyramid
-from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput
-from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
+import importlib
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from msdi_jax.models import BUNDLED, Model, load
+    from msdi_jax.networks.degradation import Degradation, DegradationEncoder, DegradationPyramid
+    from msdi_jax.networks.discriminator import MultiscaleDiscriminator
+    from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput
+    from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
+
+__version__ = "0.1.0"
 __all__ = [
     "BUNDLED",
     "Degradation",
@@ -19,3 +24,20 @@ __all__ = [
     "ReblurDeblurNet",
     "load",
 ]
+# Imported on first use: `msdi --help` need not load JAX.
+_MODULES = ("models", *(f"networks.{name}" for name in (
+    "degradation", "discriminator", "msdi_net", "reblur_deblur_net"
+)))  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in _MODULES:
+            members = vars(importlib.import_module(f"{__name__}.{module}"))
+            if name in members:
+                return members[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

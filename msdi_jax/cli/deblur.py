@@ -1,4 +1,4 @@
-"""python -m msdi_jax deblur: photographs in, photographs out."""
+"""msdi deblur: restore photographs."""
 
 import argparse
 import errno
@@ -16,34 +16,32 @@ from msdi_jax.cli import model_options
 from msdi_jax.restoration import bounded_memory, image_io, restore
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-# What the next photograph would meet too.
+# Errors that the next photograph would meet too.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Restore = Callable[[np.ndarray], np.ndarray]
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser("deblur", help="restore photographs of any size")
+    parser = commands.add_parser("deblur")
     parser.set_defaults(command=run)
-    parser.add_argument(
-        "--model", default=models.BUNDLED, help="model or run directory; default: the box"
-    )
-    parser.add_argument("--input", required=True, help="image file, or a folder of such")
+    model_options.add_model(parser)
+    parser.add_argument("--input", required=True, help="image file, or folder of images")
     parser.add_argument("--output", required=True, help="image file or folder to write")
     parser.add_argument(
         "--format",
         choices=[suffix.removeprefix(".") for suffix in image_io.SUFFIXES],
-        help="of all files of a folder; default: each keeps its own",
+        help="format of all files of a folder; default: the format of each input",
     )
     parser.add_argument(
         "--restore",
         choices=restore.MODES,
-        help="in one piece whatever it takes, or in the 256-pixel tiles of the published "
-        "evaluation; default: in one piece if --memory allows, else in large blended tiles",
+        help="whole: in one piece; grid: in the 256-pixel tiles of the published evaluation; "
+        "default: in one piece if --memory allows it, else in large blended tiles",
     )
     parser.add_argument(
         "--memory",
-        help="about what all of it may take, like 1.5GB; default: 2GB and the weights, and what "
-        "a photograph takes that it would not at 12 megapixels",
+        help="limit of the memory, about, such as 1.5GB; default: 2GB plus the weights, more for "
+        "photographs above 12 megapixels",
     )
     model_options.add_to(parser)
 
@@ -59,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     check_work(work)
     if not source.is_dir():
         if options.format:
-            raise ValueError(f"--format is for folders: name {target} as it shall be")
+            raise ValueError(f"--format is for folders: give {target} the suffix of the format")
         image_io.check_writable(target)
         # Before the model, whose loading takes longer.
         image_io.read_photograph(source)
@@ -72,20 +70,20 @@ def run(options: argparse.Namespace) -> None:
 
 
 def parse_memory(text: str) -> int:
-    """Bytes out of "2GB", "500 MB" or a plain number."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)B?\s*", text.upper())
-    if found is None or float(found[1]) == 0:
+    """Return the bytes of "2GB", "500 MB" or a plain number."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)B?\s*", text.upper())
+    if match is None or float(match[1]) == 0:
         raise ValueError(f"--memory {text!r} is no amount of memory: write it like 2GB or 500MB")
-    return int(float(found[1]) * UNITS[found[2]])
+    return int(float(match[1]) * UNITS[match[2]])
 
 
 def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Path, Path]]:
     inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in image_io.SUFFIXES)
-    # A link that leads nowhere is told as an image that cannot be read.
+    # A broken link is kept: it is reported as an image that cannot be read.
     inputs = [p for p in inputs if not p.is_dir() and not p.name.startswith(".")]
     if not inputs:
         raise ValueError(f"{source} holds no images (files in {', '.join(image_io.SUFFIXES)})")
-    _tell_others(source, inputs)
+    _report_others(source, inputs)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file, and {source} is a folder: name a folder to write to")
     work = [(p, target / (p.with_suffix(f".{kind}") if kind else p).name) for p in inputs]
@@ -93,21 +91,22 @@ def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Pat
     return work
 
 
-def _tell_others(source: Path, inputs: list[Path]) -> None:
-    """Of the files in a folder that are left out, by their endings."""
+def _report_others(source: Path, inputs: list[Path]) -> None:
+    """Print how many files of a folder are left out, by their suffixes."""
     others = {p for p in source.iterdir() if not p.name.startswith(".")} - set(inputs)
     kinds = Counter(
-        "folder" if p.is_dir() else p.suffix.lower() or "without ending" for p in others
+        "folder" if p.is_dir() else p.suffix.lower() or "without suffix" for p in others
     )
     if kinds:
-        told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         print(
-            f"{source}: left out {told}; read are {', '.join(image_io.SUFFIXES)}", file=sys.stderr
+            f"{source}: left out {counts}; images are {', '.join(image_io.SUFFIXES)}",
+            file=sys.stderr,
         )
 
 
 def check_work(work: list[tuple[Path, Path]]) -> None:
-    """Raises ValueError when an output would destroy an input or another output."""
+    """Raise ValueError if an output would overwrite an input or another output."""
     inputs = {source.resolve() for source, _ in work}
     outputs: dict[str, Path] = {}
     for source, target in work:
@@ -122,14 +121,14 @@ def check_work(work: list[tuple[Path, Path]]) -> None:
 
 
 def check_no_input(target: Path, inputs: Set[Path]) -> None:
-    """Raises ValueError when `target` is one of `inputs`, which are resolved."""
+    """Raise ValueError if `target` is one of `inputs`, which are resolved."""
     same = target.exists() and any(target.samefile(path) for path in inputs if path.exists())
     if same or target.resolve() in inputs:
         raise ValueError(f"{target} would overwrite an input: choose another --output")
 
 
 def _restorer(network: models.Model, restoration: str | None, memory: int | None) -> Restore:
-    """[0, 1] image → [0, 1] image."""
+    """Return the function from a [0, 1] image to the restored one."""
     if restoration:
         return lambda image: restore.MODES[restoration](network.deblur, image)
     bounded = bounded_memory.BoundedRestorer(network, memory)
@@ -137,7 +136,7 @@ def _restorer(network: models.Model, restoration: str | None, memory: int | None
 
 
 def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
-    """Restores each file; bad ones are told at the end, when the good ones are done."""
+    """Restore each file; errors are reported at the end, when the good files are done."""
     problems, tried = [], 0
     progress = tqdm(work, desc="deblur", unit="image", disable=len(work) == 1)
     for source, target in progress:
@@ -146,7 +145,7 @@ def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
         try:
             photograph = image_io.read_photograph(source)
             image_io.write_photograph(target, photograph.restored(restored(photograph.unit())))
-            _tell_losses(photograph, target)
+            _report_losses(photograph, target)
         except ValueError as error:
             problems.append(str(error))
         except OSError as error:
@@ -164,7 +163,7 @@ def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
         )
 
 
-def _tell_losses(photograph: image_io.Photograph, target: Path) -> None:
+def _report_losses(photograph: image_io.Photograph, target: Path) -> None:
     suffix = target.suffix.lower()
     lost = []
     if photograph.alpha is not None and suffix not in image_io.HOLD_ALPHA:

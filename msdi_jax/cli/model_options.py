@@ -1,63 +1,71 @@
-"""How a network is used, as options of the commands that use one.
+"""Options of the commands that use a network.
 
-What is not asked for is as the model says, see `models.Description`.
+The defaults are those of the model, see `models.Description`.
 """
 
 import argparse
 
-from msdi_jax.models import DEBLURRING, Description, Model
+from msdi_jax.models import BUNDLED, DEBLURRING, Description, Model
 from msdi_jax.models.self_ensemble import ORIENTATIONS
 from msdi_jax.networks import local_statistics
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add --model, by default the bundled model."""
+    parser.add_argument(
+        "--model", default=BUNDLED, help="model or run directory; default: the bundled model"
+    )
+
+
 def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add --ensemble and --window."""
     parser.add_argument(
         "--ensemble",
         type=int,
         nargs="?",
         choices=ORIENTATIONS,
         const=max(ORIENTATIONS),
-        help="mean over the image and itself upside down (2), these and their quarter turns (4), "
-        "or all eight orientations (8, if no number is given): as many times slower than the image "
-        "alone (1); default: as the model says",
+        help="average this many orientations: 2 adds the image upside down, 4 the quarter turns, "
+        "8 all the others; that many times slower than 1; without a number: 8; default: the "
+        "model's",
     )
     parser.add_argument(
         "--window",
         type=int,
         metavar="PX",
-        help="side of the windows that instance norms take their statistics in, somewhat more than "
-        "the training crops; 0: the whole image; default: as the model says",
+        help="side of the windows in which instance norms take their statistics, somewhat more "
+        "than the training crops; 0: the whole image; default: the model's",
     )
 
 
 def asked(options: argparse.Namespace) -> dict[str, int]:
-    """What the options ask for, by their names."""
-    given = {name: getattr(options, name) for name in ("ensemble", "window")}
-    return {name: value for name, value in given.items() if value is not None}
+    """Return the given options by their names."""
+    values = {name: getattr(options, name) for name in ("ensemble", "window")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def as_asked(network: Model, options: argparse.Namespace) -> Model:
-    """The model used as the options say.
+    """Return the model with the given options.
 
     Raises:
-        ValueError: for what is no window, and options for a network that deblurs nothing.
+        ValueError: for a window that is too small, and for a network that does not deblur.
     """
-    given = asked(options)
+    values = asked(options)
     name = network.architecture.kind
-    if given and name not in DEBLURRING:
-        told = " and ".join(f"--{option}" for option in given)
-        raise ValueError(f"a {name} model deblurs nothing that {told} could be for: leave it out")
+    if values and name not in DEBLURRING:
+        names = " and ".join(f"--{option}" for option in values)
+        raise ValueError(f"a {name} model does not deblur: leave out {names}")
     changes = {}
-    if "ensemble" in given:
-        changes["orientations"] = given["ensemble"]
-    if "window" in given:
-        local_statistics.check(given["window"], "--window")
-        changes["window"] = given["window"] or None
+    if "ensemble" in values:
+        changes["orientations"] = values["ensemble"]
+    if "window" in values:
+        local_statistics.check(values["window"], "--window")
+        changes["window"] = values["window"] or None
     return network.using(**changes) if changes else network
 
 
 def text(description: Description) -> str:
-    """The options that ask for what the description says; empty where it says nothing."""
+    """Return the options that equal the settings of `description`; "" for the defaults."""
     options = []
     if description.orientations > 1:
         options.append(f"--ensemble {description.orientations}")

@@ -1,4 +1,4 @@
-"""python -m msdi_jax prepare: a data set from its unpacked download, or from pairs of your own."""
+"""msdi prepare: make a data set from its unpacked download, or from pairs of your own."""
 
 import argparse
 import dataclasses
@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from msdi_jax.data import records
 from msdi_jax.evaluation import metrics
 from msdi_jax.evaluation.test_sets import PREPARED
 
@@ -30,20 +31,18 @@ _OPTIONS = {
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "prepare", help="make a data set from its download, or from pairs of your own"
-    )
+    parser = commands.add_parser("prepare")
     parser.set_defaults(command=run)
     parser.add_argument("name", help="gopro, realblur_j, realblur_r, hide or pairs")
     parser.add_argument(
         "--from",
         dest="source",
         metavar="SOURCE",
-        help="folder of the unpacked download; of pairs, a folder that holds blurry/ and sharp/, "
-        "or a CSV file with these columns",
+        help="folder of the unpacked download; pairs: folder that holds blurry/ and sharp/, or CSV "
+        "file with the columns blurry and sharp",
     )
     parser.add_argument(
-        "--to", default=PREPARED, help="root of all prepared sets; default: %(default)s"
+        "--to", default=PREPARED, help="folder of all prepared sets; default: %(default)s"
     )
     parser.add_argument(
         "--blur", help="gopro: blur (frames averaged as encoded; default) or blur_gamma"
@@ -52,10 +51,10 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--accept-part",
         action="store_const",
         const=True,
-        help="published sets: do with less than all of it",
+        help="published sets: accept an incomplete download",
     )
-    parser.add_argument("--blurry", help="pairs: instead of --from, folder of the blurry images")
-    parser.add_argument("--sharp", help="pairs: and of the sharp ones of the same names")
+    parser.add_argument("--blurry", help="pairs: folder of the blurry images, instead of --from")
+    parser.add_argument("--sharp", help="pairs: folder of the sharp images, of the same names")
     parser.add_argument(
         "--tile", type=int, help="pairs: side of the training tiles, px; default: 512"
     )
@@ -63,13 +62,13 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--raw",
         action="store_const",
         const=True,
-        help="keep pixels as they are instead of as PNG: about six times the room, read four "
-        "to five times as fast",
+        help="store raw pixels instead of PNG: about six times the size, four to five times as "
+        "fast to read",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    # tfds tells its inner workings at lower levels.
+    # tfds logs its inner workings at lower levels.
     logging.set_verbosity(logging.ERROR)
     builder = find_builder(options.name)
     arguments = _arguments(options, builder)
@@ -77,25 +76,21 @@ def run(options: argparse.Namespace) -> None:
     try:
         directory = Path(builder.prepare(options.to, **arguments))
     except KeyboardInterrupt:
-        sys.exit("stopped: the same command goes on")
+        sys.exit("stopped: the same command resumes")
     print(summary(options.name, directory, time.monotonic() - started))
     chosen = {k: v for k, v in arguments.items() if k in ("blur", "raw", "tile")}
-    print("launch.py:", *_fields({"name": options.name, "directory": directory} | chosen))
+    print("train:    ", *_fields({"name": options.name, "directory": directory} | chosen))
 
 
 def find_builder(name: str) -> ModuleType:
-    """The module of a set that is made from files which the user has.
+    """Return the builder of a set that is made from the user's files.
 
     Raises:
-        ValueError: for an unknown name, and outside the repository.
+        ValueError: for an unknown name, and for a set that needs no files.
     """
-    try:
-        from msdi_jax.data import records
-    except ImportError as error:
-        raise ValueError("there is no data/ here: run this in the repository's folder") from error
     builder = records.find_builder(name)
     if "source" not in _fields_of(builder):
-        raise ValueError(f"{name} needs no preparing: launch.py and evaluate make it themselves")
+        raise ValueError(f"{name} is prepared by `msdi train` and `msdi evaluate` themselves")
     return builder
 
 
@@ -111,16 +106,14 @@ def _arguments(options: argparse.Namespace, builder: ModuleType) -> dict:
     }
     known = _fields_of(builder)
     if foreign := [f"--{option}" for option in given if _OPTIONS[option] not in known]:
-        raise ValueError(f"{options.name} does not know {', '.join(foreign)}: leave it out")
+        raise ValueError(f"{options.name} has no option {', '.join(foreign)}: leave it out")
     if not given.keys() & {"from", "blurry", "sharp"}:
-        raise ValueError("--from is missing: give the folder that the set is to be made from")
+        raise ValueError("--from is missing: give the folder of the download")
     return {_OPTIONS[option]: value for option, value in given.items()}
 
 
 def summary(name: str, directory: Path, seconds: float) -> str:
-    """What a prepared set holds, how blurry it is, and how to use it."""
-    from msdi_jax.data import records
-
+    """Describe the contents of a prepared set, how blurry it is, and how to use it."""
     parts = records.describe_set(directory)
     split = "test" if "test" in parts else "train"
     lines = [
@@ -138,18 +131,18 @@ def _fields(dataset: dict) -> list[str]:
 
 
 def blurriness(source) -> str:
-    """The mean PSNR of blurry against sharp over a sample, in words."""
+    """Describe the mean PSNR of blurry against sharp over a sample."""
     chosen = np.unique(np.linspace(0, len(source) - 1, _SAMPLE).astype(int))
-    records = (source[int(i)] for i in tqdm(chosen, desc="blurriness", unit="image"))
-    found = np.array([metrics.psnr(record["blurry"], record["sharp"]) for record in records])
-    values = found[np.isfinite(found)]
-    equal = f", {len(found) - len(values)} of {len(found)} pairs are equal images"
+    sample = (source[int(i)] for i in tqdm(chosen, desc="blurriness", unit="image"))
+    psnr = np.array([metrics.psnr(record["blurry"], record["sharp"]) for record in sample])
+    values = psnr[np.isfinite(psnr)]
+    equal = f", {len(psnr) - len(values)} of {len(psnr)} pairs are equal images"
     if len(values) == 0:
-        return f"blurry is not blurry{equal}"
+        return f"blurry images are not blurry{equal}"
     low, high = np.percentile(values, (5, 95))
     return (
         f"blurry against sharp has PSNR {values.mean():.2f} dB on average, 5 to 95 %: {low:.1f} "
-        f"to {high:.1f} dB, over {len(values)} images" + equal * (len(values) < len(found))
+        f"to {high:.1f} dB, over {len(values)} images" + equal * (len(values) < len(psnr))
     )
 
 
@@ -157,8 +150,8 @@ def _describe(split: str, part) -> str:
     pairs = sum(part.sizes.values())
     sizes = sorted(part.sizes, key=lambda size: [int(side) for side in size.split("×")])
     several = f" to {sizes[-1]} px, {len(sizes)} sizes" if len(sizes) > 1 else " px"
-    made = f"{part.records:7} records {_size(part.bytes)}"
-    return f"{split:5} {pairs:6} pairs ({sizes[0]}{several}) {made}"
+    stored = f"{part.records:7} records {_size(part.bytes)}"
+    return f"{split:5} {pairs:6} pairs ({sizes[0]}{several}) {stored}"
 
 
 def _size(count: int) -> str:

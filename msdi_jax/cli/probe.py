@@ -1,4 +1,4 @@
-"""python -m msdi_jax probe: what of blur and of content a representation holds."""
+"""msdi probe: measure how much the representation holds of blur and of content."""
 
 import argparse
 import dataclasses
@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from msdi_jax import models
+from msdi_jax.cli import model_options
 from msdi_jax.evaluation import test_sets
 from msdi_jax.research import probes
 from msdi_jax.runtime.atomic_write import atomic_write
@@ -20,16 +21,12 @@ SET = "camera_shake"
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
-        "probe", help="read motion and content off the representation, with controls beside it"
-    )
+    parser = commands.add_parser("probe")
     parser.set_defaults(command=run)
-    parser.add_argument(
-        "--model", default=models.BUNDLED, help="model or run directory; default: the box"
-    )
+    model_options.add_model(parser)
     parser.add_argument(
         "--data",
-        help=f"prepared set of data/{SET}; default: the embedded one, prepared in "
+        help=f"prepared set of {SET}; default: the embedded photographs, prepared in "
         f"./{test_sets.PREPARED}",
     )
     parser.add_argument(
@@ -38,20 +35,20 @@ def add_to(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = models.load(models.find(options.model, *models.DIRECTORIES.values()))
-    estimator = found.estimator
+    network = models.load(models.find(options.model, *models.DIRECTORIES.values()))
+    estimator = network.estimator
     directory, train = test_sets.open_prepared(SET, options.data, "train")
     _, test = test_sets.open_prepared(SET, options.data, "test")
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     encoders = {
         "representation": jax.jit(estimator.encoder),
-        "random encoder": probes.random_encoder(found),
+        "random encoder": probes.random_encoder(network),
     }
-    kept = f"{found.digest} {directory.parent.name}"
-    native = found.architecture.native
+    key = f"{network.digest} {directory.parent.name}"
+    native = network.architecture.native
     splits = [
-        _gathered(folder / "features" / f"{name}.npz", kept, source, encoders, native)
+        _gathered(folder / "features" / f"{name}.npz", key, source, encoders, native)
         for name, source in (("train", train), ("test", test))
     ]
     scores = probes.table(*splits)
@@ -76,11 +73,11 @@ def run(options: argparse.Namespace) -> None:
     print(text)
 
 
-def _kept(file: Path, mark: np.ndarray) -> probes.Split | None:
-    """What `file` holds; None when that is nothing, another model's, or damaged."""
+def _cached(file: Path, mark: np.ndarray) -> probes.Split | None:
+    """Return the split that `file` holds; None if it is missing, of another model, or damaged."""
     parts: dict[str, dict] = {"features": {}, "targets": {}}
     try:
-        # NumPy leaves a damaged file open that it opened itself.
+        # NumPy would not close a damaged file that it opened itself.
         with file.open("rb") as opened, np.load(opened) as stored:
             if not np.array_equal(stored["mark"], mark):
                 return None
@@ -93,25 +90,25 @@ def _kept(file: Path, mark: np.ndarray) -> probes.Split | None:
     return probes.Split(**parts)
 
 
-def _gathered(file: Path, kept: str, source, encoders, native: bool) -> probes.Split:
-    """Features and targets, kept in `file` for the next time with the same model and set."""
-    mark = np.frombuffer(hashlib.sha256(kept.encode()).digest(), np.uint8)
-    if (found := _kept(file, mark)) is not None:
-        return found
-    found = probes.gather(source, encoders, native=native)
+def _gathered(file: Path, key: str, source, encoders, native: bool) -> probes.Split:
+    """Return features and targets, cached in `file` under `key`."""
+    mark = np.frombuffer(hashlib.sha256(key.encode()).digest(), np.uint8)
+    if (cached := _cached(file, mark)) is not None:
+        return cached
+    split = probes.gather(source, encoders, native=native)
     file.parent.mkdir(parents=True, exist_ok=True)
     flat = {
         f"{part}/{name}": array
-        for part, arrays in vars(found).items()
+        for part, arrays in vars(split).items()
         for name, array in arrays.items()
     }
     with atomic_write(file) as temporary:
         np.savez(temporary, mark=mark, **flat)
-    return found
+    return split
 
 
 def describe(scores, correlations: np.ndarray, train: int, test: int) -> str:
-    """The table in Markdown: test R² with its 95 % interval."""
+    """Return the table in Markdown: test R² with its 95 % interval."""
     targets = list(dict.fromkeys(target for _, _, target in scores))
     lines = [
         f"| features | probe | {' | '.join(targets)} |",
@@ -119,8 +116,8 @@ def describe(scores, correlations: np.ndarray, train: int, test: int) -> str:
     ]
     for features, kind in dict.fromkeys(key[:2] for key in scores):
         cells = [scores[features, kind, target] for target in targets]
-        told = " | ".join(f"{c.r2:.3f} ({c.low:.3f} … {c.high:.3f})" for c in cells)
-        lines.append(f"| {features} | {kind} | {told} |")
+        row = " | ".join(f"{c.r2:.3f} ({c.low:.3f} … {c.high:.3f})" for c in cells)
+        lines.append(f"| {features} | {kind} | {row} |")
     lines += [
         "",
         f"Test R² and its 95 % interval over test images; {train} training pairs, {test} test "

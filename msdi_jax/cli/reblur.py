@@ -1,4 +1,4 @@
-"""python -m msdi_jax reblur: degradations mixed, moved between images, and looked at."""
+"""msdi reblur: interpolate, transfer and show degradation representations."""
 
 import argparse
 import json
@@ -9,58 +9,58 @@ import numpy as np
 from PIL import Image
 
 from msdi_jax import models
-from msdi_jax.cli import deblur
+from msdi_jax.cli import deblur, model_options
 from msdi_jax.research import transfer
 from msdi_jax.restoration import image_io
 
-# Milliseconds of each picture of an animation.
+# Milliseconds per frame of the animation.
 FRAME_MS = 120
-# What `interpolate` writes into its folder.
+# Files that `interpolate` writes.
 STRIP, ANIMATION, CURVE, CURVE_PLOT = "strip.png", "levels.gif", "curve.json", "curve.png"
 GAP = 8
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
-        "reblur", help="interpolate, transfer or show what the representation says of a blur"
-    )
-    what = parser.add_subparsers(required=True, metavar="WHAT")
+    actions = commands.add_parser("reblur").add_subparsers(required=True, metavar="ACTION")
 
-    between = what.add_parser(
-        "interpolate", help="a sharp photograph, blurred more and more like a blurry one"
+    between = actions.add_parser(
+        "interpolate", help="blur a sharp photograph at several levels of another photograph's blur"
     )
     between.set_defaults(command=_interpolate)
     between.add_argument("--sharp", required=True, help="photograph to blur")
     between.add_argument("--blurry", required=True, help="photograph whose blur is level 1")
     between.add_argument("--start", help="photograph whose blur is level 0; default: the sharp one")
-    between.add_argument("--levels", type=int, default=7, help="how many; default: %(default)s")
+    between.add_argument("--levels", type=int, default=7, help="default: %(default)s")
     between.add_argument(
         "--beyond", type=float, default=1.5, help="the highest level; default: %(default)s"
     )
     _add_common(between, "folder to write strip.png, levels.gif, curve.png and curve.json to")
 
-    move = what.add_parser("transfer", help="the blur of every blurry photograph on every sharp")
+    move = actions.add_parser(
+        "transfer", help="apply the blur of every blurry photograph to every sharp one"
+    )
     move.set_defaults(command=_transfer)
     move.add_argument("--blurry", required=True, nargs="+", help="photographs to take blur from")
-    move.add_argument("--sharp", required=True, nargs="+", help="photographs to put it on")
-    _add_common(move, "image file to write: sharp ones on top, blurry ones at the left")
+    move.add_argument("--sharp", required=True, nargs="+", help="photographs to blur")
+    _add_common(
+        move,
+        "image file to write, a grid: sharp ones in the first row, blurry ones at the left",
+    )
 
-    look = what.add_parser("maps", help="the representation and its four maps, as colours")
+    look = actions.add_parser("maps", help="show the representation and its four maps as colours")
     look.set_defaults(command=_maps)
     look.add_argument("--input", required=True, help="photograph")
     _add_common(look, "image file to write")
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
-    parser.add_argument(
-        "--model", default=models.BUNDLED, help="model or run directory; default: the box"
-    )
+    model_options.add_model(parser)
     parser.add_argument("--output", required=True, help=output)
     parser.add_argument(
         "--longest-side",
         type=int,
         default=768,
-        help="photographs are reduced to this, px, first; default: %(default)s",
+        help="larger photographs are first reduced to this, px; default: %(default)s",
     )
 
 
@@ -84,7 +84,7 @@ def _interpolate(options: argparse.Namespace) -> None:
     levels = transfer.interpolate(joint, sharp, blurry, alphas, start=start)
     folder.mkdir(parents=True, exist_ok=True)
     frames = [image_io.to_uint8(level) for level in levels]
-    image_io.write(folder / STRIP, _beside(frames))
+    image_io.write(folder / STRIP, _row(frames))
     _write_animation(folder / ANIMATION, frames)
     _write_curve(folder, alphas, levels, sharp)
     print(folder)
@@ -101,19 +101,19 @@ def _transfer(options: argparse.Namespace) -> None:
     blank = np.ones((side, side, 3), np.float32)
     rows = [[blank, *sharp], *([source, *row] for source, row in zip(blurry, grid, strict=True))]
     cells = [[image_io.to_uint8(_square(cell, side)) for cell in row] for row in rows]
-    image_io.write(options.output, _below([_beside(row) for row in cells]))
+    image_io.write(options.output, _column([_row(row) for row in cells]))
     print(options.output)
 
 
 def _maps(options: argparse.Namespace) -> None:
-    # The joint network first, as in the other commands here and in `probe`.
-    found = models.load(models.find(options.model, *models.DIRECTORIES.values()))
+    # The joint network first, as in the other commands of this file and in `probe`.
+    network = models.load(models.find(options.model, *models.DIRECTORIES.values()))
     _check_output(options.output, options.input)
     picture = _read(options.input, options)
-    views = transfer.views_of(found, picture)
+    views = transfer.views_of(network, picture)
     shown = [picture, *(transfer.laid_over(view, picture) for view in views.values())]
     tiles = [image_io.to_uint8(tile) for tile in shown]
-    image_io.write(options.output, _below([_beside(tiles[:3]), _beside(tiles[3:])]))
+    image_io.write(options.output, _column([_row(tiles[:3]), _row(tiles[3:])]))
     print(f"{options.output}: photograph, {', '.join(views)}")
 
 
@@ -123,12 +123,12 @@ def _check_output(output: str, *inputs: str) -> None:
 
 
 def _joint(path: str | Path) -> models.Model:
-    """The joint network at `path`, also of a run that has another one besides."""
+    """Load the joint network at `path`, also of a run that holds both networks."""
     loaded = models.load(models.find(path, models.DIRECTORIES["reblur"]))
     if not loaded.architecture.reblurs:
         raise ValueError(
             f"{path} holds a {loaded.architecture.kind} model, which has no reblurring branch: "
-            "give a joint one, the `model-reblur` of a run of stage 1"
+            "give a joint network, the `model-reblur` of a run of stage 1"
         )
     return loaded
 
@@ -142,7 +142,7 @@ def _read(path: str, options: argparse.Namespace) -> transfer.Image:
 
 
 def _square(image: transfer.Image, side: int) -> transfer.Image:
-    """The middle of an image, reduced to a square."""
+    """Crop the centre square of an image and resize it."""
     height, width, _ = image.shape
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
@@ -150,11 +150,11 @@ def _square(image: transfer.Image, side: int) -> transfer.Image:
     return image_io.to_unit(np.array(Image.fromarray(middle).resize((side, side))))
 
 
-def _beside(frames: Sequence[np.ndarray]) -> np.ndarray:
+def _row(frames: Sequence[np.ndarray]) -> np.ndarray:
     return _joined(frames, axis=1)
 
 
-def _below(frames: Sequence[np.ndarray]) -> np.ndarray:
+def _column(frames: Sequence[np.ndarray]) -> np.ndarray:
     return _joined(frames, axis=0)
 
 
@@ -167,7 +167,7 @@ def _joined(frames: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def _write_animation(path: Path, frames: Sequence[np.ndarray]) -> None:
-    """There and back, for ever."""
+    """Write the frames forwards and backwards, in an endless loop."""
     pictures = [Image.fromarray(frame) for frame in (*frames, *frames[-2:0:-1])]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
 
@@ -179,7 +179,7 @@ def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np
         "psnr": [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels],
     }
     (folder / CURVE).write_text(json.dumps(curve, indent=2) + "\n")
-    # Only where it is needed: it takes a second to import.
+    # Imported here: it takes a second.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")
@@ -187,7 +187,7 @@ def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np
     energy.plot(curve["alpha"], curve["gradient_energy"], "o-", color="tab:blue")
     energy.set(xlabel="level α", ylabel="gradient energy")
     energy.yaxis.label.set_color("tab:blue")
-    likeness = energy.twinx()
-    likeness.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
-    likeness.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
+    psnr = energy.twinx()
+    psnr.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
+    psnr.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
     figure.savefig(folder / CURVE_PLOT, dpi=120)

@@ -1,4 +1,4 @@
-"""The commands about weights: `convert`, `export`, `compact`, `mean` and `summary`."""
+"""msdi convert, export, compact, average and summary: commands about weights."""
 
 import argparse
 import dataclasses
@@ -13,52 +13,60 @@ from msdi_jax.models import cost
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
-    published = commands.add_parser(
-        "convert", help="make a model directory from a published PyTorch file"
+    _add_convert(commands.add_parser("convert"))
+    _add_export(commands.add_parser("export"))
+    _add_compact(commands.add_parser("compact"))
+    _add_average(commands.add_parser("average"))
+    _add_summary(commands.add_parser("summary"))
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_convert)
+    parser.add_argument("source", help="PyTorch file; the network is recognised from its keys")
+    parser.add_argument("destination", help="model directory to write")
+    parser.add_argument("--encoder", help="PyTorch file of the encoder, if not in the source")
+    parser.add_argument("--pyramid", help="PyTorch file of the pyramid, if not in the source")
+    parser.add_argument(
+        "--check", action="store_true", help="run a forward pass first and print its statistics"
     )
-    published.set_defaults(command=_convert)
-    published.add_argument("source", help="PyTorch file; its keys tell which network it is")
-    published.add_argument("destination", help="model directory to write")
-    published.add_argument("--encoder", help="file of the encoder, for a source without it")
-    published.add_argument("--pyramid", help="file of the pyramid, for a source without it")
-    published.add_argument(
-        "--check", action="store_true", help="run a forward pass first and print what comes out"
+    parser.add_argument(
+        "--verbose", action="store_true", help="list the keys that the network does not use"
     )
 
-    back = commands.add_parser(
-        "export", help="make a PyTorch file with the published keys, or a StableHLO or ONNX program"
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_export)
+    parser.add_argument("source", help="model directory")
+    parser.add_argument(
+        "destination", help="file to write; .pth or .pt: weights; .stablehlo or .onnx: a program"
     )
-    back.set_defaults(command=_export)
-    back.add_argument("source", help="model directory")
-    back.add_argument(
-        "destination", help="file to write; its ending says what: .pth, .pt, .stablehlo or .onnx"
-    )
-    back.add_argument(
+    parser.add_argument(
         "--size",
         default="256x256",
-        help="height and width that a program takes; default: %(default)s",
+        help="height and width of the images of a program; default: %(default)s",
     )
 
-    small = commands.add_parser(
-        "compact", help="copy a model directory at a third of its size, rounded to bfloat16"
-    )
-    small.set_defaults(command=_compact)
-    small.add_argument("source", help="model directory")
-    small.add_argument("destination", help="model directory to write")
-    small.add_argument("--licence", help="of the weights; default: as the model says")
-    model_options.add_to(small)
 
-    mixed = commands.add_parser(
-        "mean", help="average the weights of models that were trained on from one another"
-    )
-    mixed.set_defaults(command=_mean)
-    mixed.add_argument("sources", nargs="+", help="model directories, two at least")
-    mixed.add_argument("destination", help="new model directory to write")
+def _add_compact(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_compact)
+    parser.add_argument("source", help="model directory")
+    parser.add_argument("destination", help="model directory to write")
+    parser.add_argument("--licence", help="licence of the weights; default: the source's")
+    model_options.add_to(parser)
 
-    summary = commands.add_parser("summary", help="count parameters and multiply-accumulates")
-    summary.set_defaults(command=_summary)
-    summary.add_argument("model", help="model directory")
-    summary.add_argument("--size", type=int, default=256, help="of the image; default: %(default)s")
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_average)
+    parser.add_argument("sources", nargs="+", help="model directories, at least two")
+    parser.add_argument("destination", help="new model directory to write")
+
+
+def _add_summary(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_summary)
+    parser.add_argument("model", help="model directory")
+    parser.add_argument(
+        "--size", type=int, default=256, help="side of the image, px; default: %(default)s"
+    )
 
 
 def _summary(options: argparse.Namespace) -> None:
@@ -68,22 +76,24 @@ def _summary(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    found = convert.convert(
+    converted = convert.convert(
         options.source,
         options.destination,
         encoder=options.encoder,
         pyramid=options.pyramid,
         check=lambda loaded: options.check and print(cost.forward_statistics(loaded)),
     )
-    what = found.description
-    version = f", version {what.version}" if what.version else ""
+    architecture = converted.description.architecture
+    version = f", version {architecture.version}" if architecture.version else ""
     print(
-        f"{options.destination}: {what.network}{version}, width {what.width}, {found.arrays} arrays"
+        f"{options.destination}: {architecture.kind}{version}, width {architecture.width}, "
+        f"{converted.arrays} arrays"
     )
-    if found.unused:
-        print(f"{len(found.unused)} keys that the network never uses:")
-        print("\n".join(f"  {key}" for key in found.unused))
-    print(f"licence: {what.licence}")
+    if converted.unused:
+        keys = [f"\n  {key}" for key in converted.unused]
+        listed = f":{''.join(keys)}" if options.verbose else "; --verbose lists them"
+        print(f"{len(keys)} keys that the network never uses{listed}")
+    print(f"licence: {converted.description.licence}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -93,12 +103,12 @@ def _export(options: argparse.Namespace) -> None:
         size = export.export_program(options.source, options.destination, height, width)
         print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
         if (orientations := models.read_description(options.source).orientations) > 1:
-            print(f"one pass, of whose {orientations} orientations the model takes the mean")
+            print(f"one pass: the model is used as the mean of {orientations} orientations")
     elif suffix in (".pth", ".pt"):
         count = convert.export(options.source, options.destination)
         print(f"{options.destination}: {count} arrays")
         if lost := model_options.text(models.read_description(options.source)):
-            print(f"such files do not say how the model is used: give {lost} to what reads it")
+            print(f"PyTorch files do not record how the model is used: give {lost} to its reader")
     else:
         raise ValueError(
             f"{options.destination} cannot be written: name a file that ends in .pth or .pt "
@@ -118,19 +128,12 @@ def _compact(options: argparse.Namespace) -> None:
     print(f"{options.destination}: {size / 1e6:.1f} MB")
 
 
-def _mean(options: argparse.Namespace) -> None:
-    # Of models alone, the last is no destination that was meant.
+def _average(options: argparse.Namespace) -> None:
+    # A forgotten destination would make the last model the destination.
     if Path(options.destination).exists():
         raise ValueError(f"{options.destination} exists: name a new directory at the end")
     if len(options.sources) < 2:
-        raise ValueError(f"the mean of {options.sources[0]} alone is itself: give two models")
-    found = models.average([models.load(source) for source in options.sources])
-    models.save(options.destination, found.network, found.description)
+        raise ValueError(f"the average of {options.sources[0]} alone is itself: give two models")
+    average = models.average([models.load(source) for source in options.sources])
+    models.save(options.destination, average.network, average.description)
     print(options.destination)
-
-
-def _sides(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise ValueError(f"--size {text} must be HEIGHTxWIDTH in pixels, for example 720x1280")
-    return int(height), int(width)

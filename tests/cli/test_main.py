@@ -1,11 +1,18 @@
+"""The msdi command: its list of commands, its usage errors, and `deblur`."""
+
+import argparse
+import importlib
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import msdi_jax
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import MODULES, main
 from tests.small_networks import small_network
 
 
@@ -41,14 +48,14 @@ def test_deblur(tmp_path, photograph, model_directory, monkeypatch, capsys):
     x = read(photograph)
     x = np.pad(x, ((0, 48 - 37), (0, 64 - 51), (0, 0)), mode="reflect").astype(np.float32) / 255
     expected = np.asarray(loaded[0](x[None]).deblurred)[0, :37, :51]
-    found = read(output)
-    np.testing.assert_array_equal(found, np.round(255 * np.clip(expected, 0, 1)))
-    assert np.abs(found - read(photograph).astype(float)).max() > 3
+    restored = read(output)
+    np.testing.assert_array_equal(restored, np.round(255 * np.clip(expected, 0, 1)))
+    assert np.abs(restored - read(photograph).astype(float)).max() > 3
 
 
 @pytest.mark.parametrize(("restoration", "size"), [("whole", (48, 64)), ("grid", (256, 256))])
-def test_ways_to_restore(tmp_path, photograph, monkeypatch, restoration, size):
-    """A model that inverts: what it is shown tells how."""
+def test_restoration_modes(tmp_path, photograph, monkeypatch, restoration, size):
+    """A model that inverts records the shapes that it restores."""
     shapes = []
 
     def invert(x):
@@ -66,7 +73,7 @@ def test_ways_to_restore(tmp_path, photograph, monkeypatch, restoration, size):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"model": "no_model"}, r"no_model is not a model directory"),
         ({"model": "damaged"}, r"damaged/model\.json is damaged"),
@@ -79,7 +86,7 @@ def test_ways_to_restore(tmp_path, photograph, monkeypatch, restoration, size):
     ids=lambda x: "" if isinstance(x, str) else "=".join(*x.items()),
 )
 def test_refusals_name_the_path_and_write_nothing(
-    tmp_path, photograph, model_directory, monkeypatch, capsys, changes, told
+    tmp_path, photograph, model_directory, monkeypatch, capsys, changes, message
 ):
     (tmp_path / "no_model").mkdir()
     (tmp_path / "damaged").mkdir()
@@ -88,8 +95,8 @@ def test_refusals_name_the_path_and_write_nothing(
     before = sorted(tmp_path.rglob("*"))
     paths = {"model": str(model_directory), "input": str(photograph), "output": "sharp.png"}
     arguments = [f"--{name}={path}" for name, path in (paths | changes).items()]
-    # An exit with a text prints it and has status 1.
-    with pytest.raises(SystemExit, match=f"^error: .*{told}"):
+    # SystemExit with a message prints it and exits with status 1.
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
         main(["deblur", *arguments])
     assert sorted(tmp_path.rglob("*")) == before
     assert capsys.readouterr().out == ""
@@ -101,6 +108,7 @@ def test_refusals_name_the_path_and_write_nothing(
         [],
         ["sharpen"],
         ["deblur", "--model=m", "--input=a.png"],
+        ["summary", "model", "--config.width=8"],
         ["deblur", "--model=m", "--input=a.png", "--output=b.png", "--restore=tiles"],
     ],
     ids=" ".join,
@@ -109,4 +117,34 @@ def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         main(arguments)
     assert error.value.code == 2
-    assert "usage: python -m msdi_jax" in capsys.readouterr().err
+    assert "usage: msdi" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_add_the_commands_that_are_listed(module):
+    commands = argparse.ArgumentParser().add_subparsers()
+    importlib.import_module(f"msdi_jax.cli.{module}").add_to(commands)
+    assert list(commands.choices) == list(MODULES[module])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])
+def test_help_does_not_load_jax(arguments):
+    program = (
+        "import sys\n"
+        "from msdi_jax.cli.main import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "finally:\n"
+        "    assert 'jax' not in sys.modules\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    assert len(printed.stdout.splitlines()) < 40
+
+
+def test_the_public_names_are_there():
+    assert {*msdi_jax.__all__, "__version__"} <= set(dir(msdi_jax))
+    assert all(getattr(msdi_jax, name).__module__ for name in msdi_jax.__all__ if name != "BUNDLED")
+    assert (msdi_jax.BUNDLED / "model" / "model.json").exists()
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = msdi_jax.Nothing

@@ -1,4 +1,4 @@
-"""How a network is used: as its description says, unless the options ask for something else."""
+"""--ensemble and --window: the options override the settings of the model."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ from flax import nnx
 from jax import export
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, image_io, restore
 from tests.small_networks import draw_arrays
@@ -20,19 +20,19 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    form = {"depth": 3, "patch": 2, "window": 32, "orientations": 2}
-    description = models.Description(models.Architecture("msdi_net", 2, **form), {}, "")
+    settings = {"depth": 3, "patch": 2, "window": 32, "orientations": 2}
+    description = models.Description(models.Architecture("msdi_net", 2, **settings), {}, "")
     network = draw_arrays(abstract(description.architecture.build))
     path = tmp_path_factory.mktemp("usage") / "model"
     models.save(path, network, description)
     return path
 
 
-def test_compact_sets_it(saved, tmp_path):
+def test_compact_records_the_options(saved, tmp_path):
     def compacted(*options):
         main(["compact", str(saved), str(tmp_path / "out"), *options])
-        found = models.read_description(tmp_path / "out")
-        return found.window, found.orientations
+        description = models.read_description(tmp_path / "out")
+        return description.window, description.orientations
 
     assert compacted() == (32, 2)
     assert compacted("--window=64") == (64, 2)
@@ -42,7 +42,7 @@ def test_compact_sets_it(saved, tmp_path):
 
 @pytest.mark.parametrize(("options", "orientations"), [([], 2), (["--ensemble=1"], 1)])
 @pytest.mark.parametrize("restoration", [[], ["--restore=whole"]])
-def test_photographs_are_restored_in_so_many_orientations(
+def test_photographs_are_restored_in_the_given_orientations(
     saved, tmp_path, options, orientations, restoration
 ):
     photograph = RNG.integers(0, 256, (32, 48, 3), np.uint8)
@@ -52,13 +52,14 @@ def test_photographs_are_restored_in_so_many_orientations(
     ours, other = (
         models.load(saved).using(orientations=n) for n in (orientations, 3 - orientations)
     )
-    found = image_io.to_unit(image_io.read(tmp_path / "out.png"))
+    restored = image_io.to_unit(image_io.read(tmp_path / "out.png"))
     expected = restore.whole(ours.deblur, image_io.to_unit(photograph))
-    np.testing.assert_allclose(found, expected, atol=0.6 / 255)
-    assert np.abs(found - restore.whole(other.deblur, image_io.to_unit(photograph))).max() > 4 / 255
+    np.testing.assert_allclose(restored, expected, atol=0.6 / 255)
+    different = restore.whole(other.deblur, image_io.to_unit(photograph))
+    assert np.abs(restored - different).max() > 4 / 255
 
 
-def test_in_python_too(saved):
+def test_deblur_in_python_averages_orientations(saved):
     network = models.load(saved)
     image = RNG.random((1, 32, 48, 3), np.float32)
     one = network(image).deblurred
@@ -69,17 +70,17 @@ def test_in_python_too(saved):
     np.testing.assert_array_equal(network.using(orientations=1).deblur(image), one)
 
 
-def test_another_use_is_of_another_network(saved):
-    found = models.load(saved)
-    assert found.using(orientations=4).description.orientations == 4
-    assert found.description.orientations == 2
+def test_using_returns_another_model(saved):
+    loaded = models.load(saved)
+    assert loaded.using(orientations=4).description.orientations == 4
+    assert loaded.description.orientations == 2
     assert (
-        models.average([found, found.using(orientations=1, window=None)]).description.window == 32
+        models.average([loaded, loaded.using(orientations=1, window=None)]).description.window == 32
     )
 
 
 @pytest.mark.parametrize(
-    ("usage", "told"),
+    ("usage", "message"),
     [
         ({"window": 64}, "give --window 64 to"),
         ({"orientations": 2}, "give --ensemble 2 to"),
@@ -87,21 +88,21 @@ def test_another_use_is_of_another_network(saved):
         ({}, None),
     ],
 )
-def test_a_pytorch_file_does_not_say_it(tmp_path, capsys, usage, told):
+def test_export_to_pytorch_prints_the_options(tmp_path, capsys, usage, message):
     description = models.Description(models.Architecture("msdi_net", 2, version=1, **usage), {}, "")
     models.save(tmp_path / "model", description.architecture.build(nnx.Rngs(0)), description)
     main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
     out = capsys.readouterr().out
-    assert told in out if told else "how the model is used" not in out
+    assert message in out if message else "how the model is used" not in out
 
 
-def test_a_program_is_one_pass(saved, tmp_path, capsys):
+def test_an_exported_program_is_one_pass(saved, tmp_path, capsys):
     main(["export", str(saved), str(tmp_path / "out.stablehlo"), "--size=32x32"])
-    assert "one pass, of whose 2 orientations the model takes the mean" in capsys.readouterr().out
+    assert "one pass: the model is used as the mean of 2 orientations" in capsys.readouterr().out
 
 
-def test_products_are_of_as_many_digits_as_their_numbers(saved, tmp_path):
-    """GPUs and TPUs have faster ones of fewer."""
+def test_products_are_float32_by_default(saved, tmp_path):
+    """GPUs and TPUs have faster products of fewer digits."""
     network = models.load(saved)
     image = np.zeros((1, 32, 32, 3), np.float32)
 
@@ -112,24 +113,26 @@ def test_products_are_of_as_many_digits_as_their_numbers(saved, tmp_path):
     main(["export", str(saved), str(tmp_path / "out.stablehlo"), "--size=32x32"])
     program = export.deserialize((tmp_path / "out.stablehlo").read_bytes())
     assert set(re.findall(r"precision = \[(\w+)", program.mlir_module())) == {"HIGHEST"}
-    # Who asks for fewer gets fewer.
+    # Fewer digits on request.
     with jax.default_matmul_precision("tensorfloat32"):
         assert "HIGH" in precisions(models.load(saved)._call.lower(network._arrays, image))
 
 
 @pytest.mark.parametrize("window", [15, -16])
-def test_what_is_no_window_is_refused(saved, tmp_path, window):
+def test_small_windows_are_refused(saved, tmp_path, window):
     with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):
         main(["compact", str(saved), str(tmp_path / "out"), f"--window={window}"])
     assert not (tmp_path / "out").exists()
 
 
-def test_what_deblurs_nothing_is_used_in_no_way(tmp_path):
+def test_options_need_a_network_that_deblurs(tmp_path):
     description = models.Description(models.Architecture("discriminator", 2), {}, "")
     network = draw_arrays(abstract(description.architecture.build))
     models.save(tmp_path / "model", network, description)
     main(["compact", str(tmp_path / "model"), str(tmp_path / "plain")])
-    with pytest.raises(SystemExit, match="nothing that --ensemble and --window could be for"):
+    with pytest.raises(
+        SystemExit, match="a discriminator model does not deblur: leave out --ensemble and --window"
+    ):
         main(
             ["compact", str(tmp_path / "model"), str(tmp_path / "out"), "--ensemble", "--window=0"]
         )
@@ -137,14 +140,14 @@ def test_what_deblurs_nothing_is_used_in_no_way(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("orientations", 3, r"orientations 3 must be one of \(1, 2, 4, 8\)"),
         ("window", 7, "window=7 px is no window"),
     ],
 )
-def test_a_description_that_says_it_wrongly_is_refused(saved, tmp_path, field, value, told):
+def test_a_model_with_an_invalid_option_is_refused(saved, tmp_path, field, value, message):
     description = dataclasses.replace(models.read_description(saved), **{field: value})
     models.save(tmp_path / "model", models.load(saved).network, description)
-    with pytest.raises(ValueError, match=rf"model\.json: {told}"):
+    with pytest.raises(ValueError, match=rf"model\.json: {message}"):
         models.read_description(tmp_path / "model")

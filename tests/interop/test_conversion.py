@@ -86,7 +86,7 @@ def outputs(loaded, expected, image):
 
 def test_what_is_written(published, file, tmp_path, capsys):
     source = file({"params": published(MSDI_NET)}, "net.pth")
-    main(["convert", str(source), str(tmp_path / "model")])
+    main(["convert", str(source), str(tmp_path / "model"), "--verbose"])
     record = json.loads((tmp_path / "model" / "model.json").read_text())
     provenance = record["provenance"]
     assert provenance["file"] == "net.pth"

@@ -15,7 +15,7 @@ from tests.models.samples import ARCHITECTURE, DESCRIPTION, filled
 def test_mean_of_weights(tmp_path, saved, network):
     other = filled(ARCHITECTURE.build, seed=1)
     models.save(tmp_path / "other", other, dataclasses.replace(DESCRIPTION, window=32))
-    main(["mean", str(saved), str(tmp_path / "other"), str(tmp_path / "mean")])
+    main(["average", str(saved), str(tmp_path / "other"), str(tmp_path / "mean")])
     found = models.load(tmp_path / "mean")
     halves = jax.tree.map(lambda a, b: (a + b) / 2, arrays_of(network), arrays_of(other))
     vectors = 0
@@ -35,9 +35,9 @@ def test_no_mean_takes_the_place_of_a_model(tmp_path, saved):
     """Where the destination is forgotten, the last model is not it."""
     shutil.copytree(saved, tmp_path / "copy")
     with pytest.raises(SystemExit, match="copy exists: name a new directory at the end"):
-        main(["mean", str(saved), str(tmp_path / "copy")])
+        main(["average", str(saved), str(tmp_path / "copy")])
     with pytest.raises(SystemExit, match="model alone is itself: give two models"):
-        main(["mean", str(saved), str(tmp_path / "mean")])
+        main(["average", str(saved), str(tmp_path / "mean")])
     assert not (tmp_path / "mean").exists()
     assert models.load(tmp_path / "copy").description == models.read_description(saved)
 

@@ -15,7 +15,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-import launch as entry
 from msdi_jax import load
 from msdi_jax.configs import quickstart
 from msdi_jax.models import BUNDLED, DIRECTORIES, read_description
@@ -153,8 +152,8 @@ def test_stage_2_keeps_the_encoder_of_stage_1(interrupted_run):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "--config cannot be loaded: [Errno 2] No such file or directory"),
-        ("x = 1", "--config has no function get_config"),
+        (None, "does not exist"),
+        ("x = 1", "has no function get_config"),
     ],
 )
 def test_files_that_are_no_configuration_are_refused(tmp_path, prepared, content, message):
@@ -164,7 +163,7 @@ def test_files_that_are_no_configuration_are_refused(tmp_path, prepared, content
     arguments = [sys.executable, "launch.py", f"--config={file}", f"--workdir={tmp_path}/run"]
     refused = subprocess.run(arguments, capture_output=True, cwd=ROOT, text=True)
     assert refused.returncode != 0
-    assert refused.stderr.startswith(f"error: {message}")
+    assert refused.stderr.startswith(f"error: --config {file} {message}")
     assert not (tmp_path / "run").exists()
 
 
@@ -184,11 +183,8 @@ def test_resumed_run_is_bitwise_the_uninterrupted_one(interrupted_run, tmp_path,
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (
-            ["--config.deblur.step=3"],
-            'no such field in the configuration: step: Did you mean "steps"',
-        ),
-        (["--config.reblur.crop=wide"], "--config.reblur.crop=wide: invalid literal for int()"),
+        (["--config.deblur.step=3"], "--config.deblur.step"),
+        (["--config.reblur.crop=wide"], "--config.reblur.crop=wide must be an integer"),
         (["--config.reblur.crop=40"], "reblur.crop=40 must be a multiple of 16"),
     ],
 )
@@ -317,20 +313,6 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     (tmp_path / "run" / run_directory.DATA).unlink()
     stub.run()
     assert (tmp_path / "run" / run_directory.DATA).read_text() == "folder_1\n"
-
-
-def test_sigterm_between_steps_is_told_as_a_stop(monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
-    monkeypatch.setattr(entry.hosts, "start", lambda *_: None)
-    flag = SimpleNamespace(value="run")
-    for name in ("_CONFIG", "_WORKDIR", "_COORDINATOR", "_PROCESS", "_PROCESSES"):
-        monkeypatch.setattr(entry, name, flag)
-    try:
-        with pytest.raises(SystemExit, match="stopped: the same command goes on"):
-            entry.main([])
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def test_data_that_moved_are_gone_on_with(tmp_path):
