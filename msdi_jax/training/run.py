@@ -5,8 +5,6 @@ Everything lands in the run directory; started again on it, a run goes on where 
 
 import contextlib
 import inspect
-import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -19,24 +17,18 @@ from flax import nnx
 from msdi_jax import report
 from msdi_jax.data import pipeline, records, validation
 from msdi_jax.data.readable import SkipDamaged
-from msdi_jax.evaluation import aggregate, test_sets
-from msdi_jax.evaluation.evaluate import evaluate, restoration_settings
-from msdi_jax.evaluation.protocols import FIGURES
-from msdi_jax.evaluation.results_file import Measurements
+from msdi_jax.evaluation import test_sets
 from msdi_jax.interop import convert
-from msdi_jax.models import cost, model
+from msdi_jax.models import model
 from msdi_jax.models.model import DIRECTORIES, find
 from msdi_jax.networks.functional import Arrays, arrays_of
 from msdi_jax.runtime import directory_lock, processes
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import checks, provenance, stage1_reblur, stage2_deblur
+from msdi_jax.training.final_evaluation import SUFFIXES, evaluate_run
 from msdi_jax.training.loop import Interrupted, StopRequest, train
-from msdi_jax.training.metrics_log import val_ends
 from msdi_jax.training.stage import Stage
 from msdi_jax.training.state import State
-
-# Kind of weights → what is appended to the names of their directories; see `train`.
-SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
@@ -87,7 +79,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
             if not processes.all_agree(f"{name} goes on", not stop.made):
                 raise Interrupted(config[name].steps)
     if processes.is_first():
-        _evaluate(config, workdir, data)
+        evaluate_run(config, workdir, data.test, data.configuration)
         print(f"report: {report.write_report(workdir)}", flush=True)
 
 
@@ -202,116 +194,3 @@ def _vgg(settings: ml_collections.ConfigDict) -> Arrays | None:
         )
         return None
     return jax.device_get(convert.read_vgg(settings.vgg_weights))
-
-
-def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: _Data) -> None:
-    models = {name: model.load(workdir / DIRECTORIES[name]) for name in config.stages}
-    # A run of stage 1 measures the joint network as it is.
-    usage = {"window": None, "orientations": 1}
-    if "deblur" in models:
-        usage = provenance.usage(config, models["deblur"].description)
-        models["deblur"] = models["deblur"].using(**usage)
-    found = _measure(
-        "last",
-        config,
-        workdir,
-        data,
-        deblurrer=models.get("deblur"),
-        joint=models.get("reblur"),
-        samples=workdir / "samples",
-        sample_count=config.evaluation.samples,
-    )
-    others = {}
-    for kind, path in _other_weights(config, workdir).items():
-        other = model.load(path).using(**usage)
-        figures_of = _measure(kind, config, workdir, data, deblurrer=other, joint=None)
-        others[kind] = {k: value for k, value in figures_of.items() if k.endswith("_deblurred")}
-    record = {
-        "dataset": config.dataset.name,
-        "configuration": data.configuration,
-        "split": "test",
-        "steps": {name: config[name].steps for name in config.stages},
-        "val": config.val,
-        "val_losses": {name: val_ends(workdir, name) for name in config.stages},
-        "parameters": _parameters(models["deblur"]) if "deblur" in models else None,
-        "other_weights": others,
-        **found,
-    }
-    temporary = workdir / "evaluation.json.new"
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(workdir / "evaluation.json")
-    _print_figures(record)
-
-
-def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
-    """Kind → model directory of the last stage's network with other than the last weights."""
-    stage = config.stages[-1]
-    name = DIRECTORIES[stage]
-    paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
-    if start := provenance.sources(stage, config, workdir).get("start"):
-        paths["start"] = start
-    return {kind: path for kind, path in paths.items() if path.exists()}
-
-
-def _measure(
-    kind: str,
-    config: ml_collections.ConfigDict,
-    workdir: Path,
-    data: _Data,
-    *,
-    deblurrer: model.Model | None,
-    joint: model.Model | None,
-    **samples,
-) -> dict:
-    """`evaluate` on the test split; interrupted, it goes on at the image that it was at."""
-    restoration, scoring = config.evaluation.restore, list(config.evaluation.protocols)
-    networks = [network for network in (deblurrer, joint) if network]
-    header = {
-        "models": [network.digest for network in networks],
-        **restoration_settings(restoration, networks[0]),
-        "protocols": scoring,
-        "configuration": data.configuration,
-    }
-    folder = workdir / "evaluation" / kind
-    try:
-        kept = Measurements(folder, header)
-    except ValueError:  # other weights, other settings, or damaged
-        shutil.rmtree(folder)
-        kept = Measurements(folder, header)
-    return evaluate(
-        data.test,
-        deblurrer=deblurrer,
-        joint=joint,
-        restoration=restoration,
-        protocols=scoring,
-        kept=kept,
-        **samples,
-    )
-
-
-def _parameters(loaded: model.Model) -> int:
-    """Of a deblurring network, without an encoder that modulates nothing."""
-    parts = cost.summarise(loaded.description).parts
-    unused = not loaded.description.injected
-    return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))
-
-
-def _print_figures(record: dict) -> None:
-    restored = aggregate.restored(record)
-    print(f"{record['dataset']} {record['split']}, {record['images']} images, {restored}")
-    for figure, values in aggregate.measured(record):
-        label, digits = FIGURES[figure]
-        told = [
-            f"{kind} {value:.{digits}f}"
-            for kind, value in zip(aggregate.KINDS, values, strict=True)
-            if value is not None
-        ]
-        print(f"  {label:18} {'  '.join(told)}")
-    for kind, found in record["other_weights"].items():
-        key = aggregate.psnr_key(found, "deblurred")
-        if key is not None:
-            of_these = kind == "best" and not record["val"]
-            chosen = " (chosen on crops of these images)" if of_these else ""
-            print(f"  deblurred by {kind} weights{chosen}: PSNR {found[key]:.2f} dB")
-    for name, ends in record["val_losses"].items():
-        print(f"  {name}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}")

@@ -17,7 +17,7 @@ from msdi_jax.evaluation import evaluate as evaluation
 from msdi_jax.evaluation import metrics, reported_results, results_file
 from msdi_jax.models import model
 from msdi_jax.runtime import directory_lock
-from msdi_jax.training import run
+from msdi_jax.training import final_evaluation
 
 DESCRIPTION = model.Description("msdi2_net", 64, 128, {}, "")
 
@@ -356,10 +356,11 @@ def test_a_runs_evaluation_has_deciles_and_pictures_of_its_own(tmp_path):
 
 def test_a_runs_evaluation_goes_on_at_the_image_it_was_at(called, tmp_path):
     config = quickstart.get_config()
-    data = run._Data([], [], records(3), "whole_1")
 
     def measure(deblurrer):
-        return run._measure("last", config, tmp_path, data, deblurrer=deblurrer, joint=None)
+        return final_evaluation._measure(
+            "last", config, tmp_path, records(3), "whole_1", deblurrer=deblurrer, joint=None
+        )
 
     called.interruptions.append(3)
     with pytest.raises(KeyboardInterrupt):

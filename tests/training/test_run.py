@@ -19,7 +19,7 @@ from PIL import Image
 import launch as entry
 from msdi_jax import load
 from msdi_jax.configs import quickstart
-from msdi_jax.models.model import BUNDLED, DIRECTORIES, describe
+from msdi_jax.models.model import DIRECTORIES, describe
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime import directory_lock
 from msdi_jax.training import checks, run
@@ -263,7 +263,7 @@ def stub(tmp_path, monkeypatch):
         "make_stage": lambda *arguments: None,
         "train": train,
         "_save": save,
-        "_evaluate": lambda *arguments: done.append("evaluated"),
+        "evaluate_run": lambda *arguments: done.append("evaluated"),
     }.items():
         monkeypatch.setattr(run, name, value)
     monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")
@@ -366,24 +366,3 @@ def test_data_that_moved_are_gone_on_with(tmp_path):
     checks.claim(config, "a_1", tmp_path)
     config.dataset.directory = "/elsewhere"
     checks.check_workdir(config, tmp_path)
-
-
-def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):
-    """What a run of stage 1 measures is the joint network as it is."""
-    config = quickstart.get_config()
-    config.update({"stages": ("reblur",), "evaluation": {"window": 64, "orientations": 2}})
-    joint = load(BUNDLED / "model-reblur")
-    monkeypatch.setattr(run.model, "load", lambda path: joint)
-    (tmp_path / "model-reblur-ema").mkdir()
-    record = {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
-    asked = []
-    monkeypatch.setattr(run, "evaluate", lambda source, **how: asked.append(how) or record)
-    monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
-    monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path, run._Data([], [], [], "a_1"))
-    used = [how["joint"] or how["deblurrer"] for how in asked]
-    for network in used:
-        assert network.description.window is None
-        assert network.description.orientations == 1
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert found["configuration"] == "a_1"
