@@ -10,7 +10,7 @@ from msdi_jax.configs import base
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.photographs import find as find_photographs
 from msdi_jax.data.synthesis.shared_blur import check_sizes, settings_of
-from msdi_jax.evaluation import evaluate
+from msdi_jax.evaluation import evaluate, protocols
 from msdi_jax.models import model
 from msdi_jax.models.model import DIRECTORIES, find
 from msdi_jax.networks import local_statistics
@@ -76,7 +76,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     if config.seed >= 2**32:
         raise ValueError(f"seed={config.seed} must be below 2**32")
     Augmentation(**config.augmentation)
-    evaluate.check(config.evaluation.restore, config.evaluation.protocols)
+    evaluate.check_restoration(config.evaluation.restore)
+    protocols.check_protocols(config.evaluation.protocols)
     local_statistics.check(config.evaluation.window or 0, "evaluation.window")
     if (orientations := config.evaluation.orientations) not in (None, *restore.ORIENTATIONS):
         raise ValueError(

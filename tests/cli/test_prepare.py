@@ -181,7 +181,7 @@ def test_other_kinds_of_sets_are_found_by_what_is_printed(name, config, options,
     assert data.configuration in printed
     # As `evaluate` reads sizes, without decoding.
     shape = data.test[0]["sharp"].shape[:2]
-    assert test_sets.describe(data.test)[1][0] == shape
+    assert test_sets.names_and_sizes(data.test)[1][0] == shape
 
 
 def test_a_configuration_of_another_data_set_is_refused():

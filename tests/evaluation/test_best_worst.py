@@ -16,9 +16,9 @@ def rows(count):
 
 @pytest.mark.parametrize(("count", "shown"), [(1, 0), (5, 2), (19, 9), (20, 10), (101, 10)])
 def test_ten_of_each_and_none_twice(count, shown):
-    made = rows(count)
-    found = best_worst.choose(made)
-    psnr = {row["name"]: row["psnr_deblurred"] for row in made}
+    images = rows(count)
+    found = best_worst.choose_images(images)
+    psnr = {row["name"]: row["psnr_deblurred"] for row in images}
     assert [psnr[name] for name in found["worst"]] == list(range(shown))
     assert [psnr[name] for name in found["best"]] == [count - 1 - i for i in range(shown)]
 
@@ -34,8 +34,8 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
         asked.append(index)
         return {"deblurred": picture(90), "sharp": picture(100)}
 
-    made = [row | {"name": f"scene/{row['name']}.png"} for row in rows(4)]
-    found = best_worst.write(tmp_path / "shown", made, pictures)
+    images = [row | {"name": f"scene/{row['name']}.png"} for row in rows(4)]
+    found = best_worst.write_pictures(tmp_path / "shown", images, pictures)
     # (7 i) mod 4: 0, 3, 2, 1.
     assert found == {
         "worst": ["scene/r0.png", "scene/r3.png"],
@@ -43,22 +43,24 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
     }
     assert sorted(asked) == [0, 1, 2, 3]
     assert len(list((tmp_path / "shown").iterdir())) == 4 * 3
-    with Image.open(best_worst.path(tmp_path / "shown", "scene/r0.png", "deblurred")) as image:
+    with Image.open(
+        best_worst.picture_path(tmp_path / "shown", "scene/r0.png", "deblurred")
+    ) as image:
         assert np.abs(np.asarray(image).astype(int) - 90).max() <= 1
     asked.clear()
-    best_worst.path(tmp_path / "shown", "scene/r3.png", "error").unlink()
-    assert best_worst.write(tmp_path / "shown", made, pictures) == found
+    best_worst.picture_path(tmp_path / "shown", "scene/r3.png", "error").unlink()
+    assert best_worst.write_pictures(tmp_path / "shown", images, pictures) == found
     assert asked == [3]
 
 
 def test_names_stay_apart():
-    assert best_worst.stem("a/b") != best_worst.stem("a_b")
-    assert best_worst.stem("a%2Fb") != best_worst.stem("a/b")
-    assert best_worst.stem("写真 1") == "写真 1"
+    assert best_worst.file_stem("a/b") != best_worst.file_stem("a_b")
+    assert best_worst.file_stem("a%2Fb") != best_worst.file_stem("a/b")
+    assert best_worst.file_stem("写真 1") == "写真 1"
     long = ["写真" * 40 + letter for letter in "ab"]
-    assert len({best_worst.stem(name) for name in long}) == 2
-    assert all(len(best_worst.stem(name).encode()) <= best_worst.LONGEST_STEM for name in long)
-    assert best_worst.stem("GOPR0384_11_00-000001") == "GOPR0384_11_00-000001"
+    assert len({best_worst.file_stem(name) for name in long}) == 2
+    assert all(len(best_worst.file_stem(name).encode()) <= best_worst.LONGEST_STEM for name in long)
+    assert best_worst.file_stem("GOPR0384_11_00-000001") == "GOPR0384_11_00-000001"
 
 
 def test_error_map():
@@ -79,6 +81,6 @@ def test_error_map():
 
 def test_large_pictures_are_shrunk(tmp_path):
     big = {"deblurred": picture(0, (1000, 2000)), "sharp": picture(9, (1000, 2000))}
-    best_worst.write(tmp_path, rows(2), lambda index: big)
+    best_worst.write_pictures(tmp_path, rows(2), lambda index: big)
     sizes = {Image.open(path).size for path in tmp_path.glob("*.jpg")}
     assert sizes == {(800, 400)}

@@ -16,7 +16,7 @@ MARGIN = 24
 def test_gopro_and_per_channel_give_the_goldens(golden, case):
     z = golden("protocol")
     a, b = z[f"metrics/{case}/a"], z[f"metrics/{case}/b"]
-    found = protocols.score(a, b)
+    found = protocols.score_pair(a, b)
     assert found["psnr"] == pytest.approx(float(z[f"metrics/{case}/psnr"]), rel=1e-6)
     assert found["ssim_3d"] == pytest.approx(float(z[f"metrics/{case}/ssim_3d"]), abs=1e-5)
     expected = float(z[f"metrics/{case}/ssim_gaussian_valid_mean_rgb"])
@@ -42,15 +42,15 @@ def test_all_protocols_clip():
 def test_protocols_of_files_agree():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 20, 20, 3)).astype(np.uint8)
-    found = protocols.score(a, b, protocols.PROTOCOLS)
+    found = protocols.score_pair(a, b, protocols.PROTOCOLS)
     assert found["psnr_float"] == pytest.approx(found["psnr"], rel=1e-12)
-    assert list(found) == [*protocols.FIGURES, protocols.FAILED]
+    assert list(found) == [*protocols.METRICS, protocols.FAILED]
 
 
 @pytest.mark.parametrize("names", [["psnr"], ["gopro", "grid"], []])
 def test_unknown_names_are_refused(names):
     with pytest.raises(ValueError, match="choose among gopro, per_channel, float, realblur"):
-        protocols.check(names)
+        protocols.check_protocols(names)
 
 
 # ---------------------------------------------------------------------------- realblur

@@ -25,9 +25,9 @@ def test_every_problem_is_listed_in_one_refusal(tmp_path):
     (folder / "notes.txt").write_text("beside")
     names = ["a", "small.jpg", "gone", "scene/b.png", "damaged"]
     with pytest.raises(ValueError, match="nothing was scored") as refused:
-        test_sets.match(folder, names, [Size(12, 16)] * 5)
+        test_sets.match_images(folder, names, [Size(12, 16)] * 5)
     lines = str(refused.value).splitlines()
-    assert "mend these 6" in lines[0]
+    assert "fix these 6" in lines[0]
     assert lines[1:] == [
         f"extra: {folder}/more.png belongs to no image of the set",
         f"extra: {folder}/scene/more.png belongs to no image of the set",
@@ -42,7 +42,7 @@ def test_suffixes_do_not_matter(tmp_path):
     a = write(tmp_path / "scene" / "a.JPG")
     b = write(tmp_path / "000001.v2.png")
     names = ["scene/a.png", "000001.v2"]
-    assert test_sets.match(tmp_path, names, [Size(12, 16)] * 2) == {names[0]: a, names[1]: b}
+    assert test_sets.match_images(tmp_path, names, [Size(12, 16)] * 2) == {names[0]: a, names[1]: b}
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
@@ -99,7 +99,7 @@ def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
     with pytest.raises(ValueError, match="decoded"):
         source[0]
-    names, sizes = test_sets.describe(source)
+    names, sizes = test_sets.names_and_sizes(source)
     assert names == [record["name"].decode() for record in records]
     assert sizes == [record["sharp"].shape[:2] for record in records]
     assert len(names) > 0
