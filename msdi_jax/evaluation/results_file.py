@@ -71,7 +71,8 @@ class Settings:
         """The whole protocol in one line."""
         restored = [f"restored: {self.restoration}"] if self.restoration else []
         scored = f"scored: {', '.join(self.protocols)}"
-        return ", ".join([self.set_text, f"{self.images} images", *restored, scored])
+        plural = "s" * (self.images != 1)
+        return ", ".join([self.set_text, f"{self.images} image{plural}", *restored, scored])
 
 
 @dataclasses.dataclass(frozen=True)

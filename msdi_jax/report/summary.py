@@ -47,7 +47,10 @@ def remarks(results: Results, curves: Curves, config: dict | None) -> list[str]:
 
 def facts(evaluation: Evaluation | None, config: dict | None) -> dict[str, Any]:
     """The protocol and the length of training, by label; None for what is not recorded."""
-    run = {"Width": _width(config)} if config is not None else {}
+    run = {}
+    if config is not None:
+        run = {f"Steps, {stage}": steps for stage, steps in _steps(config).items()}
+        run["Width"] = _width(config)
     if evaluation is None:
         return run
     settings = evaluation.settings
@@ -61,8 +64,7 @@ def facts(evaluation: Evaluation | None, config: dict | None) -> dict[str, Any]:
         "Restored": ", ".join([RESTORED.get(mode, mode), *more]),
         "Scored": ", ".join(settings.protocols),
     }
-    steps = {f"Steps, {stage}": count for stage, count in _steps(config or {}).items()}
-    return {key: value for key, value in protocol.items() if value != ""} | (steps and steps | run)
+    return {key: value for key, value in protocol.items() if value != ""} | run
 
 
 def _steps(config: dict) -> dict[str, Any]:

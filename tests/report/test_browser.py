@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from msdi_jax import report
-from msdi_jax.evaluation import aggregate, best_worst
+from msdi_jax.evaluation import best_worst
+from msdi_jax.evaluation.results_file import Settings
+from tests.report_pages import write_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 OPTIONS = (
@@ -87,20 +89,10 @@ def run(tmp_path_factory):
         found = rng.integers(0, 256, (3, 36, 64, 3)).astype(np.uint8)
         return dict(zip(("blurry", "deblurred", "sharp"), found, strict=True))
 
-    record = {
-        "dataset": "gopro",
-        "split": "test",
-        "images": 40,
-        "restore": "grid",
-        "protocols": ["gopro", "per_channel"],
-        "steps": {"reblur": 240_000, "deblur": 400_000},
-        **aggregate.means(rows),
-        "deciles": aggregate.deciles(rows),
-        "per_image": rows,
-        "extremes": best_worst.write(folder / "samples" / "extremes", rows, pictures),
-    }
+    settings = Settings("gopro", "", "test", 40, ["gopro", "per_channel"], restore="grid")
+    shown = best_worst.write_pictures(folder / "samples" / "best_worst", rows, pictures)
+    write_results(folder, rows, settings, best_worst=shown)
     (folder / "config.json").write_text(json.dumps({"width": 64, "note": "a" * 200}))
-    (folder / "evaluation.json").write_text(json.dumps(record))
     losses = [{"stage": "deblur", "step": s, "psnr_loss": -20 - s / 9} for s in range(90)]
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, losses)))
     report.write_report(folder)

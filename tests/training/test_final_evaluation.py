@@ -1,18 +1,39 @@
 """The evaluation at the end of a run."""
 
-import json
+from types import SimpleNamespace
 
-from msdi_jax import load
+import pytest
+
 from msdi_jax.configs import finetune, quickstart
+from msdi_jax.evaluation import results_file
+from msdi_jax.evaluation.results_file import Evaluation, Settings
 from msdi_jax.models import model
-from msdi_jax.models.model import BUNDLED
 from msdi_jax.training import final_evaluation
 from tests.small_networks import small_network
 
-MEANS = {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
+RESULTS = Evaluation(
+    Settings("pairs", "a_1", "test", 2, ["gopro"], restore="whole"),
+    {"psnr_deblurred": 1.0, "psnr_blurry": 0.5},
+)
 
 
-def test_a_start_is_measured_with_the_settings_of_the_run(tmp_path, monkeypatch):
+@pytest.fixture
+def subjects(monkeypatch):
+    """The networks of every `model_subject`; nothing is measured."""
+    calls = []
+
+    def evaluate(subject, pairs, folder, **options):
+        folder.mkdir(parents=True, exist_ok=True)
+        return RESULTS
+
+    monkeypatch.setattr(
+        final_evaluation, "model_subject", lambda *models, **options: calls.append(models)
+    )
+    monkeypatch.setattr(final_evaluation, "evaluate", evaluate)
+    return calls
+
+
+def test_a_start_is_measured_with_the_settings_of_the_run(tmp_path, subjects, capsys):
     start = model.Description(
         "msdi2_net", 2, 4, {"file": "net.pth"}, "unclear", window=64, orientations=4
     )
@@ -20,37 +41,48 @@ def test_a_start_is_measured_with_the_settings_of_the_run(tmp_path, monkeypatch)
     config.width = 2
     config.deblur.start_from = str(tmp_path / "start")
     config.evaluation.update({"window": 32, "orientations": 2, "samples": 0})
+    workdir = tmp_path / "run"
     for path in ("start", "run/model", "run/model-ema"):
         model.save(tmp_path / path, small_network(), start)
-    descriptions = []
-
-    def evaluate(source, *, deblurrer, **options):
-        descriptions.append(deblurrer.description)
-        return MEANS
-
-    monkeypatch.setattr(final_evaluation, "evaluate", evaluate)
-    monkeypatch.setattr(final_evaluation, "val_ends", lambda *arguments: {})
-    monkeypatch.setattr(final_evaluation, "_print_figures", lambda record: None)
-    final_evaluation.evaluate_run(config, tmp_path / "run", [], "a_1")
+    final_evaluation.evaluate_run(config, workdir, [], "a_1")
     # Last weights, averaged weights, start.
+    descriptions = [deblurrer.description for deblurrer, *_ in subjects]
     assert [(d.window, d.orientations) for d in descriptions] == 3 * [(32, 2)]
 
+    written = results_file.read(workdir)
+    assert written.other_weights == {k: {"psnr_deblurred": 1.0} for k in ("ema", "start")}
+    assert written.config["width"] == 2
+    assert written.provenance == {"file": "net.pth"}
+    assert written.parameters > 0
+    assert written.val_losses == {}
+    assert results_file.read(workdir / "evaluation" / "ema").weights == "model-ema"
+    printed = capsys.readouterr().out
+    assert "pairs (a_1) test, 2 images, restored: whole, 1 orientation, scored: gopro" in printed
+    assert "deblurred by start weights: PSNR 1.00 dB" in printed
 
-def test_a_run_of_stage_1_measures_the_joint_network_as_it_is(tmp_path, monkeypatch):
+
+def test_a_run_of_stage_1_measures_the_joint_network_as_it_is(tmp_path, monkeypatch, subjects):
     config = quickstart.get_config()
     config.update({"stages": ("reblur",), "evaluation": {"window": 64, "orientations": 2}})
-    joint = load(BUNDLED / "model-reblur")
+    joint = model.Model(small_network(), model.Description("joint", 2, 4, {}, ""))
     monkeypatch.setattr(final_evaluation.model, "load", lambda path: joint)
-    (tmp_path / "model-reblur-ema").mkdir()
-    calls = []
-    monkeypatch.setattr(
-        final_evaluation, "evaluate", lambda source, **options: calls.append(options) or MEANS
-    )
-    monkeypatch.setattr(final_evaluation, "val_ends", lambda *arguments: {})
-    monkeypatch.setattr(final_evaluation, "_print_figures", lambda record: None)
+    (tmp_path / "model-reblur-ema").mkdir(parents=True)
     final_evaluation.evaluate_run(config, tmp_path, [], "a_1")
-    for network in (options["joint"] or options["deblurrer"] for options in calls):
+    networks = [deblurrer or rest[0] for deblurrer, *rest in subjects]
+    assert len(networks) == 2
+    for network in networks:
         assert network.description.window is None
         assert network.description.orientations == 1
-    record = json.loads((tmp_path / "evaluation.json").read_text())
-    assert record["configuration"] == "a_1"
+    assert results_file.read(tmp_path).weights == "model-reblur"
+
+
+def test_val_losses_of_a_run(tmp_path, monkeypatch, subjects, capsys):
+    ends = {"initial": {"loss": 2.0}, "final": {"loss": 1.0}}
+    monkeypatch.setattr(final_evaluation, "val_ends", lambda workdir, stage: ends)
+    network = SimpleNamespace(description=model.Description("joint", 2, 4, {}, ""))
+    monkeypatch.setattr(final_evaluation.model, "load", lambda path: network)
+    config = quickstart.get_config()
+    config.stages = ("reblur",)
+    final_evaluation.evaluate_run(config, tmp_path, [], "a_1")
+    assert results_file.read(tmp_path).val_losses == {"reblur": ends}
+    assert "reblur: val loss 2 → 1" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from PIL import Image
 import launch as entry
 from msdi_jax import load
 from msdi_jax.configs import quickstart
+from msdi_jax.evaluation import results_file
 from msdi_jax.models.model import DIRECTORIES, describe
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime import directory_lock
@@ -119,17 +120,17 @@ def test_run_directory(interrupted_run):
     for name in ("config.json", "report.html", "model/model.json", "model-reblur/model.json"):
         assert (workdir / name).stat().st_size > 100, name
     assert list((workdir / "events").glob("*/*tfevents*"))
-    found = json.loads((workdir / "evaluation.json").read_text())
-    assert found["images"] == len(found["per_image"]) >= 1
+    found, per_image = results_file.read(workdir), results_file.read_rows(workdir).values()
+    assert found.settings.images == len(per_image) >= 1
     for metric in ("psnr", "ssim_3d", "ssim"):
         for kind in ("blurry", "deblurred", "reblurred"):
-            values = [row[f"{metric}_{kind}"] for row in found["per_image"]]
-            assert found[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
+            values = [row[f"{metric}_{kind}"] for row in per_image]
+            assert found.means[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
     for stage in ("reblur", "deblur"):
-        ends = found["val_losses"][stage]
+        ends = found.val_losses[stage]
         assert ends["initial"]["loss"] != ends["final"]["loss"]
-    assert found["samples"]
-    for name in found["samples"]:
+    assert found.samples
+    for name in found.samples:
         row = Image.open(workdir / "samples" / f"{name}-row.png")
         single = Image.open(workdir / "samples" / f"{name}-blurry.png")
         assert row.size == (3 * single.width, single.height)
