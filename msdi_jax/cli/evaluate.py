@@ -133,7 +133,7 @@ def _subject(options: argparse.Namespace, pairs: Pairs) -> tuple[Subject, str, d
 
 
 def _config_of_run(directory: Path) -> dict | None:
-    """The configuration of the run that trained the model: it tells seeds from other changes."""
+    """The configuration of the run that trained the model: by it, a table groups seeds."""
     file = directory.parent / "config.json"
     return json.loads(file.read_text()) if file.exists() else None
 

@@ -13,7 +13,7 @@ import numpy as np
 from msdi_jax.evaluation.metrics import RADIUS
 
 ITERATIONS = 100
-# 0: all iterations are made.
+# 0: never stop before the last iteration.
 EPSILON = 0.0
 GAUSSIAN = 5
 
@@ -26,7 +26,7 @@ class Aligned(NamedTuple):
         sharp: (h, w, 3) float64.
         mask: (h, w) uint8, 1 where the warped image has pixels.
         homography: from the sharp image's coordinates to the restored one's.
-        failed: whether the identity stands in for a homography that was not found.
+        failed: whether ECC found no homography, and the identity replaces it.
     """
 
     restored: np.ndarray

@@ -1,6 +1,6 @@
 """Read the directory of a run, or of an evaluation.
 
-The list `missing` names what is absent or unreadable, in words for the reader.
+The list `missing` names absent and unreadable files, in words for the reader.
 """
 
 import base64

@@ -46,7 +46,7 @@ def remarks(results: Results, curves: Curves, config: dict | None) -> list[str]:
 
 
 def facts(evaluation: Evaluation | None, config: dict | None) -> dict[str, Any]:
-    """The protocol and the length of training, by label; None for what is not recorded."""
+    """The protocol and the length of training, by label; None where nothing is recorded."""
     run = {}
     if config is not None:
         run = {f"Steps, {stage}": steps for stage, steps in _steps(config).items()}

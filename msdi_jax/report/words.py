@@ -23,7 +23,7 @@ def is_number(value: Any) -> bool:
 
 
 def number(value: Any, digits: int = 2, *, signed: bool = False) -> str:
-    """Fixed digits; a dash for what is not a finite number."""
+    """Fixed digits; a dash for a value that is not a finite number."""
     if not is_number(value):
         return "∞" if value == math.inf else "–"
     # Adding 0.0 turns a rounded −0.00 into 0.00.

@@ -17,10 +17,10 @@ def rows(count):
 @pytest.mark.parametrize(("count", "shown"), [(1, 0), (5, 2), (19, 9), (20, 10), (101, 10)])
 def test_ten_of_each_and_none_twice(count, shown):
     images = rows(count)
-    found = best_worst.choose_images(images)
+    chosen = best_worst.choose_images(images)
     psnr = {row["name"]: row["psnr_deblurred"] for row in images}
-    assert [psnr[name] for name in found["worst"]] == list(range(shown))
-    assert [psnr[name] for name in found["best"]] == [count - 1 - i for i in range(shown)]
+    assert [psnr[name] for name in chosen["worst"]] == list(range(shown))
+    assert [psnr[name] for name in chosen["best"]] == [count - 1 - i for i in range(shown)]
 
 
 def picture(level, size=(12, 16)):
@@ -35,9 +35,9 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
         return {"deblurred": picture(90), "sharp": picture(100)}
 
     images = [row | {"name": f"scene/{row['name']}.png"} for row in rows(4)]
-    found = best_worst.write_pictures(tmp_path / "shown", images, pictures)
+    chosen = best_worst.write_pictures(tmp_path / "shown", images, pictures)
     # (7 i) mod 4: 0, 3, 2, 1.
-    assert found == {
+    assert chosen == {
         "worst": ["scene/r0.png", "scene/r3.png"],
         "best": ["scene/r1.png", "scene/r2.png"],
     }
@@ -49,7 +49,7 @@ def test_pictures_are_made_once_and_only_of_the_chosen(tmp_path):
         assert np.abs(np.asarray(image).astype(int) - 90).max() <= 1
     asked.clear()
     best_worst.picture_path(tmp_path / "shown", "scene/r3.png", "error").unlink()
-    assert best_worst.write_pictures(tmp_path / "shown", images, pictures) == found
+    assert best_worst.write_pictures(tmp_path / "shown", images, pictures) == chosen
     assert asked == [3]
 
 
@@ -72,11 +72,11 @@ def test_error_map():
     restored[2, 2] = 0
     levels = np.arange(256, dtype=np.uint8)[:, None]
     scale = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1]
-    found = best_worst.error_map(restored, sharp)
-    np.testing.assert_array_equal(found[3, 3], scale[0])
-    np.testing.assert_array_equal(found[1, 1], scale[127])
-    np.testing.assert_array_equal(found[0, 0], scale[255])
-    np.testing.assert_array_equal(found[2, 2], scale[255])
+    picture_of_error = best_worst.error_map(restored, sharp)
+    np.testing.assert_array_equal(picture_of_error[3, 3], scale[0])
+    np.testing.assert_array_equal(picture_of_error[1, 1], scale[127])
+    np.testing.assert_array_equal(picture_of_error[0, 0], scale[255])
+    np.testing.assert_array_equal(picture_of_error[2, 2], scale[255])
 
 
 def test_large_pictures_are_shrunk(tmp_path):

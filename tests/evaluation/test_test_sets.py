@@ -22,7 +22,7 @@ def test_every_problem_is_listed_in_one_refusal(tmp_path):
     for name in ("a", "small", "more", "scene/more"):
         write(folder / f"{name}.png", (12, 16) if name != "small" else (12, 15))
     (folder / "damaged.png").write_bytes(b"\x89PNG")
-    (folder / "notes.txt").write_text("beside")
+    (folder / "notes.txt").write_text("text")
     names = ["a", "small.jpg", "gone", "scene/b.png", "damaged"]
     with pytest.raises(ValueError, match="nothing was scored") as refused:
         test_sets.match_images(folder, names, [Size(12, 16)] * 5)
@@ -52,10 +52,12 @@ def test_two_files_of_one_name_are_refused(tmp_path):
         test_sets.list_images(tmp_path)
 
 
-@pytest.mark.parametrize(("folder", "told"), [("gone", "is not a folder"), ("", "holds no images")])
-def test_folders_without_images_are_refused(tmp_path, folder, told):
+@pytest.mark.parametrize(
+    ("folder", "message"), [("gone", "is not a folder"), ("", "holds no images")]
+)
+def test_folders_without_images_are_refused(tmp_path, folder, message):
     (tmp_path / "._a.png").write_bytes(b"macOS")
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         test_sets.list_images(tmp_path / folder)
 
 
@@ -125,11 +127,11 @@ def test_a_damaged_record_of_a_prepared_set_is_named(tmp_path, monkeypatch):
 def test_changed_pixels_of_a_tiff_change_the_digest(tmp_path):
     """Its end is the list of its tags."""
     before = np.zeros((64, 64, 3), np.uint8)
-    found = set()
+    digests = set()
     for picture in (before, before + 1):
         cv2.imwrite(str(tmp_path / "a.tif"), picture, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
-        found.add(test_sets.digest([tmp_path / "a.tif"]))
-    assert len(found) == 2
+        digests.add(test_sets.digest([tmp_path / "a.tif"]))
+    assert len(digests) == 2
 
 
 def test_a_changed_file_changes_the_digest(tmp_path):

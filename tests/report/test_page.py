@@ -16,7 +16,7 @@ from tests.report_pages import write_results, written
 
 def rows(count):
     """PSNR of image i: blurry 20 + i, deblurred 22 + i, but the last is deblurred worst."""
-    found = [
+    images = [
         {
             "name": f"scene/{i:02d}",
             "photograph": "scene",
@@ -27,22 +27,22 @@ def rows(count):
         }
         for i in range(count)
     ]
-    found[-1]["psnr_deblurred"] = 10.0
-    return found
+    images[-1]["psnr_deblurred"] = 10.0
+    return images
 
 
 def level(row):
-    """What tells its pictures apart."""
+    """The level of its pictures."""
     return 8 * int(row["name"][-2:])
 
 
-def draw_best_worst(folder, made, blurry=True):
+def draw_best_worst(folder, images, blurry=True):
     def pictures(index):
-        deblurred = np.full((12, 16, 3), level(made[index]), np.uint8)
-        found = {"deblurred": deblurred, "sharp": deblurred + 5}
-        return found | ({"blurry": deblurred + 9} if blurry else {})
+        deblurred = np.full((12, 16, 3), level(images[index]), np.uint8)
+        shown = {"deblurred": deblurred, "sharp": deblurred + 5}
+        return shown | ({"blurry": deblurred + 9} if blurry else {})
 
-    return best_worst.write_pictures(folder / "samples" / "best_worst", made, pictures)
+    return best_worst.write_pictures(folder / "samples" / "best_worst", images, pictures)
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def shown(section):
 
 def test_worst_and_best_ten(full):
     report.write_report(full)
-    found = sections((full / "report.html").read_text(encoding="utf-8"))
-    worst, best = found["Worst images"], found["Best images"]
+    parts = sections((full / "report.html").read_text(encoding="utf-8"))
+    worst, best = parts["Worst images"], parts["Best images"]
     assert shown(worst) == ["scene/29", *(f"scene/{i:02d}" for i in range(9))]
     assert shown(best) == [f"scene/{i:02d}" for i in range(28, 18, -1)]
     assert "The 10 deblurred images of lowest PSNR." in worst
@@ -99,7 +99,7 @@ def test_buttons_belong_to_one_slider_each(full):
     }
 
 
-def test_deciles_are_told_as_our_reading(full):
+def test_deciles_are_called_our_reading(full):
     page = written(full)
     # Of the tenths, the sharpest holds the image that was deblurred worst.
     assert page.row("PSNR, dB, blurry") == ["PSNR, dB, blurry", "21.00", "48.00", "34.50"]
@@ -158,8 +158,8 @@ def test_an_evaluation_has_a_page(tmp_path):
 
 
 def test_an_evaluation_without_blurry_images(tmp_path):
-    made = [{k: v for k, v in row.items() if not k.endswith("_blurry")} for row in rows(4)]
-    page = written(evaluation_folder(tmp_path, made, blurry=False))
+    images = [{k: v for k, v in row.items() if not k.endswith("_blurry")} for row in rows(4)]
+    page = written(evaluation_folder(tmp_path, images, blurry=False))
     assert "Deblurred images reach a PSNR of 19.75 dB on 4 gopro test images." in page.text
     assert "Not measured: this needs the blurry images." in page.text
     values = [a["value"] for a in page.all("input") if a["type"] == "radio"]
