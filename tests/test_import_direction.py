@@ -16,7 +16,8 @@ LAYERS = (
     {"interop", "restoration"},
     {"evaluation", "research"},
     {"report"},
-    {"training", "cli"},
+    {"training"},
+    {"cli"},
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 # Folders next to the package; they import nothing of it.

@@ -1,4 +1,4 @@
-"""python -m msdi_jax table: several evaluations and the published figures in one table."""
+"""python -m msdi_jax table: several evaluations and the published results in one table."""
 
 import argparse
 import csv
@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from msdi_jax.evaluation import table
+from msdi_jax.evaluation import reported_results, table
 from msdi_jax.evaluation.aggregate import DECILES_NOTE
-from msdi_jax.evaluation.protocols import FIGURES
-from msdi_jax.evaluation.reported_results import IMAGES, MEANT, PublishedRow
-from msdi_jax.evaluation.table import Row, Table, told
+from msdi_jax.evaluation.protocols import METRICS
+from msdi_jax.evaluation.reported_results import IMAGES, PublishedRow
+from msdi_jax.evaluation.table import Row, Table, format_values
 
 PUBLISHED = "Published, not measured here"
 PRINTED = "SSIM as printed"
@@ -36,7 +36,7 @@ def add_to(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    tables = table.make([table.read(run) for run in options.runs], options.dataset)
+    tables = table.make_tables([table.read_entry(run) for run in options.runs], options.dataset)
     print(FORMATS[options.format](tables))
 
 
@@ -52,28 +52,28 @@ def _markdown_parts(one: Table) -> list[str]:
         rows = [
             [row.method, f"{row.psnr:.2f}", f"{row.ssim:.3f}", row.source] for row in one.published
         ]
-        head = ["method", _meant(one), PRINTED, "source"]
+        head = ["method", _published_column(one), PRINTED, "source"]
         parts += [f"{_heading(one)}:", _pipes(head, rows)]
     return parts
 
 
 def _notes(one: Table) -> list[str]:
-    told_apart = any(part in name for name in one.columns for part in table.DECILES.values())
-    return [f"Blurriest and sharpest 10 %: {DECILES_NOTE}"] * told_apart
+    deciles = any(part in name for name in one.columns for part in table.DECILES.values())
+    return [f"Blurriest and sharpest 10 %: {DECILES_NOTE}"] if deciles else []
 
 
 def _heading(one: Table) -> str:
     return f"{PUBLISHED} ({IMAGES[one.published[0].dataset]} images)"
 
 
-def _meant(one: Table) -> str:
-    """The column of the PSNR that the set's published tables mean."""
-    return FIGURES[MEANT[one.published[0].dataset][0]][0]
+def _published_column(one: Table) -> str:
+    """The column of the PSNR of the set's published tables."""
+    return METRICS[reported_results.METRICS[one.published[0].dataset][0]][0]
 
 
 def _cells(row: Row, one: Table) -> list[str]:
-    values = [told(row.values.get(name), digits) for name, digits in one.columns.items()]
-    return [row.label, row.restored, *values, *(tell(row) for tell in _further(one).values())]
+    values = [format_values(row.values.get(name), digits) for name, digits in one.columns.items()]
+    return [row.label, row.restored, *values, *(cell(row) for cell in _further(one).values())]
 
 
 def _further(one: Table) -> dict[str, Callable[[Row], str]]:
@@ -83,7 +83,7 @@ def _further(one: Table) -> dict[str, Callable[[Row], str]]:
         "published, GoPro": lambda row: f"{row.published:.2f}" if row.published else "–",
     }
     used = [any(row.parameters for row in one.rows), any(row.published for row in one.rows)]
-    return {name: tell for (name, tell), on in zip(known.items(), used, strict=True) if on}
+    return {name: cell for (name, cell), on in zip(known.items(), used, strict=True) if on}
 
 
 def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -120,10 +120,10 @@ def _tabular(one: Table) -> str:
 
 
 def _published_line(row: PublishedRow, one: Table, sources: Sequence[str]) -> str:
-    figures = [f"{row.psnr:.2f}" if name == _meant(one) else "–" for name in one.columns]
-    figures += ["–"] * len(_further(one))
+    cells = [f"{row.psnr:.2f}" if name == _published_column(one) else "–" for name in one.columns]
+    cells += ["–"] * len(_further(one))
     method = f"{row.method} ({_letter(row.source, sources)})"
-    return _ampersands([method, "", *figures, f"{row.ssim:.3f}"])
+    return _ampersands([method, "", *cells, f"{row.ssim:.3f}"])
 
 
 def _letter(source: str, sources: Sequence[str]) -> str:
@@ -156,13 +156,13 @@ def comma_separated(tables: Sequence[Table]) -> str:
 
 def _record(title: str, row: Row) -> dict[str, str]:
     seeds = max(map(len, row.values.values()), default=0)
-    found = {"set": title, "origin": "measured", "method": row.label, "restored": row.restored}
-    found |= {"seeds": str(seeds), "parameters": str(row.parameters or "")}
+    record = {"set": title, "origin": "measured", "method": row.label, "restored": row.restored}
+    record |= {"seeds": str(seeds), "parameters": str(row.parameters or "")}
     for name, values in row.values.items():
-        found[_named(name)] = repr(float(np.mean(values)))
+        record[_named(name)] = repr(float(np.mean(values)))
         if len(values) > 1:
-            found[f"{_named(name)}, deviation"] = repr(float(np.std(values, ddof=1)))
-    return found
+            record[f"{_named(name)}, deviation"] = repr(float(np.std(values, ddof=1)))
+    return record
 
 
 def _named(column: str) -> str:
@@ -171,9 +171,9 @@ def _named(column: str) -> str:
 
 
 def _published_record(title: str, row: PublishedRow) -> dict[str, str]:
-    figures = {"published PSNR, dB": f"{row.psnr:.2f}", f"published {PRINTED}": f"{row.ssim:.3f}"}
-    told = {"set": title, "origin": "published", "method": row.method, "source": row.source}
-    return told | figures
+    results = {"published PSNR, dB": f"{row.psnr:.2f}", f"published {PRINTED}": f"{row.ssim:.3f}"}
+    record = {"set": title, "origin": "published", "method": row.method, "source": row.source}
+    return record | results
 
 
 FORMATS = {"markdown": markdown, "latex": latex, "csv": comma_separated}

@@ -137,3 +137,10 @@ def _average(options: argparse.Namespace) -> None:
     average = models.average([models.load(source) for source in options.sources])
     models.save(options.destination, average.network, average.description)
     print(options.destination)
+
+
+def _sides(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise ValueError(f"--size {text} must be HEIGHTxWIDTH in pixels, for example 720x1280")
+    return int(height), int(width)

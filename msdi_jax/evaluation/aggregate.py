@@ -1,18 +1,19 @@
-"""What is told of a set of measured images: means, and the blurriest and sharpest tenths.
+"""Aggregate metrics over images: means, and means of the blurriest and the sharpest tenth.
 
-A row holds the figures of one image under names such as `psnr_deblurred`: a figure of `protocols`
-and the picture it was read from.
+A row holds the metrics of one image under names such as `psnr_deblurred`: a metric of `protocols`
+and the picture that it compares with its target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from msdi_jax.evaluation.protocols import FAILED, FIGURES
+from msdi_jax.evaluation.protocols import FAILED, METRICS
 
 TEXT = ("name", "photograph")
-PSNRS = tuple(figure for figure in FIGURES if figure.startswith("psnr"))
+PSNRS = tuple(metric for metric in METRICS if metric.startswith("psnr"))
 KINDS = ("blurry", "deblurred", "reblurred")
+PARTS = ("blurriest", "sharpest", "all")
 DECILES_NOTE = (
     "Our reading of the protocol, which the paper does not spell out: images ranked by the PSNR of "
     "the blurry input against the sharp image; means over the tenth of lowest and of highest PSNR."
@@ -20,7 +21,7 @@ DECILES_NOTE = (
 
 
 def means(rows: Sequence[dict]) -> dict[str, float]:
-    """The mean over images of every figure; failed alignments are counted."""
+    """The mean over images of every metric; failed alignments are counted."""
     keys = [key for key in rows[0] if key not in TEXT]
     return {
         key: int(sum(row[key] for row in rows))
@@ -31,18 +32,18 @@ def means(rows: Sequence[dict]) -> dict[str, float]:
 
 
 def deciles(rows: Sequence[dict]) -> dict | None:
-    """Means of the blurriest and of the sharpest tenth, beside those of all; `DECILES_NOTE`.
+    """Means of the blurriest and of the sharpest tenth, and of all images; see `DECILES_NOTE`.
 
-    A tenth is rounded to whole images, at least one. None when the blurry images were not measured.
+    A tenth is rounded to whole images, at least one. None if there are no blurry images.
 
     Returns:
-        "note", "ranked_by", "images" (of a tenth), and by "blurriest", "sharpest" and "all" the
-        means.
+        "note", "ranked_by", "images" (of a tenth), and the means of "blurriest", "sharpest" and
+        "all".
     """
     key = psnr_key(rows[0], "blurry")
     if key is None:
         return None
-    # By name among equals, so that the order of the source does not matter.
+    # Equal values are ordered by name, so that the order of the source does not matter.
     ranked = sorted(rows, key=lambda row: (row[key], row["name"]))
     tenth = max(1, round(len(rows) / 10))
     return {
@@ -55,22 +56,12 @@ def deciles(rows: Sequence[dict]) -> dict | None:
     }
 
 
-def restored(record: dict) -> str | None:
-    """How the images of a record of means were restored, where that is known."""
-    found, window = record.get("restore"), record.get("window")
-    return f"{found}, window {window}" if found and window else found
+def psnr_key(row: Mapping, kind: str) -> str | None:
+    """The PSNR that ranks images: that of the first protocol which has one; None without any."""
+    return next((key for metric in PSNRS if (key := f"{metric}_{kind}") in row), None)
 
 
-def psnr_key(row: dict, kind: str) -> str | None:
-    """The PSNR of the first protocol that measured one, which images are ranked by."""
-    return next((k for f in PSNRS if (k := f"{f}_{kind}") in row), None)
-
-
-def measured(record: dict) -> list[tuple[str, list[float | None]]]:
-    """(figure, its mean by `KINDS`) of every figure that a record of means holds."""
-    found = []
-    for figure in FIGURES:
-        values = [record.get(f"{figure}_{kind}") for kind in KINDS]
-        if any(value is not None for value in values):
-            found.append((figure, values))
-    return found
+def by_metric(means: Mapping) -> list[tuple[str, list[float | None]]]:
+    """(metric, its mean by `KINDS`) of every metric of `METRICS` among the means."""
+    rows = [(metric, [means.get(f"{metric}_{kind}") for kind in KINDS]) for metric in METRICS]
+    return [(metric, values) for metric, values in rows if any(v is not None for v in values)]

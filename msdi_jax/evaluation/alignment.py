@@ -1,4 +1,4 @@
-"""A restored image brought onto its sharp one, as RealBlur's evaluation does before it measures.
+"""Alignment of a restored image with its sharp one, as in RealBlur's evaluation.
 
 RealBlur's pairs come from two cameras, so a restored image may be off by a fraction of a pixel and
 by a gain through no fault of the method. Its released evaluation (Rim et al., ECCV 2020, after
@@ -13,7 +13,7 @@ import numpy as np
 from msdi_jax.evaluation.metrics import RADIUS
 
 ITERATIONS = 100
-# 0: all iterations are made.
+# 0: never stop before the last iteration.
 EPSILON = 0.0
 GAUSSIAN = 5
 
@@ -24,9 +24,9 @@ class Aligned(NamedTuple):
     Attributes:
         restored: (h, w, 3) float64, not clipped: cubic interpolation may leave the range.
         sharp: (h, w, 3) float64.
-        mask: (h, w) uint8, 1 where the restored image has pixels to show.
+        mask: (h, w) uint8, 1 where the warped image has pixels.
         homography: from the sharp image's coordinates to the restored one's.
-        failed: whether the identity stands in for a homography that was not found.
+        failed: whether ECC found no homography, and the identity replaces it.
     """
 
     restored: np.ndarray
@@ -37,7 +37,7 @@ class Aligned(NamedTuple):
 
 
 def align(restored: np.ndarray, sharp: np.ndarray) -> Aligned:
-    """Matches the intensities by one gain, then warps the restored image onto the sharp one.
+    """Match the intensities by one gain, then warp the restored image onto the sharp one.
 
     1. Gain: least squares over all pixels and channels.
     2. Homography: OpenCV's ECC on the grey images, started at the identity.
@@ -75,12 +75,12 @@ def _homography(restored: np.ndarray, sharp: np.ndarray) -> np.ndarray | None:
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, ITERATIONS, EPSILON)
     start = np.eye(3, dtype=np.float32)
     try:
-        _, found = cv2.findTransformECC(
+        _, homography = cv2.findTransformECC(
             *grey, start, cv2.MOTION_HOMOGRAPHY, criteria, inputMask=None, gaussFiltSize=GAUSSIAN
         )
     except cv2.error:
         return None
-    return found if np.isfinite(found).all() else None
+    return homography if np.isfinite(homography).all() else None
 
 
 def _mask(homography: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -89,7 +89,7 @@ def _mask(homography: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _warp(image: np.ndarray, homography: np.ndarray, interpolation: int, border: int) -> np.ndarray:
     height, width = image.shape[:2]
-    # The homography tells where each pixel comes from.
+    # The homography maps each pixel of the result to where it comes from.
     flags = interpolation | cv2.WARP_INVERSE_MAP
     return cv2.warpPerspective(
         image, homography, (width, height), flags=flags, borderMode=border, borderValue=0

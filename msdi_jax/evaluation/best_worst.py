@@ -1,4 +1,4 @@
-"""Pictures of the images that came out worst and best: known only when all are measured."""
+"""Pictures of the images with the worst and the best results."""
 
 import hashlib
 import re
@@ -18,12 +18,13 @@ ROLES = ("blurry", "deblurred", "sharp", "error")
 LONGEST_SIDE, QUALITY = 800, 85
 # The error that the map shows brightest, in levels of 255: a quarter of the range.
 BRIGHTEST = 64
-# What some file system forbids in names, and the % that stands for it; bytes, of mostly 255.
+# Letters that some file system forbids in names, and the % that encodes them.
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|%\x00-\x1f]')
+# Bytes, of the 255 that most file systems allow.
 LONGEST_STEM = 160
 
 
-def choose(rows: Sequence[dict]) -> dict[str, list[str]]:
+def choose_images(rows: Sequence[dict]) -> dict[str, list[str]]:
     """Names of at most ten images of lowest and of highest PSNR, no image in both.
 
     Ranked by the PSNR of the deblurred image; "worst" begins with the worst, "best" with the best.
@@ -36,34 +37,37 @@ def choose(rows: Sequence[dict]) -> dict[str, list[str]]:
     return {"worst": ranked[:count], "best": ranked[::-1][:count]}
 
 
-def write(
+def write_pictures(
     folder: Path, rows: Sequence[dict], pictures: Callable[[int], Mapping[str, np.ndarray]]
 ) -> dict[str, list[str]]:
-    """Makes `NAME-ROLE.jpg` of the chosen images; those that are there already are kept.
+    """Write `NAME-ROLE.jpg` of the chosen images that are missing; delete those of all others.
 
     Args:
-        folder: made when it is missing.
+        folder: created if it is missing.
         rows: of all images.
-        pictures: from the index of a row to 8-bit "deblurred", "sharp" and perhaps "blurry".
+        pictures: index of a row → 8-bit "deblurred", "sharp" and, if present, "blurry".
 
     Returns:
-        What `choose` returns.
+        What `choose_images` returns.
     """
-    chosen = choose(rows)
+    chosen = choose_images(rows)
     index = {row["name"]: i for i, row in enumerate(rows)}
     names = [*chosen["worst"], *chosen["best"]]
     # The error map is written last.
-    missing = [name for name in names if not path(folder, name, "error").exists()]
+    missing = [name for name in names if not picture_path(folder, name, "error").exists()]
     for name in tqdm(missing, desc="pictures", unit="image") if missing else ():
-        draw(folder, name, pictures(index[name]))
+        draw_image(folder, name, pictures(index[name]))
+    for name in index.keys() - {*names}:
+        for role in ROLES:
+            picture_path(folder, name, role).unlink(missing_ok=True)
     return chosen
 
 
-def draw(folder: Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
-    """What `write` makes of one image; it will find it there."""
+def draw_image(folder: Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
+    """Write the pictures of one image; `write_pictures` does not draw them again."""
     folder.mkdir(parents=True, exist_ok=True)
     for role, picture in _shown(pictures).items():
-        _write(path(folder, name, role), picture)
+        _write(picture_path(folder, name, role), picture)
 
 
 def _write(file: Path, picture: np.ndarray) -> None:
@@ -75,22 +79,22 @@ def _write(file: Path, picture: np.ndarray) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
-def path(folder: Path, name: str, role: str) -> Path:
-    return folder / f"{stem(name)}-{role}.jpg"
+def picture_path(folder: Path, name: str, role: str) -> Path:
+    return folder / f"{file_stem(name)}-{role}.jpg"
 
 
-def stem(name: str) -> str:
-    """The name as a file's: names of records may be paths, and long."""
-    found = _FORBIDDEN.sub(lambda letter: f"%{ord(letter[0]):02X}", name).encode()
-    if len(found) > LONGEST_STEM:
-        mark = hashlib.sha256(found).hexdigest()[:12].encode()
-        found = found[: LONGEST_STEM - len(mark) - 1] + b"-" + mark
-    return found.decode(errors="ignore")
+def file_stem(name: str) -> str:
+    """The name of a record as a file name: records may be named by long paths."""
+    stem = _FORBIDDEN.sub(lambda letter: f"%{ord(letter[0]):02X}", name).encode()
+    if len(stem) > LONGEST_STEM:
+        mark = hashlib.sha256(stem).hexdigest()[:12].encode()
+        stem = stem[: LONGEST_STEM - len(mark) - 1] + b"-" + mark
+    return stem.decode(errors="ignore")
 
 
 def _shown(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = {role: _small(pictures[role]) for role in ROLES if role in pictures}
-    return found | {"error": error_map(pictures["deblurred"], pictures["sharp"])}
+    shown = {role: _small(pictures[role]) for role in ROLES if role in pictures}
+    return shown | {"error": error_map(pictures["deblurred"], pictures["sharp"])}
 
 
 def error_map(restored: np.ndarray, sharp: np.ndarray) -> np.ndarray:

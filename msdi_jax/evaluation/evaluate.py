@@ -1,184 +1,274 @@
-"""Models on whole test frames: figures per image, means, and pictures."""
+"""Evaluate a model, or a folder of ready outputs, on pairs: the one loop over test images."""
 
-import shutil
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax.evaluation import aggregate, best_worst, protocols
-from msdi_jax.evaluation.results_file import Measurements
-from msdi_jax.evaluation.test_sets import text
+from msdi_jax.evaluation import aggregate, best_worst, protocols, results_file, test_sets
+from msdi_jax.evaluation.results_file import Evaluation, ResultsFile, Settings
+from msdi_jax.evaluation.test_sets import Pairs
 from msdi_jax.models import Model
 from msdi_jax.models.self_ensemble import ORIENTATIONS
 from msdi_jax.networks import local_statistics
 from msdi_jax.restoration import image_io, restore
 
 TARGETS = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
+# Side by side in one picture of a sample; the last one is written last.
+SAMPLE_ROWS = {
+    "reblur-row": ("blurry", "reblurred"),
+    "row": ("blurry", "deblurred", "sharp"),
+}
 
 
-def evaluate(
-    source,
-    *,
-    deblurrer: Model | None,
-    joint: Model | None,
-    restoration: str = "whole",
-    protocols: Sequence[str] = protocols.DEFAULT,
-    samples: Path | None = None,
-    sample_count: int = 0,
-    kept: Measurements | None = None,
-) -> dict:
-    """Figures on the pairs of `source`.
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model that restores, or ready outputs.
 
-    `NAME_blurry` and `NAME_deblurred` compare with the sharp image, `NAME_reblurred` compares the
-    reblurred sharp image with the blurry one.
+    Attributes:
+        settings: the fields of `results_file.Settings` about it.
+        deblurred: record → deblurred image, uint8 or float in [0, 1].
+        reblurred: record → reblurred sharp image; None leaves its metrics out.
+        workers: number of images that are measured at the same time.
+    """
+
+    settings: dict
+    deblurred: Callable[[Mapping], np.ndarray]
+    reblurred: Callable[[Mapping], np.ndarray] | None = None
+    workers: int = 1
+
+
+def model_subject(
+    deblurrer: Model | None, joint: Model | None = None, *, restoration: str
+) -> Subject:
+    """Restoration by a model.
 
     Args:
-        source: records with uint8 "blurry" and "sharp", and a "name".
-        deblurrer: deblurs; the joint network does when there is no other.
-        joint: reblurs; None leaves the reblurred figures out.
-        restoration: how images are restored: "whole" or "grid", see `restore`.
-        protocols: how they are scored, see `msdi_jax.evaluation.protocols`.
-        samples: folder for pictures of `sample_count` pairs evenly spaced in the source, and,
-            below `extremes`, of the ten worst and the ten best.
-        kept: where figures are kept as they are measured, and taken from if they are there.
-
-    Returns:
-        What `manner` tells, "images", the mean of every figure, "deciles", "per_image", the names
-        of the "samples" and of the "extremes".
+        deblurrer: deblurs; None: the joint network does.
+        joint: reblurs; None leaves the reblurred metrics out.
+        restoration: "whole" or "grid", see `restore`.
     """
-    check(restoration, protocols)
-    shown = set(np.linspace(0, len(source) - 1, sample_count).astype(int).tolist())
+    check_restoration(restoration)
+    mode = restore.MODES[restoration]
     network = deblurrer or joint
-    rows, shown_names = [], []
-    # Of so few images all are among the extremes, but the middle one: none is restored twice.
-    few = len(source) <= 2 * best_worst.COUNT
-    if samples is not None:
-        _clear(samples)
-    for index in tqdm(range(len(source)), desc="evaluate", unit="image"):
-        record = source[index]
-        row = kept and kept.rows.get(text(record, "name"))
-        pictured = samples is not None and index in shown
-        if row is None or pictured:
-            row, pictures = measure(record, network, joint, restoration, protocols)
-            if kept is not None and row["name"] not in kept.rows:
-                kept.add(row)
-            if samples is not None and few:
-                best_worst.draw(samples / "extremes", row["name"], pictures)
-        rows.append(row)
-        if pictured:
-            shown_names.append(row["name"])
-            _write(samples, row["name"], pictures)
-    chosen = {}
-    if samples is not None:
-        chosen = best_worst.write(
-            samples / "extremes", rows, lambda i: pictures_of(source[i], network, restoration)
+    description = network.description
+
+    def deblurred(record: Mapping) -> np.ndarray:
+        return mode(network.deblur, image_io.to_unit(np.asarray(record["blurry"])))
+
+    def reblurred(record: Mapping) -> np.ndarray:
+        pair = [image_io.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp")]
+        return mode(
+            lambda x: joint(x[..., :3], x[..., 3:]).reblurred, np.concatenate(pair, axis=-1)
         )
-    return {
-        **restoration_settings(restoration, network),
-        "protocols": list(protocols),
-        "images": len(rows),
-        **aggregate.means(rows),
-        "deciles": aggregate.deciles(rows),
-        "per_image": rows,
-        "samples": shown_names,
-        "extremes": chosen,
+
+    settings = {
+        "models": [model.digest for model in (deblurrer, joint) if model],
+        "restore": restoration,
+        "orientations": description.orientations,
+        "window": description.window,
     }
+    return Subject(settings, deblurred, reblurred if joint else None)
 
 
-def _clear(samples: Path) -> None:
-    """Pictures of an earlier evaluation, perhaps of another model or restored otherwise."""
-    shutil.rmtree(samples / "extremes", ignore_errors=True)
-    for picture in samples.glob("*.png"):
-        picture.unlink()
+def outputs_subject(folder: Path, pairs: Pairs, workers: int) -> Subject:
+    """The images of any method, one per record.
 
-
-def check(restoration: str, scoring: Sequence[str]) -> None:
-    """Raises ValueError for what `measure` does not know."""
-    if restoration not in restore.MODES:
-        raise ValueError(f"{restoration!r} is no way to restore: give {' or '.join(restore.MODES)}")
-    protocols.check(scoring)
+    Raises:
+        ValueError: when the folder does not match the pairs.
+    """
+    files = test_sets.match_images(folder, pairs.names, pairs.sizes)
+    settings = {"outputs": test_sets.digest(files.values())}
+    return Subject(
+        settings,
+        lambda record: image_io.read(files[test_sets.text(record, "name")]),
+        workers=workers,
+    )
 
 
 def check_settings(settings: Mapping) -> None:
     """Raise ValueError for values of `config.evaluation` that no evaluation can use."""
-    check(settings["restore"], settings["protocols"])
+    check_restoration(settings["restore"])
+    protocols.check_protocols(settings["protocols"])
     local_statistics.check(settings["window"] or 0, "evaluation.window")
     if (orientations := settings["orientations"]) not in (None, *ORIENTATIONS):
         raise ValueError(f"evaluation.orientations={orientations} must be one of {ORIENTATIONS}")
 
 
-def restoration_settings(restoration: str, network: Model) -> dict[str, str | int | None]:
-    """How images are restored, as it is recorded beside the figures."""
-    orientations = network.description.orientations
-    told = restoration if orientations == 1 else f"{restoration}, {orientations} orientations"
-    return {"restore": told, "window": network.description.window}
+def check_restoration(restoration: str) -> None:
+    """Raise ValueError for an unknown restoration mode."""
+    if restoration not in restore.MODES:
+        raise ValueError(
+            f"restoration mode {restoration!r} is unknown: give {' or '.join(restore.MODES)}"
+        )
 
 
-def measure(
-    record,
-    deblurrer: Model,
-    joint: Model | None = None,
-    restoration: str = "whole",
+def evaluate(
+    subject: Subject,
+    pairs: Pairs,
+    folder: Path,
+    *,
     scoring: Sequence[str] = protocols.DEFAULT,
-) -> tuple[dict[str, str | float], dict[str, np.ndarray]]:
-    """The name and the figures of one pair, and the 8-bit pictures of it."""
-    restored = _restored(record, deblurrer, joint, restoration)
-    compared = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
-    named = {key: text(record, key) for key in aggregate.TEXT}
-    return named | score(compared, scoring), {
-        key: _eight_bit(picture) for key, picture in compared.items()
+    sample_count: int = 0,
+    restart: bool = False,
+) -> Evaluation:
+    """Measure all pairs, draw pictures, and aggregate.
+
+    Metrics `NAME_blurry` and `NAME_deblurred` compare with the sharp image, `NAME_reblurred`
+    compares the reblurred sharp image with the blurry one. An interrupted evaluation of the same
+    settings resumes at the image it was at.
+
+    Args:
+        subject: the model or the outputs.
+        pairs: the images to measure on.
+        folder: for the rows per image, as they are measured, and for `samples/`, the pictures of
+            `sample_count` pairs evenly spaced in the source and of the ten worst and ten best.
+        scoring: names of protocols, see `msdi_jax.evaluation.protocols`.
+        sample_count: number of pairs with pictures of their own.
+        restart: see `ResultsFile`.
+
+    Returns:
+        The evaluation; the caller adds what it knows, and writes it by `results_file.write`.
+
+    Raises:
+        ValueError: for unknown protocols, without pairs, and see `ResultsFile`.
+    """
+    protocols.check_protocols(scoring)
+    if not pairs.names:
+        raise ValueError("there are no pairs to evaluate on: choose another split")
+    settings = Settings(
+        images=len(pairs.names), protocols=list(scoring), **pairs.identity, **subject.settings
+    )
+    results = ResultsFile(folder, settings, restart=restart)
+    images = _Images(folder / results_file.SAMPLES, subject, pairs, sample_count)
+    rows = complete(
+        results, pairs.names, lambda index: images.measure(index, scoring), subject.workers
+    )
+    return Evaluation(
+        settings=settings,
+        means=aggregate.means(rows),
+        deciles=aggregate.deciles(rows),
+        samples=images.write_missing(),
+        best_worst=best_worst.write_pictures(
+            images.best_worst, rows, lambda index: images.pictures(index, reblur=False)
+        ),
+    )
+
+
+class _Images:
+    """The images of an evaluation: measured, and drawn if they are to be shown."""
+
+    def __init__(self, folder: Path, subject: Subject, pairs: Pairs, count: int):
+        self.folder, self.subject, self.pairs = folder, subject, pairs
+        self.best_worst = folder / "best_worst"
+        total = len(pairs.names)
+        self.shown = sorted({*np.linspace(0, total - 1, count).astype(int).tolist()})
+        # All of a small set are among the best and worst, except one in the middle: drawn as they
+        # are measured, they are not restored twice.
+        self.few = total <= 2 * best_worst.COUNT
+
+    def measure(self, index: int, scoring: Sequence[str]) -> dict[str, str | float]:
+        """The row of an image; its pictures are drawn if they are to be shown."""
+        record = self.pairs.source[index]
+        pictures = _pictures(self.subject, record)
+        if index in self.shown:
+            self._write(index, _eight_bit(pictures))
+        if self.few:
+            best_worst.draw_image(self.best_worst, self.pairs.names[index], _eight_bit(pictures))
+        named = {
+            "name": self.pairs.names[index],
+            "photograph": test_sets.text(record, "photograph"),
+        }
+        return named | score_pictures(pictures, scoring)
+
+    def pictures(self, index: int, *, reblur: bool) -> dict[str, np.ndarray]:
+        return _eight_bit(_pictures(self.subject, self.pairs.source[index], reblur=reblur))
+
+    def write_missing(self) -> list[str]:
+        """The names of the samples; of rows measured earlier, pictures may be missing."""
+        for index in self.shown:
+            if not self._path(index, "row").exists():
+                self._write(index, self.pictures(index, reblur=True))
+        return [self.pairs.names[index] for index in self.shown]
+
+    def _write(self, index: int, pictures: Mapping[str, np.ndarray]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for key, picture in pictures.items():
+            image_io.write(self._path(index, key), picture)
+        for key, members in SAMPLE_ROWS.items():
+            if all(member in pictures for member in members):
+                row = np.concatenate([pictures[member] for member in members], axis=1)
+                image_io.write(self._path(index, key), row)
+
+    def _path(self, index: int, key: str) -> Path:
+        return self.folder / f"{best_worst.file_stem(self.pairs.names[index])}-{key}.png"
+
+
+def _pictures(subject: Subject, record: Mapping, *, reblur: bool = True) -> dict[str, np.ndarray]:
+    """Not rounded: that depends on the protocol."""
+    pictures = {key: np.asarray(record[key]) for key in ("blurry", "sharp") if key in record}
+    pictures["deblurred"] = subject.deblurred(record)
+    if reblur and subject.reblurred is not None:
+        pictures["reblurred"] = subject.reblurred(record)
+    return pictures
+
+
+def _eight_bit(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        key: picture if picture.dtype == np.uint8 else image_io.to_uint8(picture)
+        for key, picture in pictures.items()
     }
 
 
-def pictures_of(record, deblurrer: Model, restoration: str) -> dict[str, np.ndarray]:
-    """8-bit blurry, deblurred and sharp."""
-    restored = _restored(record, deblurrer, None, restoration)
-    pictures = {key: np.asarray(record[key]) for key in ("blurry", "sharp")} | restored
-    return {key: _eight_bit(picture) for key, picture in pictures.items()}
-
-
-def _restored(
-    record, deblurrer: Model, joint: Model | None, restoration: str
-) -> dict[str, np.ndarray]:
-    """In [0, 1], not rounded: a protocol decides about that."""
-    mode = restore.MODES[restoration]
-    blurry, sharp = (image_io.to_unit(np.asarray(record[key])) for key in ("blurry", "sharp"))
-    found = {"deblurred": mode(deblurrer.deblur, blurry)}
-    if joint is not None:
-
-        def reblur(pair: np.ndarray) -> np.ndarray:
-            return joint(pair[..., :3], pair[..., 3:]).reblurred
-
-        found["reblurred"] = mode(reblur, np.concatenate([blurry, sharp], axis=-1))
-    return found
-
-
-def _eight_bit(picture: np.ndarray) -> np.ndarray:
-    return picture if picture.dtype == np.uint8 else image_io.to_uint8(picture)
-
-
-def score(pictures: dict[str, np.ndarray], scoring: Sequence[str]) -> dict[str, float]:
-    """`FIGURE_KIND` of every picture that has its target among them."""
-    found = {
-        kind: protocols.score(pictures[kind], pictures[target], scoring)
+def score_pictures(pictures: Mapping[str, np.ndarray], scoring: Sequence[str]) -> dict[str, float]:
+    """`METRIC_KIND` of every picture whose target is among them."""
+    scores = {
+        kind: protocols.score_pair(pictures[kind], pictures[target], scoring)
         for kind, target in TARGETS.items()
         if kind in pictures
     }
-    # All of a figure side by side.
-    names = next(iter(found.values()))
-    return {f"{name}_{kind}": scores[name] for name in names for kind, scores in found.items()}
+    # The kinds of a metric are next to each other.
+    names = next(iter(scores.values()))
+    return {f"{name}_{kind}": values[name] for name in names for kind, values in scores.items()}
 
 
-def _write(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> None:
-    """Each picture, and the two rows a reader wants side by side."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = {"row": ("blurry", "deblurred", "sharp"), "reblur-row": ("blurry", "reblurred")}
-    stem = best_worst.stem(name)
-    for key, picture in pictures.items():
-        image_io.write(folder / f"{stem}-{key}.png", picture)
-    for key, members in rows.items():
-        if all(member in pictures for member in members):
-            row = np.concatenate([pictures[member] for member in members], axis=1)
-            image_io.write(folder / f"{stem}-{key}.png", row)
+def complete(
+    results: ResultsFile, names: Sequence[str], measure: Callable[[int], dict], workers: int = 1
+) -> list[dict]:
+    """The rows of all `names`, in their order; `measure(index)` returns those that are missing.
+
+    Args:
+        results: where rows are kept.
+        names: of all images, each once.
+        measure: called with the index of a name, from `workers` threads at once.
+        workers: more than one only where `measure` may be called from several threads.
+    """
+    missing = [index for index, name in enumerate(names) if name not in results.rows]
+    if len(missing) < len(names):
+        before = len(names) - len(missing)
+        print(f"{results.file}: {before} of {len(names)} images were measured before", flush=True)
+    rows = _ordered(measure, missing, workers)
+    # smoothing=0: rate and remaining time from the mean over all images.
+    for row in tqdm(rows, total=len(missing), desc="evaluate", unit="image", smoothing=0):
+        results.add(row)
+    return [results.rows[name] for name in names]
+
+
+def _ordered(measure: Callable, indices: Sequence[int], workers: int) -> Iterator[dict]:
+    """Like `map`, from several threads: one image per worker is in memory at a time."""
+    if workers == 1:
+        yield from map(measure, indices)
+        return
+    threads = cv2.getNumThreads()
+    # One thread per image: more of OpenCV's own would compete with them.
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            # When the caller stops, or an image fails, the images not begun are cancelled.
+            yield from pool.map(measure, indices)
+    finally:
+        cv2.setNumThreads(threads)

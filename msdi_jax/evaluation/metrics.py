@@ -3,7 +3,7 @@
 Images are uint8 or [0, 255]-valued RGB of shape (h, w, 3). There are two structural similarities:
 `ssim_3d` is the one in the tables; it reads higher than the per-channel `ssim`, of good images by
 0.02–0.035, of blurred ones by more than a tenth.
-Which of them a published figure stands for is told by `msdi_jax.evaluation.protocols`.
+`msdi_jax.evaluation.protocols` states which of them a published number is.
 """
 
 from collections.abc import Callable
@@ -85,12 +85,12 @@ def _mean_ssim(
         bottom = min(top + STRIP, height - border)
         # What the window sees beyond the strip.
         first, last = max(top - RADIUS, 0), min(bottom + RADIUS, height)
-        found = _ssim_map(*(np.float64(x[first:last]) for x in (a, b)), window)
-        found = found[top - first : bottom - first, border : width - border]
+        values = _ssim_map(*(np.float64(x[first:last]) for x in (a, b)), window)
+        values = values[top - first : bottom - first, border : width - border]
         if mask is not None:
-            found = found[mask[top:bottom, border : width - border] != 0]
-        total += found.sum()
-        count += found.size
+            values = values[mask[top:bottom, border : width - border] != 0]
+        total += values.sum()
+        count += values.size
     return float(total / count)
 
 
@@ -103,7 +103,7 @@ def _ssim_map(a: np.ndarray, b: np.ndarray, window) -> np.ndarray:
     variances -= squares
     covariance = window(a * b)
     covariance -= product
-    found = (2 * product + C1) * (2 * covariance + C2)
-    found /= squares + C1
-    found /= variances + C2
-    return found
+    similarity = (2 * product + C1) * (2 * covariance + C2)
+    similarity /= squares + C1
+    similarity /= variances + C2
+    return similarity

@@ -1,7 +1,7 @@
 """How results are scored: the evaluation protocols of the field, each a named function.
 
-A protocol takes a restored and a sharp image, uint8 or float in [0, 1], shape (h, w, 3), and gives
-figures of one pair by names that mean the same in every table here:
+A protocol takes a restored and a sharp image, uint8 or float in [0, 1], shape (h, w, 3), and
+returns metrics of one pair by names that mean the same in every table here:
 
     psnr          dB, 8-bit                       `gopro` and `per_channel`
     ssim_3d       SSIM of the RGB volume          `gopro`
@@ -11,8 +11,8 @@ figures of one pair by names that mean the same in every table here:
     ssim_aligned  SSIM, aligned, inside the mask  `realblur`
     ecc_failed    1 where alignment failed        `realblur`
 
-Every table's figure is the mean over images; `ecc_failed` is summed. How an image is restored
-before it is scored, whole or in tiles, is another matter: see `restore`.
+Tables hold means over images; `ecc_failed` is summed. How an image is restored before it is scored,
+whole or in tiles, is decided in `restore`.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,14 +27,14 @@ Protocol = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
 def gopro(restored: np.ndarray, sharp: np.ndarray) -> dict[str, float]:
-    """What the GoPro and HIDE tables mean, the published MSDI-Net figures among them.
+    """Metrics of the GoPro and HIDE tables, the published MSDI-Net results among them.
 
     Clip to [0, 1], round to 8 bits, PSNR with peak 255 over all pixels and channels, and the SSIM
     of the RGB image taken as a volume.
 
     Source: the MATLAB script released with MPRNet (Zamir et al., CVPR 2021), which reads 8-bit
-    files and calls MATLAB's psnr and ssim on whole RGB arrays; MATLAB's ssim takes an array of
-    three dimensions for a volume.
+    files and calls MATLAB's psnr and ssim on whole RGB arrays; MATLAB's ssim treats an array
+    of three dimensions as a volume.
     """
     restored, sharp = _eight_bit(restored), _eight_bit(sharp)
     return {
@@ -63,22 +63,22 @@ def unrounded(restored: np.ndarray, sharp: np.ndarray) -> dict[str, float]:
 
 
 def realblur(restored: np.ndarray, sharp: np.ndarray) -> dict[str, float]:
-    """What the RealBlur tables mean.
+    """Metrics of the RealBlur tables.
 
-    8-bit images; the restored one is matched in gain and aligned with the sharp one (`align` tells
-    how). PSNR over the pixels of the mask; SSIM per channel with a Gaussian of σ 1.5, the border
-    of 5 pixels cropped, averaged over the mask. Where ECC finds no homography the identity stands
-    in for it and `ecc_failed` is 1.
+    8-bit images; the restored one is matched in gain and aligned with the sharp one by `align`.
+    PSNR over the pixels of the mask; SSIM per channel with a Gaussian of σ 1.5, the border of 5
+    pixels cropped, averaged over the mask. Where ECC finds no homography the identity replaces it
+    and `ecc_failed` is 1.
 
     Source: the evaluation released with RealBlur (Rim et al., ECCV 2020), which MPRNet and others
     repeat.
     """
-    found = align(_eight_bit(restored), _eight_bit(sharp))
-    pair = found.restored, found.sharp
+    aligned = align(_eight_bit(restored), _eight_bit(sharp))
+    pair = aligned.restored, aligned.sharp
     return {
-        "psnr_aligned": metrics.psnr(*pair, found.mask),
-        "ssim_aligned": metrics.ssim(*pair, found.mask),
-        "ecc_failed": float(found.failed),
+        "psnr_aligned": metrics.psnr(*pair, aligned.mask),
+        "ssim_aligned": metrics.ssim(*pair, aligned.mask),
+        "ecc_failed": float(aligned.failed),
     }
 
 
@@ -89,8 +89,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "realblur": realblur,
 }
 DEFAULT = ("gopro", "per_channel")
-# Label and digits of each figure; counts are not among them.
-FIGURES = {
+# Label and digits of each metric; counts are not among them.
+METRICS = {
     "psnr": ("PSNR, dB", 2),
     "ssim_3d": ("ssim_3d", 4),
     "ssim": ("ssim", 4),
@@ -101,23 +101,23 @@ FIGURES = {
 FAILED = "ecc_failed"
 
 
-def check(names: Iterable[str]) -> None:
-    """Raises ValueError for a name that is no protocol's, or for none at all."""
+def check_protocols(names: Iterable[str]) -> None:
+    """Raise ValueError for an unknown name, or if there is none."""
     names = tuple(names)
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown or not names:
-        told = f"protocol {unknown[0]!r} is unknown" if unknown else "no protocol is given"
-        raise ValueError(f"{told}: choose among {', '.join(PROTOCOLS)}")
+        problem = f"protocol {unknown[0]!r} is unknown" if unknown else "no protocol is given"
+        raise ValueError(f"{problem}: choose among {', '.join(PROTOCOLS)}")
 
 
-def score(
+def score_pair(
     restored: np.ndarray, sharp: np.ndarray, names: Iterable[str] = DEFAULT
 ) -> dict[str, float]:
-    """The figures of several protocols on one pair."""
-    found: dict[str, float] = {}
+    """The metrics of several protocols on one pair."""
+    scores: dict[str, float] = {}
     for name in names:
-        found |= PROTOCOLS[name](restored, sharp)
-    return found
+        scores |= PROTOCOLS[name](restored, sharp)
+    return scores
 
 
 def _eight_bit(image: np.ndarray) -> np.ndarray:

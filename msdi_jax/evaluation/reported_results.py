@@ -1,11 +1,14 @@
-"""Figures of published tables, to put beside our readings; none of them was measured here.
+"""Results of published tables, to compare with; none of them was measured here.
 
 Every row names the table it was read from. Where that is another paper's comparison table, `source`
 says "as quoted by". The SSIM of `gopro` rows is whatever their source printed: for MSDI-Net it is
 `ssim_3d`, for older methods the sources do not say.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from msdi_jax.evaluation.results_file import Settings
 
 MSDI = "Li et al., Learning Degradation Representations for Image Deblurring, ECCV 2022"
 MLWNET = "as quoted by Gao et al., MLWNet, CVPR 2024, comparison table"
@@ -14,7 +17,7 @@ DPMAMBA = "as quoted by Liu et al., DPMambaIR, arXiv:2504.17732, table II"
 
 
 class PublishedRow(NamedTuple):
-    """A method's figures on a test set: PSNR in dB and the SSIM that its source printed."""
+    """A method's results on a test set: PSNR in dB and the SSIM that its source printed."""
 
     method: str
     dataset: str
@@ -51,20 +54,19 @@ ROWS = (
 )
 # Of the same paper's ablations: names of configs/ablation.py, PSNR on GoPro in dB.
 ABLATIONS = {"no_degradation": 32.81, "no_reblurring": 33.09, "full": 33.28}
-# Test images, the protocol that the tables of a set mean, and its figures.
+# Of each set: number of test images, protocol of its published tables, metrics in them.
 IMAGES = {"GoPro": 1111, "RealBlur-J": 980}
 PROTOCOL = {"GoPro": "gopro", "RealBlur-J": "realblur"}
-MEANT = {"GoPro": ("psnr", "ssim_3d"), "RealBlur-J": ("psnr_aligned", "ssim_aligned")}
-NETWORKS = ("msdi_net", "msdi2_net")
+METRICS = {"GoPro": ("psnr", "ssim_3d"), "RealBlur-J": ("psnr_aligned", "ssim_aligned")}
 
 
-def of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]:
+def rows_of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]:
     """The rows of a test set.
 
     Args:
         dataset: a folder of `data/`.
         configuration: of the prepared set; where one folder holds RealBlur-J and -R, theirs begin
-            with "j" and "r". The published figures of GoPro are of its `blur`, not `blur_gamma`.
+            with "j" and "r". The published results of GoPro are of its `blur`, not `blur_gamma`.
     """
     if configuration.startswith("blur_gamma"):
         return []
@@ -72,12 +74,27 @@ def of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]:
     return [row for row in ROWS if _plain(row.dataset) in names]
 
 
-def find(network: str, dataset: str, configuration: str = "") -> PublishedRow | None:
-    """The row of a network on a test set, or None; the tables hold no joint network."""
-    if network not in NETWORKS:
+def reported_row(kind: str, settings: Settings) -> PublishedRow | None:
+    """The row of a kind of network on a test set, or None where nothing is reported."""
+    if kind != "msdi_net" or settings.split != "test":
         return None
-    rows = of_dataset(dataset, configuration)
+    rows = rows_of_dataset(settings.dataset, settings.configuration)
     return next((row for row in rows if row.method == "MSDI-Net"), None)
+
+
+def options_to_compare(dataset: str, settings: Settings, means: Mapping[str, float]) -> list[str]:
+    """Options of `evaluate` that a comparison with the rows of `dataset` still takes.
+
+    Published results are restored in the grid, in one orientation, with instance norms over whole
+    tiles.
+    """
+    matches = {
+        "--restore grid": settings.restore == "grid",
+        "--ensemble 1": settings.orientations == 1,
+        "--window 0": settings.window is None,
+        f"--protocol {PROTOCOL[dataset]}": f"{METRICS[dataset][0]}_deblurred" in means,
+    }
+    return [option for option, matching in matches.items() if not matching]
 
 
 def _plain(name: str) -> str:

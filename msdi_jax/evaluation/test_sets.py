@@ -1,4 +1,4 @@
-"""Pairs to measure on: a prepared set of `data/`, or two plain folders."""
+"""Pairs to evaluate on: a prepared set of `data/`, or two plain folders."""
 
 import hashlib
 import inspect
@@ -24,23 +24,54 @@ class Size(NamedTuple):
         return f"{self.height}×{self.width}"
 
 
+class Pairs(NamedTuple):
+    """A source of pairs.
+
+    Attributes:
+        source: records with uint8 "sharp" and, if present, "blurry", and a "name".
+        names: of the records, each once.
+        sizes: of the sharp images.
+        identity: the fields of `results_file.Settings` about the set.
+    """
+
+    source: Sequence[Mapping]
+    names: list[str]
+    sizes: list[Size]
+    identity: dict[str, str]
+
+
+def prepared_pairs(
+    source: Sequence[Mapping], dataset: str, configuration: str, split: str
+) -> Pairs:
+    """The pairs of an open split of a prepared set."""
+    identity = {"dataset": dataset, "configuration": configuration, "split": split}
+    return Pairs(source, *names_and_sizes(source), identity)
+
+
+def folder_pairs(sharp: Path, blurry: Path | None) -> Pairs:
+    """The pairs of plain folders, see `FolderPairs`."""
+    source = FolderPairs(sharp, blurry)
+    folder = sharp.resolve()
+    identity = {"dataset": f"{folder.parent.name}/{folder.name}", "configuration": "", "split": ""}
+    return Pairs(source, *names_and_sizes(source), identity | {"pairs": source.digest()})
+
+
 def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, Sequence[Mapping]]:
-    """Where a set of data/NAME is, and its records; a damaged one raises ValueError with its name.
+    """The directory of a set of data/NAME, and its records; a damaged one raises ValueError.
 
     Raises:
-        ValueError: for an unknown name, naming those there are, and for what is no such set.
+        ValueError: for an unknown name, for a directory of another set, and for an empty split.
     """
-    try:
-        from msdi_jax.data.readable import SkipDamaged
-        from msdi_jax.data.records import find_builder, find_set, name_of
-    except ImportError as error:
-        raise ValueError("there is no data/ here: run this in the repository's folder") from error
+    # Here, so that evaluation can be imported without TensorFlow Datasets.
+    from msdi_jax.data.readable import SkipDamaged
+    from msdi_jax.data.records import find_builder, find_set, name_of
+
     builder = find_builder(name)
     path = find_set(directory, name) if directory else _prepare(name, builder)
     source = builder.open_split(path, split)
-    if directory and (found := name_of(path)) != name:
+    if directory and (actual := name_of(path)) != name:
         raise ValueError(
-            f"{directory} is a set {found}, not {name}: give another name or directory"
+            f"{directory} is a set {actual}, not {name}: give another name or directory"
         )
     if len(source) == 0:
         raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
@@ -48,8 +79,8 @@ def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, S
 
 
 def configuration(path: Path) -> str:
-    """What tells a prepared set from others of its name."""
-    # tfds's folders: set/configuration/version.
+    """The configuration of a prepared set."""
+    # The folders of tfds: set/configuration/version.
     return path.resolve().parent.name
 
 
@@ -58,14 +89,14 @@ def _prepare(name: str, builder) -> Path:
         inspect.signature(builder.prepare).bind(PREPARED)
     except TypeError as error:
         raise ValueError(
-            f"data/{name} cannot be prepared without more ({error}): prepare it, and give its "
-            "directory by --data"
+            f"data/{name} cannot be prepared without more arguments ({error}): prepare it, and "
+            "give its directory by --data"
         ) from error
     return Path(builder.prepare(PREPARED))
 
 
 class FolderPairs(Sequence):
-    """Records of a folder of sharp images and perhaps one of blurry images with the same names.
+    """Records of a folder of sharp images and, if given, one of blurry images of the same names.
 
     Raises:
         ValueError: for a folder without images, and for blurry images that do not match (all are
@@ -77,7 +108,7 @@ class FolderPairs(Sequence):
         if blurry is not None:
             names = list(self.files["sharp"])
             sizes = [read_size(path) for path in self.files["sharp"].values()]
-            self.files["blurry"] = match(blurry, names, sizes)
+            self.files["blurry"] = match_images(blurry, names, sizes)
         self.names = list(self.files["sharp"])
 
     def __len__(self) -> int:
@@ -100,22 +131,22 @@ def list_images(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one that holds images")
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for path in image_io.below(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if (first := found.setdefault(name, path)) is not path:
+        if (first := images.setdefault(name, path)) is not path:
             raise ValueError(f"{first} and {path} have one name: remove one")
-    if not found:
+    if not images:
         raise ValueError(f"{folder} holds no images (files in {', '.join(image_io.SUFFIXES)})")
-    return found
+    return images
 
 
-def match(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> dict[str, Path]:
+def match_images(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> dict[str, Path]:
     """The image of every name in a folder of exactly these images.
 
     Args:
-        folder: with files NAME.png or any other suffix of `images.SUFFIXES`; a suffix that a name
-            has itself does not count.
+        folder: with files NAME.png, or any other suffix of `image_io.SUFFIXES`; a suffix in a
+            name itself is ignored.
         names: of records.
         sizes: that the images must have.
 
@@ -123,13 +154,13 @@ def match(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> dict[str
         ValueError: listing every image that is missing, of another size, unreadable, or too many.
     """
     files = list_images(folder)
-    problems, found = [], {}
+    problems, matched = [], {}
     for name, size in zip(names, sizes, strict=True):
         path = files.pop(_without_suffix(name), None)
         if path is None:
             problems.append(f"missing: {_without_suffix(name)}.png")
             continue
-        found[name] = path
+        matched[name] = path
         try:
             if (actual := read_size(path)) != size:
                 problems.append(f"size: {path} is {actual} px and its sharp image {size} px")
@@ -138,10 +169,10 @@ def match(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> dict[str
     problems += [f"extra: {path} belongs to no image of the set" for path in files.values()]
     if problems:
         raise ValueError(
-            f"{folder} does not match the {len(names)} images, nothing was scored; mend these "
+            f"{folder} does not match the {len(names)} images, nothing was scored; fix these "
             f"{len(problems)}:\n" + "\n".join(sorted(problems))
         )
-    return found
+    return matched
 
 
 def _without_suffix(name: str) -> str:
@@ -150,14 +181,14 @@ def _without_suffix(name: str) -> str:
 
 
 def read_size(path: Path) -> Size:
-    """Of an image turned upright, from the head of its file.
+    """The size of an image turned upright, from the head of its file.
 
     Raises:
-        ValueError: naming the file when it is no image.
+        ValueError: naming the file if it is not an image.
     """
     try:
         with Image.open(path) as image:
-            # Pillow turns TIFF itself, and reads a PNG through, in search of EXIF at its end.
+            # Pillow turns TIFF itself, and reads the whole of a PNG to find EXIF at its end.
             plain = image.format == "PNG" and "exif" not in image.info
             upright = plain or image.format == "TIFF"
             orientation = 1 if upright else image.getexif().get(exif.ORIENTATION, 1)
@@ -167,7 +198,7 @@ def read_size(path: Path) -> Size:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
-def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
+def names_and_sizes(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
     """The names of all records and the sizes of their sharp images, without decoding any.
 
     Raises:
@@ -184,7 +215,7 @@ def describe(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
         if name in names:
             raise ValueError(f"record {index} is another one named {name!r}: make names unique")
         if record["sharp"] is None:
-            raise ValueError(f"record {index} ({name}) lacks its picture: prepare the set again")
+            raise ValueError(f"record {index} ({name}) has no picture: prepare the set again")
         names[name] = _size(record["sharp"])
     return list(names), list(names.values())
 
@@ -204,15 +235,15 @@ def text(record: Mapping, key: str) -> str:
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """What tells files apart: their names, lengths and contents.
+    """A digest of the names, lengths and contents of files.
 
-    Of a PNG the end is enough, which holds a checksum of its pixels, perhaps before some text.
+    The end of a PNG is enough: it holds a checksum of the pixels.
     """
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for path in paths:
         length = path.stat().st_size
         with path.open("rb") as file:
             if path.suffix.lower() == ".png":
                 file.seek(max(0, length - 2**16))
-            found.update(f"{path.name} {length} ".encode() + file.read())
-    return found.hexdigest()[:16]
+            total.update(f"{path.name} {length} ".encode() + file.read())
+    return total.hexdigest()[:16]

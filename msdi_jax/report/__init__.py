@@ -1,6 +1,6 @@
 """One page about a run: `report.html` opens from disk and needs no server and no other file.
 
-Whatever the run directory lacks is named on the page; only `config.json` has to be there.
+The page names the files missing in the run directory; only `config.json` is required.
 """
 
 from msdi_jax.report.page import write_report

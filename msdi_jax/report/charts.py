@@ -61,21 +61,21 @@ class Axes(NamedTuple):
 
 
 def histogram(label: str, unit: str, series: dict[str, Sequence[float]]) -> str:
-    """How many images lie where: the last series filled, the others' outlines over it.
+    """Number of images by value: the last series filled, the outlines of the others over it.
 
     Args:
         label: the chart's caption.
         unit: of the horizontal axis.
-        series: finite values per image by their name, at least one of them.
+        series: name → finite values per image, at least one of them.
     """
     edges = bin_edges([value for values in series.values() for value in values])
     counts = {name: np.histogram(values, edges)[0] for name, values in series.items()}
-    most = max(found.max() for found in counts.values())
+    most = max(bins.max() for bins in counts.values())
     axes = Axes((edges[0], edges[-1]), (0.0, 1.05 * most))
     drawing = axes.grid(unit, "images", counts="y")
-    for place, found in enumerate(reversed(counts.values())):
+    for place, bins in enumerate(reversed(counts.values())):
         kind = "outline" if place else "filled"
-        drawing += f'<path class="{kind}" d="{_steps(axes, edges, found)}"/>'
+        drawing += f'<path class="{kind}" d="{_steps(axes, edges, bins)}"/>'
     words = "; ".join(
         f"{name} mean {np.mean(values):.4g}, from {min(values):.4g} to {max(values):.4g}"
         for name, values in series.items()
@@ -85,7 +85,7 @@ def histogram(label: str, unit: str, series: dict[str, Sequence[float]]) -> str:
 
 
 def bin_edges(values: Sequence[float]) -> np.ndarray:
-    """At round numbers, the more the more values there are: about 6 to 40 bins."""
+    """Round numbers; 6 to 40 bins, more for more values."""
     low, high = min(values), max(values)
     wanted = np.clip(1.5 * math.sqrt(len(values)), 6, 40)
     step = _round_step((high - low) / wanted or max(abs(high), 1) / 100)
@@ -94,10 +94,10 @@ def bin_edges(values: Sequence[float]) -> np.ndarray:
 
 
 def _steps(axes: Axes, edges: Sequence[float], counts: Sequence[int]) -> str:
-    """From the base line up and down again."""
+    """The outline of a histogram, from the base line up and down again."""
     path = f"M{axes.x(edges[0]):.1f},{axes.y(0):.1f}"
-    for right, found in zip(edges[1:], counts, strict=True):
-        path += f"V{axes.y(found):.1f}H{axes.x(right):.1f}"
+    for right, height in zip(edges[1:], counts, strict=True):
+        path += f"V{axes.y(height):.1f}H{axes.x(right):.1f}"
     return path + f"V{axes.y(0):.1f}"
 
 
@@ -118,12 +118,12 @@ def gain_bars(groups: Sequence[Sequence[tuple[float, str]]]) -> str:
         for i, (gain, name, colour) in enumerate(bars)
     )
     drawing += f'<path class="zero" d="M{LEFT},{axes.y(0):.1f}H{RIGHT}"/>'
-    extremes = f"{number(low, signed=True)} to {number(high, signed=True)} dB"
-    return _svg(drawing, f"PSNR gain of {count(len(bars), 'image')}, from {extremes}")
+    limits = f"{number(low, signed=True)} to {number(high, signed=True)} dB"
+    return _svg(drawing, f"PSNR gain of {count(len(bars), 'image')}, from {limits}")
 
 
 def curve_chart(name: str, curve: Curve) -> str:
-    """A figure of training and val values by step."""
+    """The training and val values of a scalar by step."""
     if not (curve.training or curve.val):
         return f"<p>{text(name)}: no finite value.</p>"
     axes = _axes(name, curve)
@@ -150,7 +150,7 @@ def _axes(name: str, curve: Curve) -> Axes:
 
 
 def _training(axes: Axes, points: Points) -> str:
-    """A line; of many points a faint one, and their trend over it."""
+    """A line; for many points a faint one, with their trend over it."""
     noisy = len(points) >= 2 * TREND_POINTS
     line = _line(axes, _thinned(points, POINTS), "noise" if noisy else "training")
     return line + (_line(axes, _thinned(points, TREND_POINTS), "training") if noisy else "")
@@ -193,15 +193,15 @@ def ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, 
     step = _round_step((high - low) / 7)
     step = max(step, 1.0) if whole else step
     numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    found = [n * step for n in numbers]
+    values = [n * step for n in numbers]
     digits = max(0, -math.floor(math.log10(step)))
     if max(abs(low), abs(high)) >= 10_000:
-        labels = [f"{tick / 1000:g}k" if tick else "0" for tick in found]
+        labels = [f"{tick / 1000:g}k" if tick else "0" for tick in values]
     elif digits > 3:
-        labels = [f"{tick:g}" for tick in found]
+        labels = [f"{tick:g}" for tick in values]
     else:
-        labels = [f"{tick + 0.0:.{digits}f}" for tick in found]
-    return [(tick, label.replace("-", "−")) for tick, label in zip(found, labels, strict=True)]
+        labels = [f"{tick + 0.0:.{digits}f}" for tick in values]
+    return [(tick, label.replace("-", "−")) for tick, label in zip(values, labels, strict=True)]
 
 
 def _round_step(least: float) -> float:

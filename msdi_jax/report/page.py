@@ -1,5 +1,6 @@
-"""The page itself: its sections put together, and written."""
+"""The page: its sections, and its file."""
 
+import dataclasses
 import importlib.resources
 import itertools
 import json
@@ -8,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msdi_jax.evaluation import best_worst
-from msdi_jax.evaluation.protocols import FIGURES
+from msdi_jax.evaluation import best_worst, results_file
+from msdi_jax.evaluation.protocols import METRICS
+from msdi_jax.evaluation.results_file import Evaluation
 from msdi_jax.report import charts, pictures, reading, summary, tables
-from msdi_jax.report.reading import Album, Curves, Sample, difference
-from msdi_jax.report.words import STAGES, is_number, plain, text
+from msdi_jax.report.reading import Album, Curves, Results, Sample, difference
+from msdi_jax.report.words import STAGES, is_number, plain, stages_of, text
 from msdi_jax.runtime.atomic_write import atomic_write
 
 MACHINERY = ("learning_rate", "gradient_norm", "steps_per_second")
@@ -26,6 +28,7 @@ SLIDER_HINT = (
     "Drag the line, or focus a picture and use the arrow keys; the buttons choose what is right of "
     "it."
 )
+PARTS = {"worst": ("Worst images", "lowest"), "best": ("Best images", "highest")}
 PICTURES_FOOTNOTE = (
     f"Shown as JPEG, at most {best_worst.LONGEST_SIDE} pixels long; the numbers come from the "
     "uncompressed pictures."
@@ -33,10 +36,10 @@ PICTURES_FOOTNOTE = (
 
 
 def write_report(folder: Path) -> Path:
-    """Writes `report.html` into the directory of a run, finished or not, or of an evaluation.
+    """Write `report.html` into the directory of a run, finished or not, or of an evaluation.
 
     Raises:
-        ValueError: `folder` is neither, or its description is damaged.
+        ValueError: `folder` is neither, or its configuration is damaged.
     """
     target = folder / "report.html"
     page = _page(folder)
@@ -48,28 +51,22 @@ def write_report(folder: Path) -> Path:
 def _page(folder: Path) -> str:
     config = reading.read_config(folder)
     missing: list[str] = []
-    evaluation = reading.read_evaluation(folder, missing)
-    album, below = Album(missing), folder / "samples"
-    chosen = evaluation.get("extremes", {})
-    shown = {
-        part: album.extremes(below / "extremes", chosen.get(part, [])) for part in ("worst", "best")
-    }
+    results = reading.read_results(folder, missing)
+    evaluation, below = results.evaluation, folder / results_file.SAMPLES
+    album = Album(missing)
+    chosen = evaluation.best_worst if evaluation else {}
+    shown = {part: album.best_worst(below / "best_worst", chosen.get(part, [])) for part in PARTS}
     samples, curves, trained = [], {}, []
-    if not reading.is_evaluation(folder):
-        samples = album.samples(below, evaluation)
-        stages = config.get("stages", STAGES)
-        curves = reading.read_metrics(folder / "metrics.jsonl", stages, missing)
-        trained = _trained(evaluation, curves)
+    if config is not None:
+        samples = album.samples(below, evaluation.samples if evaluation else [])
+        curves = reading.read_metrics(folder / "metrics.jsonl", stages_of(config), missing)
+        trained = _trained(evaluation.val_losses if evaluation else {}, curves, config)
     widest = max((s.size[0] for s in itertools.chain(samples, *shown.values())), default=0)
-    remarks = summary.remarks(evaluation, curves, config)
-    sections = [
-        *_evaluated(evaluation, shown, samples),
-        *trained,
-        _configuration(folder, config),
-    ]
+    remarks = summary.remarks(results, curves, config)
+    sections = [*_evaluated(results, shown, samples), *trained, _configuration(evaluation, config)]
     template = importlib.resources.files("msdi_jax.report") / "template.html"
     return string.Template(template.read_text(encoding="utf-8")).substitute(
-        kind="Evaluation" if reading.is_evaluation(folder) else "Training report",
+        kind="Evaluation" if config is None else "Training report",
         name=text(folder.resolve().name),
         verdict=text(summary.verdict(evaluation)),
         remarks="".join(f"<p>{text(line)}</p>" for line in remarks),
@@ -104,45 +101,41 @@ def _section(title: str, body: str, footnote: str = "", kind: str = "") -> str:
 
 
 def _evaluated(
-    evaluation: dict, shown: dict[str, list[Sample]], samples: Sequence[Sample]
+    results: Results, shown: dict[str, list[Sample]], samples: Sequence[Sample]
 ) -> list[str]:
-    images = reading.per_image(evaluation)
-    figure = tables.gain_figure(images)
+    rows, metric = results.rows, tables.gain_metric(results.means)
     numbers = itertools.count()
     sections = [
-        _section("Image quality", tables.quality(evaluation), QUALITY_FOOTNOTE, "quality"),
-        _distribution(images, figure),
+        _section("Image quality", tables.quality(results.means), QUALITY_FOOTNOTE, "quality"),
+        _distribution(rows, metric),
     ]
-    if evaluation:
-        note = (evaluation.get("deciles") or {}).get("note", "")
-        body = tables.deciles(evaluation.get("deciles"))
+    if results.evaluation:
+        deciles = results.evaluation.deciles
+        note = deciles["note"] if deciles else ""
+        body = tables.deciles(deciles)
         sections.append(_section("Blurriest and sharpest tenth", body, note, "quality"))
-    for part, title, which in (
-        ("worst", "Worst images", "lowest"),
-        ("best", "Best images", "highest"),
-    ):
+    for part, (title, rank) in PARTS.items():
         if shown[part]:
-            told = f"The {len(shown[part])} images of {which} PSNR when deblurred."
-            body = f"<p>{told} {SLIDER_HINT}</p>"
-            body += pictures.sliders(shown[part], images, figure, numbers)
+            body = f"<p>The {len(shown[part])} deblurred images of {rank} PSNR. {SLIDER_HINT}</p>"
+            body += pictures.sliders(shown[part], rows, metric, numbers)
             sections.append(_section(title, body + pictures.ERROR_FOOTNOTE, PICTURES_FOOTNOTE))
     if samples:
         body = f"<p>Evenly spaced in the set. {SLIDER_HINT}</p>"
-        body += pictures.sliders(samples, images, figure, numbers)
+        body += pictures.sliders(samples, rows, metric, numbers)
         sections.append(_section("Before and after", body, PICTURES_FOOTNOTE))
-    gains = f'<div class="gains">{tables.gains(images)}</div>'
-    rows = f"<details><summary>Results per image</summary>{tables.per_image(images)}</details>"
-    return [*sections, _section("Gain of each image", gains + rows)]
+    gains = f'<div class="gains">{tables.gains(rows)}</div>'
+    details = f"<details><summary>Results per image</summary>{tables.per_image(rows)}</details>"
+    return [*sections, _section("Gain of each image", gains + details)]
 
 
 def _distribution(images: Sequence[dict], gain: str) -> str:
-    """Histograms of every figure, the blurry images' outlined, and of the gain."""
+    """Histograms of every metric, with the blurry images as an outline, and of the gain."""
     drawn = []
-    for figure, (label, _) in FIGURES.items():
+    for metric, (label, _) in METRICS.items():
         series = {
             kind: [row[key] for row in images if is_number(row.get(key))]
             for kind in ("blurry", "deblurred")
-            for key in [f"{figure}_{kind}"]
+            for key in [f"{metric}_{kind}"]
         }
         series = {kind: values for kind, values in series.items() if values}
         if "deblurred" in series:
@@ -160,8 +153,8 @@ def _distribution(images: Sequence[dict], gain: str) -> str:
     return _section("Distribution", f'{key}<div class="charts">{"".join(drawn)}</div>')
 
 
-def _trained(evaluation: dict, curves: Curves) -> list[str]:
-    val = f'<div class="pair">{tables.val(evaluation.get("val_losses", {}))}</div>'
+def _trained(val_losses: dict, curves: Curves, config: dict) -> list[str]:
+    val = f'<div class="pair">{tables.val(val_losses, stages_of(config))}</div>'
     key = (
         '<p class="key"><span><svg viewBox="0 0 36 12" aria-hidden="true"><path class="training" '
         'd="M0,6H36"/></svg>training (faint: before averaging neighbours)</span><span>'
@@ -169,13 +162,12 @@ def _trained(evaluation: dict, curves: Curves) -> list[str]:
         '<circle cx="18" cy="6" r="3"/></svg>val</span></p>'
     )
     footnote = (
-        "Before the first and after the last step, on images the training does not see. Lower is "
-        "better; psnr_loss is minus the PSNR in dB."
+        "Before the first and after the last step, on val images, which are not trained on. Lower "
+        "is better; psnr_loss is minus the PSNR in dB."
     )
-    return [
-        _section("Val losses", val, footnote),
-        _section("Training", key + _curves(curves)),
-    ]
+    without_validation = config.get("val") == 0 and not val_losses
+    sections = [] if without_validation else [_section("Val losses", val, footnote)]
+    return [*sections, _section("Training", key + _curves(curves))]
 
 
 def _curves(curves: Curves) -> str:
@@ -194,8 +186,10 @@ def _curves(curves: Curves) -> str:
     return "".join(sections) or "<p>No curves.</p>"
 
 
-def _configuration(folder: Path, config: dict) -> str:
-    name = "header.json" if reading.is_evaluation(folder) else "config.json"
-    shown = text(json.dumps(config, indent=2, ensure_ascii=False))
-    body = f'<details><summary>{name}</summary><pre tabindex="0">{shown}</pre></details>'
+def _configuration(evaluation: Evaluation | None, config: dict | None) -> str:
+    name, shown = "config.json", config
+    if config is None:
+        name, shown = "Settings", evaluation and dataclasses.asdict(evaluation.settings)
+    content = text(json.dumps(shown, indent=2, ensure_ascii=False))
+    body = f'<details><summary>{name}</summary><pre tabindex="0">{content}</pre></details>'
     return _section("Configuration", body)

@@ -14,20 +14,22 @@ ERROR_FOOTNOTE = (
 
 
 def sliders(
-    samples: Sequence[Sample], images: Sequence[dict], figure: str, numbers: Iterator[int]
+    samples: Sequence[Sample], images: Sequence[dict], metric: str, numbers: Iterator[int]
 ) -> str:
-    """Args:
-    samples: to show, in this order.
-    images: rows per image, for the captions.
-    figure: the PSNR that the captions tell.
-    numbers: for the names of the buttons, none twice on a page.
+    """The HTML of all sliders.
+
+    Args:
+        samples: to show, in this order.
+        images: rows per image, for the captions.
+        metric: the PSNR in the captions.
+        numbers: for the names of the buttons, none twice on a page.
     """
     results = {str(row.get("name")): row for row in images}
-    found = (_slider(next(numbers), s, results.get(s.name, {}), figure) for s in samples)
-    return f'<div class="samples">{"".join(found)}</div>' if samples else ""
+    parts = (_slider(next(numbers), s, results.get(s.name, {}), metric) for s in samples)
+    return f'<div class="samples">{"".join(parts)}</div>' if samples else ""
 
 
-def _slider(index: int, sample: Sample, result: dict, figure: str) -> str:
+def _slider(index: int, sample: Sample, result: dict, metric: str) -> str:
     name = text(sample.name)
     width, height = sample.size
     left, *right = sample.pictures
@@ -44,7 +46,7 @@ def _slider(index: int, sample: Sample, result: dict, figure: str) -> str:
         '<input type="range" min="0" max="100" value="50" '
         f'aria-label="{name}: per cent of the width that shows the {left} picture"></div>'
         f"<fieldset><legend>Right of the line</legend>{_choices(index, right)}</fieldset>"
-        f"<figcaption>{_caption(name, result, figure)}</figcaption></figure>"
+        f"<figcaption>{_caption(name, result, metric)}</figcaption></figure>"
     )
 
 
@@ -56,11 +58,11 @@ def _choices(index: int, roles: Sequence[str]) -> str:
     )
 
 
-def _caption(name: str, result: dict, figure: str) -> str:
+def _caption(name: str, result: dict, metric: str) -> str:
     caption = f"<strong>{name}</strong>"
-    deblurred = number(result.get(f"{figure}_deblurred"))
-    if (gain := difference(result, figure)) is not None:
-        blurry = number(result[f"{figure}_blurry"])
+    deblurred = number(result.get(f"{metric}_deblurred"))
+    if (gain := difference(result, metric)) is not None:
+        blurry = number(result[f"{metric}_blurry"])
         caption += f" <span>PSNR {blurry} → {deblurred} dB ({number(gain, signed=True)})</span>"
     elif result:
         caption += f" <span>PSNR {deblurred} dB</span>"

@@ -1,20 +1,20 @@
-"""The directory of a run, or of an evaluation, as records.
+"""Read the directory of a run, or of an evaluation.
 
-What is absent or unreadable goes into the list `missing`, in words for the reader.
+The list `missing` names absent and unreadable files, in words for the reader.
 """
 
 import base64
 import collections
-import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from msdi_jax.evaluation import aggregate, best_worst
+from msdi_jax.evaluation import aggregate, best_worst, results_file
+from msdi_jax.evaluation.results_file import Evaluation
 from msdi_jax.report.words import count, is_number
 
 ROLES = ("blurry", "deblurred", "sharp", "reblurred")
@@ -31,25 +31,37 @@ class Sample(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Values by step."""
+    """step → value."""
 
     training: dict[int, float]
     val: dict[int, float]
 
 
 Curves = dict[str, dict[str, Curve]]
-"""By stage, then by the scalar's name."""
+"""stage → name of the scalar → curve"""
 
 
-def is_evaluation(folder: Path) -> bool:
-    """Whether `python -m msdi_jax evaluate` wrote it, rather than a run."""
-    return (folder / "row.json").is_file() and not (folder / "config.json").is_file()
+class Results(NamedTuple):
+    """An evaluation, None where the run was not evaluated, and its rows per image."""
+
+    evaluation: Evaluation | None
+    rows: list[dict]
+
+    @property
+    def means(self) -> dict[str, float]:
+        return self.evaluation.means if self.evaluation else {}
 
 
-def read_config(folder: Path) -> dict:
-    """What a run was configured with, or what an evaluation measured."""
-    path = folder / ("header.json" if is_evaluation(folder) else "config.json")
+def read_config(folder: Path) -> dict | None:
+    """The configuration of a run; None for a folder that the `evaluate` command wrote.
+
+    Raises:
+        ValueError: when `folder` is neither, or its configuration is damaged.
+    """
+    path = folder / "config.json"
     if not path.is_file():
+        if (folder / results_file.NAME).is_file():
+            return None
         raise ValueError(
             f"{folder} is not a run directory: no config.json; give the --workdir of a launch.py "
             "run, or the folder that evaluate wrote"
@@ -60,47 +72,26 @@ def read_config(folder: Path) -> dict:
         raise ValueError(f"{path} is not JSON ({error}); restore it or run again") from error
 
 
-def read_evaluation(folder: Path, missing: list[str]) -> dict:
-    """Means, deciles and the rows per image, {} where the run was not evaluated."""
-    path = folder / ("row.json" if is_evaluation(folder) else "evaluation.json")
+def read_results(folder: Path, missing: list[str]) -> Results:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        evaluation = results_file.read(folder)
     except FileNotFoundError:
-        missing.append("evaluation.json: the run has not been evaluated")
-        return {}
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        missing.append(f"{path.name} is there but is not JSON of an evaluation")
-        return {}
-    if is_evaluation(folder):
-        found["per_image"] = _read_rows(folder / "per_image.csv", missing)
-    if aggregate.psnr_key(found, "deblurred") is None:
-        missing.append(f"{path.name} has no psnr_deblurred")
-    return found
-
-
-def _read_rows(path: Path, missing: list[str]) -> list[dict]:
+        missing.append(f"{results_file.NAME}: the run has not been evaluated")
+        return Results(None, [])
+    except ValueError as error:
+        missing.append(str(error))
+        return Results(None, [])
+    if aggregate.psnr_key(evaluation.means, "deblurred") is None:
+        missing.append(f"{results_file.NAME} has no PSNR of deblurred images")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                {
-                    key: value if key in aggregate.TEXT else float(value)
-                    for key, value in row.items()
-                }
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError) as error:
-        missing.append(f"{path.name} cannot be read ({error})")
-        return []
+        return Results(evaluation, list(results_file.read_rows(folder).values()))
+    except (OSError, ValueError) as error:
+        missing.append(f"{results_file.ROWS} cannot be read ({error})")
+        return Results(evaluation, [])
 
 
-def per_image(evaluation: dict) -> list[dict]:
-    return evaluation.get("per_image", [])
-
-
-def difference(row: dict, metric: str) -> float | None:
-    """What deblurring adds to a metric, of an evaluation or of one image of it."""
+def difference(row: Mapping, metric: str) -> float | None:
+    """The change of a metric by deblurring, in means or in the row of an image."""
     pair = row.get(f"{metric}_deblurred"), row.get(f"{metric}_blurry")
     return pair[0] - pair[1] if all(map(is_number, pair)) else None
 
@@ -141,31 +132,24 @@ def _add_line(line: str, curves: Curves, faults: collections.Counter) -> None:
 
 
 class Album:
-    """Pictures out of a folder, as many as fit into `EMBEDDED_BYTES` of one page."""
+    """Pictures of a folder, up to `EMBEDDED_BYTES` on one page."""
 
     def __init__(self, missing: list[str]):
         self.missing = missing
         self.left = EMBEDDED_BYTES
 
-    def samples(self, folder: Path, evaluation: dict) -> list[Sample]:
-        """Those that `evaluation` names, in its order, then the others in the folder."""
-        stems = sorted(
-            path.name.removesuffix("-blurry.png") for path in folder.glob("*-blurry.png")
-        )
-        listed = {best_worst.stem(str(name)): str(name) for name in evaluation.get("samples", [])}
-        absent = [stem for stem in listed if stem not in stems]
-        self.missing += [f"samples/{stem}-blurry.png" for stem in absent]
-        if not stems:
+    def samples(self, folder: Path, names: Sequence[str]) -> list[Sample]:
+        """Pictures of the images `names` that `evaluate` wrote for them."""
+        if not names:
             self.missing.append("samples: no pictures")
-        found = [stem for stem in listed if stem in stems] + sorted({*stems} - {*listed})
-        return self._fitting("samples", found, lambda stem: self._sample(folder, stem, listed))
+        return self._fitting("samples", names, lambda name: self._sample(folder, name))
 
-    def extremes(self, folder: Path, names: Sequence[str]) -> list[Sample]:
-        """Of the images `names`, as `msdi_jax.evaluation.best_worst` wrote them."""
-        return self._fitting("extremes", names, lambda name: self._extreme(folder, name))
+    def best_worst(self, folder: Path, names: Sequence[str]) -> list[Sample]:
+        """Pictures of the images `names` that `msdi_jax.evaluation.best_worst` wrote."""
+        return self._fitting("best_worst", names, lambda name: self._best_worst(folder, name))
 
     def _fitting(self, kind: str, names: Sequence[str], read) -> list[Sample]:
-        found = []
+        samples = []
         for name in names:
             sample = read(name)
             self.left -= sum(map(len, sample.pictures.values()))
@@ -173,13 +157,13 @@ class Album:
                 self.missing.append(f"{kind}: {name} and later ones, to keep this page small")
                 break
             if len(sample.pictures) > 1:
-                found.append(sample)
-        return found
+                samples.append(sample)
+        return samples
 
-    def _sample(self, folder: Path, stem: str, listed: dict[str, str]) -> Sample:
+    def _sample(self, folder: Path, name: str) -> Sample:
         pictures, size = {}, (0, 0)
         for role in ROLES:
-            path = folder / f"{stem}-{role}.png"
+            path = folder / f"{best_worst.file_stem(name)}-{role}.png"
             try:
                 with Image.open(path) as image:
                     picture = image.convert("RGB")
@@ -191,12 +175,12 @@ class Album:
             else:
                 size = size if any(size) else picture.size
                 pictures[role] = _data_uri(_jpeg(picture))
-        return Sample(listed.get(stem, stem), pictures if "blurry" in pictures else {}, size)
+        return Sample(name, pictures if "blurry" in pictures else {}, size)
 
-    def _extreme(self, folder: Path, name: str) -> Sample:
+    def _best_worst(self, folder: Path, name: str) -> Sample:
         pictures, size = {}, (0, 0)
         for role in best_worst.ROLES:
-            path = best_worst.path(folder, name, role)
+            path = best_worst.picture_path(folder, name, role)
             if not path.is_file():
                 continue
             try:
@@ -204,12 +188,12 @@ class Album:
                 with Image.open(io.BytesIO(content)) as image:
                     image.load()
             except OSError:
-                self.missing.append(f"extremes/{path.name} cannot be read as a picture")
+                self.missing.append(f"best_worst/{path.name} cannot be read as a picture")
             else:
                 size = image.size
                 pictures[role] = _data_uri(content)
         if not pictures:
-            self.missing.append(f"extremes: no pictures of {name}")
+            self.missing.append(f"best_worst: no pictures of {name}")
         return Sample(name, pictures, size)
 
 

@@ -1,28 +1,31 @@
-"""The head of the page: what the run achieved, and what to make of it."""
+"""The head of the page: the result of the run, and remarks about it."""
 
 from typing import Any
 
-from msdi_jax.evaluation import aggregate
-from msdi_jax.report.reading import Curves, difference, per_image
-from msdi_jax.report.words import STAGES, count, is_number, number, plain
+from msdi_jax.evaluation.results_file import Evaluation
+from msdi_jax.report import tables
+from msdi_jax.report.reading import Curves, Results, difference
+from msdi_jax.report.words import count, is_number, number, plain, stages_of
 
-# The published model, to say how far a short run is from it (Li et al., ECCV 2022, GoPro).
+# The published model, with which a short run is compared (Li et al., ECCV 2022, GoPro).
 PUBLISHED_PSNR, PUBLISHED_STEPS, PUBLISHED_WIDTH = 33.28, 400_000, 64
 SMALL_GAIN = 1.0  # dB
+NO_RESULT = "This run has no deblurring result yet."
 RESTORED = {"whole": "whole (each image in one piece)", "grid": "grid (tile by tile)"}
 
 
-def verdict(evaluation: dict) -> str:
-    """What the run achieved, in one sentence."""
-    figure = _figure(evaluation)
-    gain = difference(evaluation, figure)
-    kind = " ".join(str(evaluation[key]) for key in ("dataset", "split") if evaluation.get(key))
-    on = count(evaluation.get("images"), f"{kind} image".strip())
-    reached = evaluation.get(f"{figure}_deblurred")
+def verdict(evaluation: Evaluation | None) -> str:
+    """The result of the run, in one sentence."""
+    if evaluation is None:
+        return NO_RESULT
+    means, settings = evaluation.means, evaluation.settings
+    metric = tables.gain_metric(means)
+    gain, reached = difference(means, metric), means.get(f"{metric}_deblurred")
+    on = count(settings.images, f"{settings.set_text} image")
     if gain is None and is_number(reached):
         return f"Deblurred images reach a PSNR of {number(reached)} dB on {on}."
     if gain is None:
-        return "This run has no deblurring result yet."
+        return NO_RESULT
     over = f"the blurry input on {on}"
     if abs(gain) < 0.005:
         return f"Deblurring leaves the PSNR of {over} unchanged."
@@ -30,51 +33,49 @@ def verdict(evaluation: dict) -> str:
     return f"Deblurring {word} {number(gain, signed=True)} dB over {over}."
 
 
-def remarks(evaluation: dict, curves: Curves, config: dict) -> list[str]:
+def remarks(results: Results, curves: Curves, config: dict | None) -> list[str]:
     """Sentences below the verdict."""
-    figure = _figure(evaluation)
-    gain = difference(evaluation, figure)
+    metric = tables.gain_metric(results.means)
+    gain = difference(results.means, metric)
     if gain is None:
         return _progress(curves)
-    found = _spread(per_image(evaluation), figure)
-    if gain < SMALL_GAIN and "steps" in evaluation:
-        found.append(_short_run(evaluation["steps"].get("deblur"), _width(config)))
-    return found
+    sentences = _spread(results.rows, metric)
+    if config is not None and gain < SMALL_GAIN:
+        sentences.append(_short_run(_steps(config).get("deblur"), _width(config)))
+    return sentences
 
 
-def facts(evaluation: dict, config: dict) -> dict[str, Any]:
-    """What was run, by label; None for what is not recorded."""
-    width = {"Width": _width(config)}
-    if not evaluation:
-        return width
-    mode, *more = (aggregate.restored(evaluation) or "").split(", ")
-    told = {
-        "Method": evaluation.get("method"),
-        "Data set": evaluation.get("dataset"),
-        "Split": evaluation.get("split") or None,
-        "Images": evaluation.get("images"),
-        "Restored": ", ".join([RESTORED.get(mode, mode), *more]) or None,
-        "Scored": ", ".join(evaluation.get("protocols", [])) or None,
+def facts(evaluation: Evaluation | None, config: dict | None) -> dict[str, Any]:
+    """The protocol and the length of training, by label; None where nothing is recorded."""
+    run = {}
+    if config is not None:
+        run = {f"Steps, {stage}": steps for stage, steps in _steps(config).items()}
+        run["Width"] = _width(config)
+    if evaluation is None:
+        return run
+    settings = evaluation.settings
+    mode, *more = settings.restoration.split(", ")
+    protocol = {
+        "Method": evaluation.method,
+        "Data set": settings.dataset,
+        "Configuration": settings.configuration,
+        "Split": settings.split,
+        "Images": settings.images,
+        "Restored": ", ".join([RESTORED.get(mode, mode), *more]),
+        "Scored": ", ".join(settings.protocols),
     }
-    if "steps" not in evaluation:
-        return {key: value for key, value in told.items() if value is not None}
-    del told["Method"]
-    return {
-        **told,
-        **{f"Steps, {stage}": evaluation["steps"].get(stage) for stage in STAGES},
-        **width,
-    }
+    return {key: value for key, value in protocol.items() if value != ""} | run
+
+
+def _steps(config: dict) -> dict[str, Any]:
+    """Stage → number of steps."""
+    return {stage: config.get(stage, {}).get("steps") for stage in stages_of(config)}
 
 
 def _width(config: dict) -> Any:
-    """Of the network that deblurs: stage 2's may be another than the degradation encoder's."""
-    settings = config.get("deblur", {}) if "deblur" in config.get("stages", STAGES) else {}
+    """Of the network that deblurs: stage 2's may differ from the degradation encoder's."""
+    settings = config.get("deblur", {}) if "deblur" in stages_of(config) else {}
     return settings.get("width") or config.get("width")
-
-
-def _figure(evaluation: dict) -> str:
-    key = aggregate.psnr_key(evaluation, "deblurred") or "psnr_deblurred"
-    return key.removesuffix("_deblurred")
 
 
 def _progress(curves: Curves) -> list[str]:
@@ -86,8 +87,8 @@ def _progress(curves: Curves) -> list[str]:
     return [f"Last logged: {', '.join(reached)}."] if reached else []
 
 
-def _spread(images: list[dict], figure: str) -> list[str]:
-    gains = [gain for gain in (difference(row, figure) for row in images) if gain is not None]
+def _spread(images: list[dict], metric: str) -> list[str]:
+    gains = [gain for gain in (difference(row, metric) for row in images) if gain is not None]
     if not gains:
         return []
     better = sum(gain > 0 for gain in gains)

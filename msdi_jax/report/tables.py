@@ -1,18 +1,18 @@
 """The page's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from msdi_jax.evaluation import aggregate
-from msdi_jax.evaluation.protocols import FAILED, FIGURES
+from msdi_jax.evaluation.protocols import FAILED, METRICS
 from msdi_jax.report import charts
 from msdi_jax.report.reading import difference
 from msdi_jax.report.words import STAGES, is_number, number, plain, significant, text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, kind: str = "") -> str:
-    """`head` and `rows` are HTML already; the first cell of a row is its heading."""
+    """A table of HTML cells; the first cell of a row is its heading."""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
@@ -24,10 +24,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, kin
     )
 
 
-def quality(evaluation: dict) -> str:
-    if not evaluation:
+def quality(means: Mapping) -> str:
+    if not means:
         return "<p>Not evaluated.</p>"
-    measured = aggregate.measured(evaluation)
+    measured = aggregate.by_metric(means)
     reblurred = any(values[-1] is not None for _, values in measured)
     head = [
         "",
@@ -37,36 +37,33 @@ def quality(evaluation: dict) -> str:
     ]
     if reblurred:
         head.append("reblurred <small>against blurry</small>")
-    rows = [
-        _quality_row(figure, values[: 2 + reblurred], evaluation) for figure, values in measured
-    ]
-    return table(head, rows, label="Image quality") + _failures(evaluation)
+    rows = [_quality_row(metric, values[: 2 + reblurred], means) for metric, values in measured]
+    return table(head, rows, label="Image quality") + _failures(means)
 
 
-def _quality_row(figure: str, values: Sequence[float | None], evaluation: dict) -> list[str]:
-    label, digits = FIGURES[figure]
+def _quality_row(metric: str, values: Sequence[float | None], means: Mapping) -> list[str]:
+    label, digits = METRICS[metric]
     blurry, deblurred, *reblurred = (number(value, digits) for value in values)
-    change = number(difference(evaluation, figure), digits, signed=True)
+    change = number(difference(means, metric), digits, signed=True)
     return [label, blurry, f"<strong>{deblurred}</strong>", change, *reblurred]
 
 
-def _failures(evaluation: dict) -> str:
-    found = {kind: evaluation.get(f"{FAILED}_{kind}") for kind in aggregate.KINDS}
-    told = ", ".join(f"{plain(n)} {kind}" for kind, n in found.items() if n is not None)
-    return told and f'<p class="footnote">Images that could not be aligned: {told}.</p>'
+def _failures(means: Mapping) -> str:
+    failures = {kind: means.get(f"{FAILED}_{kind}") for kind in aggregate.KINDS}
+    counts = ", ".join(f"{plain(n)} {kind}" for kind, n in failures.items() if n is not None)
+    return counts and f'<p class="footnote">Images that could not be aligned: {counts}.</p>'
 
 
-def deciles(found: dict | None) -> str:
-    if not found:
-        return "<p>Not measured: it takes the blurry images.</p>"
-    parts = ("blurriest", "sharpest", "all")
+def deciles(means: dict | None) -> str:
+    if not means:
+        return "<p>Not measured: this needs the blurry images.</p>"
     rows = []
-    for figure, _ in aggregate.measured(found["all"]):
-        label, digits = FIGURES[figure]
+    for metric, _ in aggregate.by_metric(means["all"]):
+        label, digits = METRICS[metric]
         for kind in ("blurry", "deblurred"):
-            values = [found[part].get(f"{figure}_{kind}") for part in parts]
+            values = [means[part].get(f"{metric}_{kind}") for part in aggregate.PARTS]
             rows.append([f"{label}, {kind}", *(number(value, digits) for value in values)])
-    images = plain(found["images"])
+    images = plain(means["images"])
     head = [
         "",
         f"blurriest 10&nbsp;% <small>{images} images</small>",
@@ -76,10 +73,11 @@ def deciles(found: dict | None) -> str:
     return table(head, rows, label="Deciles")
 
 
-def val(losses_by_stage: dict) -> str:
+def val(losses_by_stage: Mapping, stages: Sequence[str]) -> str:
     return "".join(
         f"<div><h3>{title}</h3>{_val(title, losses_by_stage.get(stage, {}))}</div>"
         for stage, title in STAGES.items()
+        if stage in stages
     )
 
 
@@ -99,12 +97,12 @@ def per_image(images: Sequence[dict]) -> str:
     if not images:
         return "<p>No per-image results.</p>"
     columns = {
-        f"{figure}_{kind}": (f"{label.removesuffix(', dB')} {kind}", digits)
-        for figure, (label, digits) in FIGURES.items()
+        f"{metric}_{kind}": (f"{label.removesuffix(', dB')} {kind}", digits)
+        for metric, (label, digits) in METRICS.items()
         for kind in aggregate.KINDS
-        if any(f"{figure}_{kind}" in row for row in images)
+        if any(f"{metric}_{kind}" in row for row in images)
     }
-    gain = gain_figure(images)
+    gain = gain_metric(images[0])
     rows = [
         [
             text(row.get("name", "")),
@@ -118,18 +116,18 @@ def per_image(images: Sequence[dict]) -> str:
     return table(head, rows, label="Results per image", kind="sortable")
 
 
-def gain_figure(images: Sequence[dict]) -> str:
-    """The PSNR whose gain is told."""
-    key = aggregate.psnr_key(images[0], "deblurred") if images else None
+def gain_metric(row: Mapping) -> str:
+    """The PSNR whose gain is shown, of means or of the row of an image."""
+    key = aggregate.psnr_key(row, "deblurred")
     return (key or "psnr_deblurred").removesuffix("_deblurred")
 
 
 def gains(images: Sequence[dict]) -> str:
-    """Bars by photograph, then by gain; beside them a table that is also the legend."""
-    figure = gain_figure(images)
+    """Bars by photograph, then by gain, and a table that is also the legend."""
+    metric = gain_metric(images[0] if images else {})
     groups: dict[str, list[tuple[float, str]]] = {}
     for row in images:
-        if (gain := difference(row, figure)) is not None:
+        if (gain := difference(row, metric)) is not None:
             group = groups.setdefault(str(row.get("photograph") or "unknown"), [])
             group.append((gain, str(row.get("name", ""))))
     if not groups:
@@ -143,6 +141,6 @@ def gains(images: Sequence[dict]) -> str:
     return charts.gain_bars(list(groups.values())) + table(head, legend, label="Gain by photograph")
 
 
-def _legend_row(colour: int, name: str, found: Sequence[float]) -> list[str]:
-    numbers = (number(summarise(found), signed=True) for summarise in (np.mean, min, max))
-    return [f'<i class="swatch c{colour}"></i>{text(name)}', str(len(found)), *numbers]
+def _legend_row(colour: int, name: str, values: Sequence[float]) -> list[str]:
+    numbers = (number(summarise(values), signed=True) for summarise in (np.mean, min, max))
+    return [f'<i class="swatch c{colour}"></i>{text(name)}', str(len(values)), *numbers]

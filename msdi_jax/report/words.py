@@ -1,10 +1,16 @@
-"""Values as the page writes them: a true minus sign, a dash for what is not there."""
+"""Values as the page writes them: a true minus sign, a dash for a missing value."""
 
 import html
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 STAGES = {"reblur": "Stage 1: reblurring", "deblur": "Stage 2: deblurring"}
+
+
+def stages_of(config: Mapping) -> Sequence[str]:
+    """The stages of a run; all where its configuration does not name them."""
+    return config.get("stages", tuple(STAGES))
 
 
 def text(value: Any) -> str:
@@ -17,7 +23,7 @@ def is_number(value: Any) -> bool:
 
 
 def number(value: Any, digits: int = 2, *, signed: bool = False) -> str:
-    """Fixed digits; a dash for what is not a finite number."""
+    """Fixed digits; a dash for a value that is not a finite number."""
     if not is_number(value):
         return "∞" if value == math.inf else "–"
     # Adding 0.0 turns a rounded −0.00 into 0.00.

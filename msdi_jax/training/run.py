@@ -4,9 +4,7 @@ Everything lands in the run directory; started again on it, a run goes on where 
 """
 
 import contextlib
-import json
 import operator
-import shutil
 from pathlib import Path
 
 import ml_collections
@@ -14,19 +12,15 @@ import ml_collections
 from msdi_jax import models, report
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.records import read_settings
-from msdi_jax.evaluation import aggregate
-from msdi_jax.evaluation.evaluate import check_settings, evaluate, restoration_settings
-from msdi_jax.evaluation.protocols import FIGURES
-from msdi_jax.evaluation.results_file import Measurements
-from msdi_jax.models import DIRECTORIES, cost
+from msdi_jax.evaluation.evaluate import check_settings
+from msdi_jax.models import DIRECTORIES
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.runtime import directory_lock, processes
-from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.mesh import make_mesh
 from msdi_jax.training import provenance, run_directory, sources
+from msdi_jax.training.final_evaluation import SUFFIXES, evaluate_run
 from msdi_jax.training.loop import Interrupted, StopRequest, train
-from msdi_jax.training.metrics_log import val_ends
 from msdi_jax.training.splits import Splits, check_sizes, open_splits
 from msdi_jax.training.stage import PRODUCTS, Stage
 from msdi_jax.training.stage1_reblur import ReblurStage
@@ -34,8 +28,6 @@ from msdi_jax.training.stage2_deblur import DeblurStage
 from msdi_jax.training.state import State
 
 STAGES = {"reblur": ReblurStage, "deblur": DeblurStage}
-# Kind of weights → what is appended to the names of their directories; see `train`.
-SUFFIXES = {"ema": "-ema", "best": "-best", "last": ""}
 _LEAST = {
     "seed": 0,
     "val": 0,
@@ -132,7 +124,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
             if not processes.all_agree(f"{name} goes on", not stop.made):
                 raise Interrupted(config[name].steps)
     if processes.is_first():
-        _evaluate(config, workdir, data)
+        evaluate_run(config, workdir, data.test, data.configuration)
         print(f"report: {report.write_report(workdir)}", flush=True)
 
 
@@ -165,113 +157,3 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     if config.deblur.features_from:
         encoder = sources.load_encoder(config.deblur.features_from)
     return DeblurStage(config, degradation, encoder["shallow"], start)
-
-
-def _evaluate(config: ml_collections.ConfigDict, workdir: Path, data: Splits) -> None:
-    trained = {name: models.load(workdir / DIRECTORIES[name]) for name in config.stages}
-    # A run of stage 1 measures the joint network as it is.
-    usage = {"window": None, "orientations": 1}
-    if "deblur" in trained:
-        usage = provenance.restoration_settings(config, trained["deblur"].description)
-        trained["deblur"] = trained["deblur"].using(**usage)
-    found = _measure(
-        "last",
-        config,
-        workdir,
-        data,
-        deblurrer=trained.get("deblur"),
-        joint=trained.get("reblur"),
-        samples=workdir / "samples",
-        sample_count=config.evaluation.samples,
-    )
-    others = {}
-    for kind, path in _other_weights(config, workdir).items():
-        other = models.load(path).using(**usage)
-        figures_of = _measure(kind, config, workdir, data, deblurrer=other, joint=None)
-        others[kind] = {k: value for k, value in figures_of.items() if k.endswith("_deblurred")}
-    record = {
-        "dataset": config.dataset.name,
-        "configuration": data.configuration,
-        "split": "test",
-        "steps": {name: config[name].steps for name in config.stages},
-        "val": config.val,
-        "val_losses": {name: ends for name in config.stages if (ends := val_ends(workdir, name))},
-        "parameters": _parameters(trained["deblur"]) if "deblur" in trained else None,
-        "other_weights": others,
-        **found,
-    }
-    with atomic_write(workdir / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
-    _print_figures(record)
-
-
-def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
-    """Kind → model directory of the last stage's network with other than the last weights."""
-    stage = config.stages[-1]
-    name = DIRECTORIES[stage]
-    paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
-    if start := sources.find_sources(stage, config, workdir).get("start"):
-        paths["start"] = start
-    return {kind: path for kind, path in paths.items() if path.exists()}
-
-
-def _measure(
-    kind: str,
-    config: ml_collections.ConfigDict,
-    workdir: Path,
-    data: Splits,
-    *,
-    deblurrer: models.Model | None,
-    joint: models.Model | None,
-    **samples,
-) -> dict:
-    """`evaluate` on the test split; interrupted, it goes on at the image that it was at."""
-    restoration, scoring = config.evaluation.restore, list(config.evaluation.protocols)
-    networks = [network for network in (deblurrer, joint) if network]
-    header = {
-        "models": [network.digest for network in networks],
-        **restoration_settings(restoration, networks[0]),
-        "protocols": scoring,
-        "configuration": data.configuration,
-    }
-    folder = workdir / "evaluation" / kind
-    try:
-        kept = Measurements(folder, header)
-    except ValueError:  # other weights, other settings, or damaged
-        shutil.rmtree(folder)
-        kept = Measurements(folder, header)
-    return evaluate(
-        data.test,
-        deblurrer=deblurrer,
-        joint=joint,
-        restoration=restoration,
-        protocols=scoring,
-        kept=kept,
-        **samples,
-    )
-
-
-def _parameters(loaded: models.Model) -> int:
-    """Of a deblurring network, without an encoder that modulates nothing."""
-    parts = cost.count(loaded.architecture).parts
-    unused = not loaded.architecture.injected
-    return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))
-
-
-def _print_figures(record: dict) -> None:
-    restored = aggregate.restored(record)
-    print(f"{record['dataset']} {record['split']}, {record['images']} images, {restored}")
-    for figure, values in aggregate.measured(record):
-        label, digits = FIGURES[figure]
-        told = [
-            f"{kind} {value:.{digits}f}"
-            for kind, value in zip(aggregate.KINDS, values, strict=True)
-            if value is not None
-        ]
-        print(f"  {label:18} {'  '.join(told)}")
-    for kind, found in record["other_weights"].items():
-        key = aggregate.psnr_key(found, "deblurred")
-        if key is not None:
-            print(f"  deblurred by {kind} weights: PSNR {found[key]:.2f} dB")
-    for name, ends in record["val_losses"].items():
-        print(f"  {name}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
 from msdi_jax.cli import deblur
+from msdi_jax.cli.main import main
 from msdi_jax.restoration import image_io
 from tests.restoration.pictures import HEIGHT, WIDTH, colour_profile, draw, write_png
 

@@ -167,7 +167,7 @@ def test_other_kinds_of_sets_open_with_the_printed_options(name, config, options
     assert data.configuration in printed
     # As `evaluate` reads sizes, without decoding.
     shape = data.test[0]["sharp"].shape[:2]
-    assert test_sets.describe(data.test)[1][0] == shape
+    assert test_sets.names_and_sizes(data.test)[1][0] == shape
 
 
 def test_a_long_list_of_bad_pairs_is_shortened(tmp_path):

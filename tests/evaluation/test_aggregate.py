@@ -14,38 +14,38 @@ def rows(blurry, deblurred):
 def test_deciles_are_ranked_by_the_blurry_input():
     """Twenty images, the sharpest inputs deblurred worst: a tenth is two of them."""
     blurry = np.random.default_rng(0).permutation(20).astype(float)
-    found = aggregate.deciles(rows(blurry, 100 - blurry))
-    assert found["images"] == 2
-    assert found["ranked_by"] == "psnr_blurry"
-    assert found["blurriest"] == {"psnr_blurry": 0.5, "psnr_deblurred": 99.5}
-    assert found["sharpest"] == {"psnr_blurry": 18.5, "psnr_deblurred": 81.5}
-    assert found["all"] == {"psnr_blurry": 9.5, "psnr_deblurred": 90.5}
-    assert "our reading" in found["note"].lower()
+    deciles = aggregate.deciles(rows(blurry, 100 - blurry))
+    assert deciles["images"] == 2
+    assert deciles["ranked_by"] == "psnr_blurry"
+    assert deciles["blurriest"] == {"psnr_blurry": 0.5, "psnr_deblurred": 99.5}
+    assert deciles["sharpest"] == {"psnr_blurry": 18.5, "psnr_deblurred": 81.5}
+    assert deciles["all"] == {"psnr_blurry": 9.5, "psnr_deblurred": 90.5}
+    assert "our reading" in deciles["note"].lower()
 
 
 @pytest.mark.parametrize(("count", "tenth"), [(1, 1), (4, 1), (14, 1), (16, 2), (1111, 111)])
 def test_a_tenth_is_whole_images(count, tenth):
-    found = aggregate.deciles(rows(np.arange(count), np.arange(count)))
-    assert found["images"] == tenth
-    assert found["blurriest"]["psnr_blurry"] == pytest.approx((tenth - 1) / 2)
+    deciles = aggregate.deciles(rows(np.arange(count), np.arange(count)))
+    assert deciles["images"] == tenth
+    assert deciles["blurriest"]["psnr_blurry"] == pytest.approx((tenth - 1) / 2)
 
 
 def test_equal_psnr_does_not_make_the_order_matter():
-    made = rows([5.0] * 10, range(10))
-    assert aggregate.deciles(made) == aggregate.deciles(made[::-1])
-    assert aggregate.deciles(made)["blurriest"]["psnr_deblurred"] == 0
+    images = rows([5.0] * 10, range(10))
+    assert aggregate.deciles(images) == aggregate.deciles(images[::-1])
+    assert aggregate.deciles(images)["blurriest"]["psnr_deblurred"] == 0
 
 
 def test_the_psnr_at_hand_ranks():
-    made = [
+    images = [
         {"name": str(i), "photograph": "", "ssim_blurry": 1.0, "psnr_aligned_blurry": float(i)}
         for i in range(10)
     ]
-    assert aggregate.deciles(made)["ranked_by"] == "psnr_aligned_blurry"
+    assert aggregate.deciles(images)["ranked_by"] == "psnr_aligned_blurry"
     assert aggregate.deciles([{"name": "a", "photograph": "", "psnr_deblurred": 1.0}]) is None
 
 
 def test_failed_alignments_are_counted_and_the_rest_averaged():
-    made = [{"name": "", "photograph": "", "ecc_failed_deblurred": f} for f in (1.0, 0.0, 1.0)]
-    made = [row | {"ssim_deblurred": i / 2} for i, row in enumerate(made)]
-    assert aggregate.means(made) == {"ecc_failed_deblurred": 2, "ssim_deblurred": 0.5}
+    images = [{"name": "", "photograph": "", "ecc_failed_deblurred": f} for f in (1.0, 0.0, 1.0)]
+    images = [row | {"ssim_deblurred": i / 2} for i, row in enumerate(images)]
+    assert aggregate.means(images) == {"ecc_failed_deblurred": 2, "ssim_deblurred": 0.5}

@@ -16,11 +16,11 @@ MARGIN = 24
 def test_gopro_and_per_channel_give_the_goldens(golden, case):
     z = golden("protocol")
     a, b = z[f"metrics/{case}/a"], z[f"metrics/{case}/b"]
-    found = protocols.score(a, b)
-    assert found["psnr"] == pytest.approx(float(z[f"metrics/{case}/psnr"]), rel=1e-6)
-    assert found["ssim_3d"] == pytest.approx(float(z[f"metrics/{case}/ssim_3d"]), abs=1e-5)
+    scores = protocols.score_pair(a, b)
+    assert scores["psnr"] == pytest.approx(float(z[f"metrics/{case}/psnr"]), rel=1e-6)
+    assert scores["ssim_3d"] == pytest.approx(float(z[f"metrics/{case}/ssim_3d"]), abs=1e-5)
     expected = float(z[f"metrics/{case}/ssim_gaussian_valid_mean_rgb"])
-    assert found["ssim"] == pytest.approx(expected, abs=1e-5)
+    assert scores["ssim"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_gopro_rounds_and_float_does_not():
@@ -28,8 +28,8 @@ def test_gopro_rounds_and_float_does_not():
     sharp = np.full((16, 16, 3), 100, np.uint8)
     restored = np.full((16, 16, 3), 100.4 / 255)
     assert protocols.gopro(restored, sharp)["psnr"] == float("inf")
-    found = protocols.unrounded(restored, sharp)["psnr_float"]
-    assert found == pytest.approx(10 * np.log10(255**2 / 0.16), rel=1e-9)
+    exact = protocols.unrounded(restored, sharp)["psnr_float"]
+    assert exact == pytest.approx(10 * np.log10(255**2 / 0.16), rel=1e-9)
 
 
 def test_all_protocols_clip():
@@ -42,15 +42,15 @@ def test_all_protocols_clip():
 def test_protocols_of_files_agree():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 20, 20, 3)).astype(np.uint8)
-    found = protocols.score(a, b, protocols.PROTOCOLS)
-    assert found["psnr_float"] == pytest.approx(found["psnr"], rel=1e-12)
-    assert list(found) == [*protocols.FIGURES, protocols.FAILED]
+    scores = protocols.score_pair(a, b, protocols.PROTOCOLS)
+    assert scores["psnr_float"] == pytest.approx(scores["psnr"], rel=1e-12)
+    assert list(scores) == [*protocols.METRICS, protocols.FAILED]
 
 
 @pytest.mark.parametrize("names", [["psnr"], ["gopro", "grid"], []])
 def test_unknown_names_are_refused(names):
     with pytest.raises(ValueError, match="choose among gopro, per_channel, float, realblur"):
-        protocols.check(names)
+        protocols.check_protocols(names)
 
 
 # ---------------------------------------------------------------------------- realblur
@@ -91,37 +91,37 @@ def test_realblur_recovers_the_unshifted_pair(shift, degrees, gain):
     sharp, restored = scene()
     unshifted = protocols.gopro(eight_bit(inner(restored)), inner(sharp))["psnr"]
     image, _ = moved(restored, shift, degrees, gain)
-    found = protocols.realblur(image, inner(sharp))
-    assert found["psnr_aligned"] == pytest.approx(unshifted, abs=0.1)
+    scores = protocols.realblur(image, inner(sharp))
+    assert scores["psnr_aligned"] == pytest.approx(unshifted, abs=0.1)
     # Even with the right gain.
     unaligned = metrics.psnr(image / gain, inner(sharp))
     assert unaligned < unshifted - 2
-    assert found["ecc_failed"] == 0
+    assert scores["ecc_failed"] == 0
 
 
 def test_on_fine_texture_what_is_lost_is_the_gain():
     """It is fitted before the alignment, as RealBlur's evaluation does, so it comes out too low."""
     sharp, restored = scene("astronaut")
     image, _ = moved(restored, (5, -5), 1.0, 1.2)
-    found = align(image, inner(sharp))
-    unshifted = metrics.psnr(eight_bit(inner(restored)), inner(sharp), found.mask)
-    gain = np.vdot(found.restored, found.sharp) / np.vdot(found.restored, found.restored)
+    aligned = align(image, inner(sharp))
+    unshifted = metrics.psnr(eight_bit(inner(restored)), inner(sharp), aligned.mask)
+    gain = np.vdot(aligned.restored, aligned.sharp) / np.vdot(aligned.restored, aligned.restored)
     assert gain > 1.01
-    assert metrics.psnr(found.restored, found.sharp, found.mask) < unshifted - 0.1
-    again = metrics.psnr(found.restored * gain, found.sharp, found.mask)
+    assert metrics.psnr(aligned.restored, aligned.sharp, aligned.mask) < unshifted - 0.1
+    again = metrics.psnr(aligned.restored * gain, aligned.sharp, aligned.mask)
     assert again == pytest.approx(unshifted, abs=0.1)
 
 
 def test_the_homography_is_the_one_that_was_applied():
     sharp, restored = scene()
     image, homography = moved(restored, (5, -4), 1.0, 1.0)
-    found = align(image, inner(sharp)).homography
+    estimated = np.float64(align(image, inner(sharp)).homography)
     # Both without the margin.
     to_inner = np.array([[1, 0, -MARGIN], [0, 1, -MARGIN], [0, 0, 1.0]])
     expected = to_inner @ homography @ np.linalg.inv(to_inner)
     height, width = inner(sharp).shape[:2]
     corners = np.float64([[[0, 0], [width, 0], [0, height], [width, height]]])
-    apart = cv2.perspectiveTransform(corners, np.float64(found)) - cv2.perspectiveTransform(
+    apart = cv2.perspectiveTransform(corners, estimated) - cv2.perspectiveTransform(
         corners, expected
     )
     assert np.abs(apart).max() < 0.3
@@ -151,10 +151,10 @@ def test_gain_is_least_squares():
     """Alignment fails on flat images, so that only the gain is left."""
     sharp = np.full((32, 32, 3), 120, np.uint8)
     restored = np.full((32, 32, 3), 100, np.uint8)
-    found = protocols.realblur(restored, sharp)
-    assert found["psnr_aligned"] > 200
-    assert found["ssim_aligned"] == pytest.approx(1, abs=1e-12)
-    assert found["ecc_failed"] == 1
+    scores = protocols.realblur(restored, sharp)
+    assert scores["psnr_aligned"] > 200
+    assert scores["ssim_aligned"] == pytest.approx(1, abs=1e-12)
+    assert scores["ecc_failed"] == 1
 
 
 def test_failure_falls_back_to_the_identity_and_is_counted(monkeypatch):
@@ -165,10 +165,10 @@ def test_failure_falls_back_to_the_identity_and_is_counted(monkeypatch):
         raise cv2.error("the iterations do not converge")
 
     monkeypatch.setattr(cv2, "findTransformECC", fails)
-    found = align(restored, sharp)
+    aligned = align(restored, sharp)
     gain = np.vdot(restored.astype(float), sharp) / np.vdot(restored.astype(float), restored)
-    np.testing.assert_allclose(found.restored, restored * gain, rtol=1e-12)
-    assert found.mask.all()
+    np.testing.assert_allclose(aligned.restored, restored * gain, rtol=1e-12)
+    assert aligned.mask.all()
     assert protocols.realblur(restored, sharp)["ecc_failed"] == 1
 
 
@@ -176,9 +176,9 @@ def test_a_homography_that_leaves_nothing_counts_as_failed(monkeypatch):
     sharp = scene()[0][:64, :64]
     away = np.float32([[1, 0, 500], [0, 1, 0], [0, 0, 1]])
     monkeypatch.setattr(cv2, "findTransformECC", lambda *_, **__: (1.0, away))
-    found = align(sharp, sharp)
-    assert found.failed
-    np.testing.assert_array_equal(found.homography, np.eye(3))
+    aligned = align(sharp, sharp)
+    assert aligned.failed
+    np.testing.assert_array_equal(aligned.homography, np.eye(3))
 
 
 def test_only_the_mask_counts(monkeypatch):
@@ -186,19 +186,19 @@ def test_only_the_mask_counts(monkeypatch):
     sharp = scene()[0][:64, :64]
     shift = np.float32([[1, 0, 8], [0, 1, 0], [0, 0, 1]])
     monkeypatch.setattr(cv2, "findTransformECC", lambda *_, **__: (1.0, shift))
-    found = align(sharp, sharp)
-    assert found.mask[:, :56].all()
-    assert not found.mask[:, 56:].any()
-    np.testing.assert_allclose(found.restored[:, :56], sharp[:, 8:], atol=1e-4)
-    assert not found.restored[:, 56:].any()
-    assert not found.sharp[:, 56:].any()
+    aligned = align(sharp, sharp)
+    assert aligned.mask[:, :56].all()
+    assert not aligned.mask[:, 56:].any()
+    np.testing.assert_allclose(aligned.restored[:, :56], sharp[:, 8:], atol=1e-4)
+    assert not aligned.restored[:, 56:].any()
+    assert not aligned.sharp[:, 56:].any()
     difference = sharp[:, 8:].astype(float) - sharp[:, :56]
     expected = 10 * np.log10(255**2 / np.square(difference).mean())
     scored = protocols.realblur(sharp, sharp)
     assert scored["psnr_aligned"] == pytest.approx(expected, rel=1e-9)
     _, full = structural_similarity(
-        found.restored / 255,
-        found.sharp / 255,
+        aligned.restored / 255,
+        aligned.sharp / 255,
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,

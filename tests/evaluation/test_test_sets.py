@@ -22,12 +22,12 @@ def test_every_problem_is_listed_in_one_refusal(tmp_path):
     for name in ("a", "small", "more", "scene/more"):
         write(folder / f"{name}.png", (12, 16) if name != "small" else (12, 15))
     (folder / "damaged.png").write_bytes(b"\x89PNG")
-    (folder / "notes.txt").write_text("beside")
+    (folder / "notes.txt").write_text("text")
     names = ["a", "small.jpg", "gone", "scene/b.png", "damaged"]
     with pytest.raises(ValueError, match="nothing was scored") as refused:
-        test_sets.match(folder, names, [Size(12, 16)] * 5)
+        test_sets.match_images(folder, names, [Size(12, 16)] * 5)
     lines = str(refused.value).splitlines()
-    assert "mend these 6" in lines[0]
+    assert "fix these 6" in lines[0]
     assert lines[1:] == [
         f"extra: {folder}/more.png belongs to no image of the set",
         f"extra: {folder}/scene/more.png belongs to no image of the set",
@@ -42,7 +42,7 @@ def test_suffixes_do_not_matter(tmp_path):
     a = write(tmp_path / "scene" / "a.JPG")
     b = write(tmp_path / "000001.v2.png")
     names = ["scene/a.png", "000001.v2"]
-    assert test_sets.match(tmp_path, names, [Size(12, 16)] * 2) == {names[0]: a, names[1]: b}
+    assert test_sets.match_images(tmp_path, names, [Size(12, 16)] * 2) == {names[0]: a, names[1]: b}
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
@@ -52,10 +52,12 @@ def test_two_files_of_one_name_are_refused(tmp_path):
         test_sets.list_images(tmp_path)
 
 
-@pytest.mark.parametrize(("folder", "told"), [("gone", "is not a folder"), ("", "holds no images")])
-def test_folders_without_images_are_refused(tmp_path, folder, told):
+@pytest.mark.parametrize(
+    ("folder", "message"), [("gone", "is not a folder"), ("", "holds no images")]
+)
+def test_folders_without_images_are_refused(tmp_path, folder, message):
     (tmp_path / "._a.png").write_bytes(b"macOS")
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         test_sets.list_images(tmp_path / folder)
 
 
@@ -99,7 +101,7 @@ def test_a_prepared_set_is_described_without_decoding(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.features.Image, "decode_example_np", refuse)
     with pytest.raises(ValueError, match="decoded"):
         source[0]
-    names, sizes = test_sets.describe(source)
+    names, sizes = test_sets.names_and_sizes(source)
     assert names == [record["name"].decode() for record in records]
     assert sizes == [record["sharp"].shape[:2] for record in records]
     assert len(names) > 0
@@ -125,11 +127,11 @@ def test_a_damaged_record_of_a_prepared_set_is_named(tmp_path, monkeypatch):
 def test_changed_pixels_of_a_tiff_change_the_digest(tmp_path):
     """Its end is the list of its tags."""
     before = np.zeros((64, 64, 3), np.uint8)
-    found = set()
+    digests = set()
     for picture in (before, before + 1):
         cv2.imwrite(str(tmp_path / "a.tif"), picture, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
-        found.add(test_sets.digest([tmp_path / "a.tif"]))
-    assert len(found) == 2
+        digests.add(test_sets.digest([tmp_path / "a.tif"]))
+    assert len(digests) == 2
 
 
 def test_a_changed_file_changes_the_digest(tmp_path):

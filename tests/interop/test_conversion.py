@@ -12,7 +12,7 @@ import torch
 
 import msdi_jax
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.configs import base
 from msdi_jax.interop import convert
 from msdi_jax.training import run, sources

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import export as jax_export
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.interop import export, onnx_graph
 from msdi_jax.networks import layers
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator

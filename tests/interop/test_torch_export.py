@@ -9,7 +9,7 @@ from flax import nnx
 
 import msdi_jax
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.interop import convert
 from msdi_jax.networks.functional import abstract
 from tests.small_networks import draw_arrays

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from msdi_jax import BUNDLED, load
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.data import photographs
 from msdi_jax.data.synthesis import shared_blur
 from msdi_jax.data.synthesis.camera_motion import draw_shake

@@ -3,7 +3,7 @@ import pytest
 from flax import nnx
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.interop.torch_keys import count_never_used
 from msdi_jax.models import Architecture, cost
 from msdi_jax.networks.functional import abstract

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from msdi_jax import report
-from msdi_jax.evaluation import aggregate, best_worst
+from msdi_jax.evaluation import best_worst
+from msdi_jax.evaluation.results_file import Settings
+from tests.report_pages import write_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 OPTIONS = (
@@ -78,29 +80,19 @@ def run(tmp_path_factory):
     rows = []
     for i in range(40):
         row = {"name": f"GOPR0384_11_00_a_rather_long_name/{i:06d}.png", "photograph": "GOPR0384"}
-        for figure, level in (("psnr", 28), ("ssim_3d", 0.9), ("ssim", 0.87)):
+        for metric, level in (("psnr", 28), ("ssim_3d", 0.9), ("ssim", 0.87)):
             blurry = level * rng.uniform(0.8, 1)
-            row |= {f"{figure}_blurry": blurry, f"{figure}_deblurred": blurry * (1.1 + i / 1000)}
+            row |= {f"{metric}_blurry": blurry, f"{metric}_deblurred": blurry * (1.1 + i / 1000)}
         rows.append(row)
 
     def pictures(index):
-        found = rng.integers(0, 256, (3, 36, 64, 3)).astype(np.uint8)
-        return dict(zip(("blurry", "deblurred", "sharp"), found, strict=True))
+        noise = rng.integers(0, 256, (3, 36, 64, 3)).astype(np.uint8)
+        return dict(zip(("blurry", "deblurred", "sharp"), noise, strict=True))
 
-    record = {
-        "dataset": "gopro",
-        "split": "test",
-        "images": 40,
-        "restore": "grid",
-        "protocols": ["gopro", "per_channel"],
-        "steps": {"reblur": 240_000, "deblur": 400_000},
-        **aggregate.means(rows),
-        "deciles": aggregate.deciles(rows),
-        "per_image": rows,
-        "extremes": best_worst.write(folder / "samples" / "extremes", rows, pictures),
-    }
+    settings = Settings("gopro", "", "test", 40, ["gopro", "per_channel"], restore="grid")
+    shown = best_worst.write_pictures(folder / "samples" / "best_worst", rows, pictures)
+    write_results(folder, rows, settings, best_worst=shown)
     (folder / "config.json").write_text(json.dumps({"width": 64, "note": "a" * 200}))
-    (folder / "evaluation.json").write_text(json.dumps(record))
     losses = [{"stage": "deblur", "step": s, "psnr_loss": -20 - s / 9} for s in range(90)]
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, losses)))
     report.write_report(folder)
@@ -114,9 +106,9 @@ def test_in_a_browser(run, tmp_path, width):
     (folder / "probe.html").write_text(PROBE.replace("WIDTH", str(width)))
     command = [BROWSER, *OPTIONS, f"--user-data-dir={tmp_path}", f"file://{folder}/probe.html"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    told = re.search(r'<pre id="found">(.+?)</pre>', done.stdout)
-    assert told, done.stderr[-2000:]
-    found = json.loads(html.unescape(told[1]))
+    printed = re.search(r'<pre id="found">(.+?)</pre>', done.stdout)
+    assert printed, done.stderr[-2000:]
+    found = json.loads(html.unescape(printed[1]))
     assert found["width"] == width
     assert found["overflow"] == 0
     assert found["beyond"] == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.evaluation import test_sets
 from msdi_jax.networks.degradation import DegradationEstimator
 from msdi_jax.networks.functional import abstract

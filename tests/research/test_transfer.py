@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.networks.functional import abstract
 from msdi_jax.research import transfer
 from tests.small_networks import draw_arrays, small_network

@@ -1,7 +1,6 @@
 """Every ready-made set, in the layout of its download: prepared, trained a step on, evaluated."""
 
 import csv
-import json
 
 import jax
 import numpy as np
@@ -9,11 +8,11 @@ import pytest
 from flax import nnx
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.configs import base
 from msdi_jax.data import pipeline
 from msdi_jax.data.records import open_split
-from msdi_jax.evaluation import metrics
+from msdi_jax.evaluation import metrics, results_file
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training.stage2_deblur import DeblurStage
 from tests.cli.test_prepare import SETS, prepare
@@ -68,7 +67,7 @@ def test_evaluation(prepared, halving, tmp_path):
     name, directory = prepared
     where = [f"--dataset={name}", f"--data={directory}", f"--output={tmp_path}/out"]
     main(["evaluate", f"--model={halving}", "--restore=whole", *where])
-    row = json.loads((tmp_path / "out" / "row.json").read_text())
+    results = results_file.read(tmp_path / "out")
     # The last two pictures are to test on; those of `pairs` are chosen by a hash.
     with (tmp_path / "out" / "per_image.csv").open() as file:
         names = [line["name"] for line in csv.DictReader(file)]
@@ -76,5 +75,5 @@ def test_evaluation(prepared, halving, tmp_path):
     figures = [
         metrics.psnr(np.round(miniatures.picture(i) / 2), miniatures.picture(100 + i)) for i in test
     ]
-    assert row["psnr_deblurred"] == pytest.approx(np.mean(figures), abs=1e-4)
-    assert row["images"] == len(test)
+    assert results.means["psnr_deblurred"] == pytest.approx(np.mean(figures), abs=1e-4)
+    assert results.settings.images == len(test)

@@ -1,18 +1,17 @@
 """The README's walk through own photographs, shrunk: prepare, fine-tune, evaluate, deblur."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from msdi_jax import models
-from msdi_jax.__main__ import main
+from msdi_jax.cli.main import main
 from msdi_jax.configs import finetune
 from msdi_jax.data.photographs import embedded
 from msdi_jax.data.synthesis.camera_motion import draw_shake
 from msdi_jax.data.synthesis.render import render
+from msdi_jax.evaluation import results_file
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import run
 from tests.small_networks import small_network
@@ -60,8 +59,8 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     config.deblur.update({"start_from": str(start), **shrunk})
     run.run(config, tmp_path / "runs" / "mine")
     # The start is measured beside the result.
-    measured = json.loads((tmp_path / "runs" / "mine" / "evaluation.json").read_text())
-    assert measured["other_weights"]["start"]["psnr_deblurred"] > 0
+    measured = results_file.read(tmp_path / "runs" / "mine")
+    assert measured.other_weights["start"]["psnr_deblurred"] > 0
     assert "deblurred by start weights: PSNR" in capsys.readouterr().out
     before, after = models.load(start), models.load("runs/mine/model")
     assert after.description.provenance["dataset"] == "pairs"
@@ -70,11 +69,10 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     assert largest_change(before.network.degradation, after.network.degradation) == 0
 
     main(["evaluate", "--model=runs/mine/model", "--dataset=pairs", "--restore=whole"])
-    (file,) = (tmp_path / "runs").rglob("row.json")
-    row = json.loads(file.read_text())
-    assert row["images"] >= 2
-    assert row["configuration"].startswith("tile512_")
-    assert 10 < row["psnr_blurry"] < 50
+    row = results_file.read(tmp_path / "runs" / "mine" / "evaluation" / "model-pairs-test-whole")
+    assert row.settings.images >= 2
+    assert row.settings.configuration.startswith("tile512_")
+    assert 10 < row.means["psnr_blurry"] < 50
     main(
         [
             "deblur",

@@ -56,24 +56,6 @@ def test_without_a_start_it_is_used_as_published():
     assert settings == {"window": None, "orientations": 1}
 
 
-def test_its_start_is_measured_as_it_is_itself(config, tmp_path, monkeypatch):
-    config.evaluation.update({"window": 32, "orientations": 2, "samples": 0})
-    for name in ("model", "model-ema"):
-        models.save(tmp_path / "run" / name, small_network(), START)
-    used = []
-
-    def evaluate(source, *, deblurrer, **how):
-        used.append(deblurrer.description)
-        return {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
-
-    monkeypatch.setattr(run, "evaluate", evaluate)
-    monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
-    monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path / "run", Splits([], [], [], "a_1"))
-    # Of the run, its averaged weights, and its start.
-    assert [(d.window, d.orientations) for d in used] == 3 * [(32, 2)]
-
-
 def test_provenance_and_licence_of_what_it_took_weights_from(config, tmp_path):
     alone = provenance.describe_network("deblur", config, tmp_path)
     assert alone.provenance["start_from"] == {"file": "net.pth"}
@@ -124,7 +106,7 @@ def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
         "check_sizes": lambda *arguments: None,
         "make_stage": lambda *arguments: stage,
         "train": train,
-        "_evaluate": lambda *arguments: None,
+        "evaluate_run": lambda *arguments: None,
     }.items():
         monkeypatch.setattr(run, name, value)
     monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")

@@ -17,7 +17,8 @@ from PIL import Image
 
 from msdi_jax import load
 from msdi_jax.configs import quickstart
-from msdi_jax.models import BUNDLED, DIRECTORIES, read_description
+from msdi_jax.evaluation import results_file
+from msdi_jax.models import DIRECTORIES, read_description
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime import directory_lock
 from msdi_jax.training import run, run_directory
@@ -117,17 +118,17 @@ def test_run_directory(interrupted_run):
     for name in ("config.json", "report.html", "model/model.json", "model-reblur/model.json"):
         assert (workdir / name).stat().st_size > 100, name
     assert list((workdir / "events").glob("*/*tfevents*"))
-    found = json.loads((workdir / "evaluation.json").read_text())
-    assert found["images"] == len(found["per_image"]) >= 1
+    found, per_image = results_file.read(workdir), results_file.read_rows(workdir).values()
+    assert found.settings.images == len(per_image) >= 1
     for metric in ("psnr", "ssim_3d", "ssim"):
         for kind in ("blurry", "deblurred", "reblurred"):
-            values = [row[f"{metric}_{kind}"] for row in found["per_image"]]
-            assert found[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
+            values = [row[f"{metric}_{kind}"] for row in per_image]
+            assert found.means[f"{metric}_{kind}"] == pytest.approx(np.mean(values))
     for stage in ("reblur", "deblur"):
-        ends = found["val_losses"][stage]
+        ends = found.val_losses[stage]
         assert ends["initial"]["loss"] != ends["final"]["loss"]
-    assert found["samples"]
-    for name in found["samples"]:
+    assert found.samples
+    for name in found.samples:
         row = Image.open(workdir / "samples" / f"{name}-row.png")
         single = Image.open(workdir / "samples" / f"{name}-blurry.png")
         assert row.size == (3 * single.width, single.height)
@@ -258,7 +259,7 @@ def stub(tmp_path, monkeypatch):
         "make_stage": lambda *arguments: None,
         "train": train,
         "_save": save,
-        "_evaluate": lambda *arguments: done.append("evaluated"),
+        "evaluate_run": lambda *arguments: done.append("evaluated"),
     }.items():
         monkeypatch.setattr(run, name, value)
     monkeypatch.setattr(run.report, "write_report", lambda workdir: workdir / "report.html")
@@ -320,24 +321,3 @@ def test_data_that_moved_are_gone_on_with(tmp_path):
     run_directory.claim(config, "a_1", tmp_path)
     config.dataset.directory = "/elsewhere"
     run_directory.check_configuration(config, tmp_path)
-
-
-def test_how_a_network_is_used_is_of_deblurring_networks(tmp_path, monkeypatch):
-    """What a run of stage 1 measures is the joint network as it is."""
-    config = quickstart.get_config()
-    config.update({"stages": ("reblur",), "evaluation": {"window": 64, "orientations": 2}})
-    joint = load(BUNDLED / "model-reblur")
-    monkeypatch.setattr(run.model, "load", lambda path: joint)
-    (tmp_path / "model-reblur-ema").mkdir()
-    record = {"psnr_deblurred": 1.0, "restore": "whole", "images": 1}
-    asked = []
-    monkeypatch.setattr(run, "evaluate", lambda source, **how: asked.append(how) or record)
-    monkeypatch.setattr(run, "val_ends", lambda *arguments: {})
-    monkeypatch.setattr(run, "_print_figures", lambda record: None)
-    run._evaluate(config, tmp_path, run.Splits([], [], [], "a_1"))
-    used = [how["joint"] or how["deblurrer"] for how in asked]
-    for network in used:
-        assert network.description.window is None
-        assert network.description.orientations == 1
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert found["configuration"] == "a_1"

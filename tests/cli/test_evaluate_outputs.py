@@ -1,14 +1,11 @@
 """python -m msdi_jax evaluate --outputs: any method's images, scored like a model's."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from msdi_jax.__main__ import main
-from msdi_jax.cli import evaluate as command
-from msdi_jax.evaluation import metrics, protocols
+from msdi_jax.cli.main import main
+from msdi_jax.evaluation import metrics, protocols, results_file
 
 COUNT = 12
 
@@ -31,32 +28,32 @@ def evaluate(folders, *more):
     arguments = [f"--outputs={folders}/results", f"--sharp={folders}/sharp", *more]
     main(["evaluate", *arguments])
     written = folders / "evaluation" / f"results-{folders.name}-sharp"
-    return json.loads((written / "row.json").read_text()), written
+    return results_file.read(written), written
 
 
 def read(path):
     return np.asarray(Image.open(path))
 
 
-def test_row(folders, capsys):
+def test_results(folders, capsys):
     row, written = evaluate(folders, f"--blurry={folders}/blurry", "--workers=2")
     pairs = [
         [read(folders / kind / f"image{i:02d}.png") for kind in ("blurry", "results", "sharp")]
         for i in range(COUNT)
     ]
     for kind, place in (("blurry", 0), ("deblurred", 1)):
-        for figure in ("psnr", "ssim_3d", "ssim"):
-            found = [getattr(metrics, figure)(pair[place], pair[2]) for pair in pairs]
-            assert row[f"{figure}_{kind}"] == pytest.approx(np.mean(found), abs=1e-12)
+        for metric in ("psnr", "ssim_3d", "ssim"):
+            values = [getattr(metrics, metric)(pair[place], pair[2]) for pair in pairs]
+            assert row.means[f"{metric}_{kind}"] == pytest.approx(np.mean(values), abs=1e-12)
     # The noisiest input is the last.
-    assert row["deciles"]["blurriest"]["psnr_blurry"] == metrics.psnr(pairs[-1][0], pairs[-1][2])
-    assert row["method"] == "results"
-    printed = capsys.readouterr().out
-    assert "images/s" in printed
+    assert row.deciles["blurriest"]["psnr_blurry"] == metrics.psnr(pairs[-1][0], pairs[-1][2])
+    assert row.method == "results"
+    printed, progress = capsys.readouterr()
+    assert "image/s" in progress
     assert f"results, on {folders.name}/sharp, {COUNT} images, scored: gopro" in printed
-    assert f"{row['deciles']['all']['psnr_deblurred']:.2f}" in printed
+    assert f"{row.deciles['all']['psnr_deblurred']:.2f}" in printed
     assert (written / "report.html").exists()
-    assert len(row["extremes"]["worst"]) == COUNT // 2
+    assert len(row.best_worst["worst"]) == COUNT // 2
 
 
 def test_a_second_run_reuses_what_is_finished(folders, monkeypatch, capsys):
@@ -66,7 +63,7 @@ def test_a_second_run_reuses_what_is_finished(folders, monkeypatch, capsys):
     def refuse(*_):
         raise AssertionError("scored again")
 
-    monkeypatch.setattr(command, "score", refuse)
+    monkeypatch.setattr(protocols, "score_pair", refuse)
     again, _ = evaluate(folders)
     assert again == first
     assert (written / "per_image.csv").read_bytes() == rows
@@ -75,8 +72,8 @@ def test_a_second_run_reuses_what_is_finished(folders, monkeypatch, capsys):
 
 def test_without_blurry_images_there_are_no_deciles(folders):
     row, _ = evaluate(folders)
-    assert row["deciles"] is None
-    assert not [key for key in row if key.endswith("_blurry")]
+    assert row.deciles is None
+    assert not [key for key in row.means if key.endswith("_blurry")]
 
 
 def test_changed_results_are_not_mixed_in(folders):
@@ -100,12 +97,12 @@ def test_failed_alignments_are_printed(folders, capsys):
         for path in (folders / kind).iterdir():
             Image.fromarray(np.full((20, 24, 3), 90, np.uint8)).save(path)
     row, _ = evaluate(folders, "--protocol=realblur")
-    assert row["ecc_failed_deblurred"] == COUNT
+    assert row.means["ecc_failed_deblurred"] == COUNT
     assert f"alignment failed on {COUNT} of {COUNT} deblurred images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--outputs=o"], "give either --dataset or --sharp"),
         (["--outputs=o", "--sharp=s", "--dataset=gopro"], "give either --dataset or --sharp"),
@@ -117,13 +114,15 @@ def test_failed_alignments_are_printed(folders, capsys):
         (["--model=m", "--sharp=s"], "--model needs images to restore"),
     ],
 )
-def test_what_does_not_go_together_is_refused(arguments, told):
-    with pytest.raises(SystemExit, match=told):
+def test_what_does_not_go_together_is_refused(arguments, message):
+    with pytest.raises(SystemExit, match=message):
         main(["evaluate", *arguments])
 
 
 def test_protocols_are_the_named_ones(folders):
     row, _ = evaluate(folders, "--protocol", *protocols.PROTOCOLS)
-    expected = {f"{figure}_deblurred" for figure in (*protocols.FIGURES, protocols.FAILED)}
-    assert {key for key in row if key.endswith("_deblurred")} == expected
-    assert row["psnr_float_deblurred"] == pytest.approx(row["psnr_deblurred"], rel=1e-12)
+    expected = {f"{metric}_deblurred" for metric in (*protocols.METRICS, protocols.FAILED)}
+    assert {key for key in row.means if key.endswith("_deblurred")} == expected
+    assert row.means["psnr_float_deblurred"] == pytest.approx(
+        row.means["psnr_deblurred"], rel=1e-12
+    )

@@ -1,0 +1,245 @@
+"""The evaluate command on models: its results, its refusals, and how it resumes."""
+
+import csv
+import dataclasses
+import importlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from msdi_jax import models
+from msdi_jax.cli.main import main
+from msdi_jax.evaluation import metrics, results_file
+from msdi_jax.runtime import directory_lock
+
+DESCRIPTION = models.Description(models.Architecture("msdi_net", 64), {}, "")
+
+
+def records(count=3):
+    rng = np.random.default_rng(0)
+    sharp = rng.integers(0, 256, (count, 20, 24, 3), dtype=np.uint8)
+    noise = rng.integers(-9, 10, sharp.shape)
+    blurry = np.clip(sharp + noise, 0, 255).astype(np.uint8)
+    return [
+        {"name": f"r{i}".encode(), "blurry": blurry[i], "sharp": sharp[i]} for i in range(count)
+    ]
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path):
+    """A model that halves, a set of three pairs, and how often the model was asked."""
+    calls = []
+    network = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+
+    def deblur(self, x):
+        calls.append(x.shape)
+        if len(calls) in interruptions:
+            raise KeyboardInterrupt
+        return x / 2
+
+    interruptions = []
+    monkeypatch.setattr(models.Model, "_deblur", deblur)
+    loaded = models.Model(network, DESCRIPTION)
+    monkeypatch.setattr(models, "read_description", lambda path: DESCRIPTION)
+    monkeypatch.setattr(models, "load", lambda path: loaded)
+    builder = SimpleNamespace(
+        prepare=lambda root: tmp_path / "set" / "whole" / "1.0.0",
+        open_split=lambda directory, split: records(),
+    )
+    import_module = importlib.import_module
+    monkeypatch.setattr(
+        importlib,
+        "import_module",
+        lambda name: builder if name.endswith("gopro_dataset_builder") else import_module(name),
+    )
+    return SimpleNamespace(calls=calls, interruptions=interruptions, loaded=loaded, builder=builder)
+
+
+def evaluate(tmp_path, *more, dataset="gopro", restore="whole"):
+    output = tmp_path / "out"
+    main(
+        [
+            "evaluate",
+            "--model=m",
+            f"--dataset={dataset}",
+            f"--restore={restore}",
+            f"--output={output}",
+            *more,
+        ]
+    )
+    return results_file.read(output)
+
+
+def test_results(called, tmp_path, capsys):
+    means = evaluate(tmp_path, restore="grid").means
+    halved = [np.round(r["blurry"].astype(np.float32) / 255 / 2 * 255) for r in records()]
+    for metric in ("psnr", "ssim_3d", "ssim"):
+        values = [
+            getattr(metrics, metric)(x.astype(np.uint8), r["sharp"])
+            for x, r in zip(halved, records(), strict=True)
+        ]
+        assert means[f"{metric}_deblurred"] == pytest.approx(np.mean(values), abs=1e-9)
+    assert [line["name"] for line in per_image(tmp_path)] == ["r0", "r1", "r2"]
+    printed = capsys.readouterr().out
+    assert (
+        "gopro (whole) test, 3 images, restored: grid, 1 orientation, scored: gopro, per_channel\n"
+        in printed
+    )
+    differences = means["psnr_deblurred"] - 33.28, means["ssim_3d_deblurred"] - 0.964
+    difference = f"difference {differences[0]:+.2f} dB, {differences[1]:+.4f}"
+    assert f"published: PSNR 33.28 dB, SSIM 0.964; {difference}" in printed
+    assert f"PSNR, dB {means['psnr_blurry']:22.2f} {means['psnr_deblurred']:10.2f}" in printed
+    assert "Our reading of the protocol, which the paper does not spell out" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--protocol", "float"], "not comparable; a comparison takes --protocol gopro\n"),
+        (["--restore=whole", "--ensemble=2"], "takes --restore grid --ensemble 1\n"),
+        (["--window=64"], "takes --window 0\n"),
+        (["--protocol", "per_channel"], "published: PSNR 33.28 dB, SSIM 0.964; difference -"),
+    ],
+)
+def test_published_results_are_compared_with_the_same_protocol_only(
+    called, tmp_path, capsys, arguments, text
+):
+    evaluate(tmp_path, *arguments, restore="grid")
+    printed = capsys.readouterr().out
+    assert text in printed
+    assert ("33.28" in printed) == ("difference" in text)
+
+
+def test_float_sees_what_the_network_gave(called, tmp_path):
+    """Half of an odd level is no level: rounding changes the PSNR."""
+    means = evaluate(tmp_path, "--protocol", "gopro", "float").means
+    exact = [metrics.psnr(r["blurry"] / 2.0, r["sharp"]) for r in records()]
+    assert means["psnr_float_deblurred"] == pytest.approx(np.mean(exact), abs=1e-5)
+    assert abs(means["psnr_deblurred"] - np.mean(exact)) > 1e-4
+
+
+def test_grid_shows_tiles(called, tmp_path):
+    evaluate(tmp_path, restore="grid")
+    assert set(called.calls) == {(1, 256, 256, 3)}
+
+
+def test_pictures_of_the_worst_and_best_and_a_page(called, tmp_path):
+    row = evaluate(tmp_path)
+    ranked = sorted(per_image(tmp_path), key=lambda line: float(line["psnr_deblurred"]))
+    names = [line["name"] for line in ranked]
+    assert row.best_worst == {"worst": names[:1], "best": names[-1:]}
+    pictures = {path.name for path in (tmp_path / "out" / "samples" / "best_worst").iterdir()}
+    roles = ("blurry", "deblurred", "sharp", "error")
+    assert pictures == {f"{name}-{role}.jpg" for name in (names[0], names[-1]) for role in roles}
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def per_image(tmp_path):
+    with (tmp_path / "out" / "per_image.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_interrupted_evaluation_resumes(called, tmp_path):
+    expected = evaluate(tmp_path / "straight")
+    called.calls.clear()
+    called.interruptions.append(3)
+    with pytest.raises(SystemExit, match="stopped: the same command"):
+        evaluate(tmp_path)
+    # A kill in the middle of a line.
+    with (tmp_path / "out" / "per_image.csv").open("a") as file:
+        file.write("r2,,12.")
+    called.interruptions.clear()
+    called.calls.clear()
+    assert evaluate(tmp_path) == expected
+    # The image that was not measured; the others have their pictures.
+    assert len(called.calls) == 1
+    straight = (tmp_path / "straight" / "out" / "per_image.csv").read_bytes()
+    assert (tmp_path / "out" / "per_image.csv").read_bytes() == straight
+
+
+def test_a_second_run_reuses_all(called, tmp_path, capsys):
+    evaluate(tmp_path)
+    called.calls.clear()
+    evaluate(tmp_path)
+    assert called.calls == []
+    assert "3 of 3 images were measured before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_several_orientations(called, tmp_path, described):
+    """By the option, or by the model's description."""
+    alone = evaluate(tmp_path / "alone")
+    called.calls.clear()
+    if described:
+        called.loaded.description = dataclasses.replace(called.loaded.description, orientations=2)
+    row = evaluate(tmp_path, *([] if described else ["--ensemble=2"]))
+    assert row.settings.restoration == "whole, 2 orientations"
+    assert len(called.calls) == 3 * 2
+    # Halving commutes with turning.
+    assert row.means["psnr_deblurred"] == pytest.approx(alone.means["psnr_deblurred"])
+    with pytest.raises(SystemExit, match=r"orientations 2 \(now 1\)"):
+        evaluate(tmp_path, "--ensemble=1")
+
+
+@pytest.mark.parametrize("change", ["restore", "protocols", "models", "window"])
+def test_results_of_other_settings_are_not_mixed_in(called, tmp_path, change):
+    evaluate(tmp_path)
+    before = (tmp_path / "out" / "per_image.csv").read_bytes()
+    if change == "models":
+        kernel = called.loaded.network.kernel
+        kernel.set_value(kernel[...] + 1)
+    more = {"protocols": ["--protocol=gopro"], "window": ["--window=64"]}.get(change, [])
+    with pytest.raises(SystemExit, match=rf"measured with {change} .*choose another --output"):
+        evaluate(tmp_path, *more, restore="grid" if change == "restore" else "whole")
+    assert (tmp_path / "out" / "per_image.csv").read_bytes() == before
+
+
+def test_unknown_set_is_refused_with_those_there_are(called, tmp_path):
+    with pytest.raises(SystemExit, match=r"no data set 'gopr': choose one of .*gopro"):
+        evaluate(tmp_path, dataset="gopr")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_that_needs_files_asks_for_them(called, tmp_path):
+    called.builder.prepare = lambda root, source: None
+    with pytest.raises(SystemExit, match="give its directory by --data"):
+        evaluate(tmp_path)
+
+
+def test_a_model_without_deblurring_branch_is_refused(called, tmp_path, monkeypatch):
+    other = models.Description(models.Architecture("discriminator", 2), {}, "")
+    monkeypatch.setattr(models, "read_description", lambda path: other)
+    with pytest.raises(SystemExit, match="m holds a discriminator model, which cannot deblur"):
+        evaluate(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_window_is_refused_before_the_data(called, tmp_path):
+    called.builder.prepare = lambda root: pytest.fail("prepared")
+    with pytest.raises(SystemExit, match="--window=5 px is no window"):
+        evaluate(tmp_path, "--window=5")
+
+
+def test_equal_names_are_refused(called, tmp_path):
+    called.builder.open_split = lambda directory, split: records(2) + records(1)
+    with pytest.raises(SystemExit, match="record 2 is another one named 'r0'"):
+        evaluate(tmp_path)
+
+
+def test_a_folder_in_use_is_refused(called, tmp_path):
+    with (
+        directory_lock.alone_in(tmp_path / "out"),
+        pytest.raises(SystemExit, match=r"another process is at work in .*out"),
+    ):
+        evaluate(tmp_path)
+    assert not called.calls
+
+
+def test_a_run_directory_is_no_output(called, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    with pytest.raises(SystemExit, match="out is a run directory: choose another folder"):
+        evaluate(tmp_path)
+    assert not called.calls

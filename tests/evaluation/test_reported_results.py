@@ -1,0 +1,35 @@
+import pytest
+
+from msdi_jax.evaluation import reported_results
+from msdi_jax.evaluation.results_file import Settings
+
+
+@pytest.mark.parametrize(
+    ("network", "dataset", "configuration", "psnr"),
+    [
+        ("msdi_net", "gopro", "blur_0123", 33.28),
+        ("msdi2_net", "realblur", "j_0123", 32.35),
+        ("msdi2_net", "realblur_j", "", 32.35),
+        ("joint", "gopro", "", None),
+        ("msdi2_net", "gopro", "blur_gamma_0123", None),
+        ("msdi2_net", "realblur", "r_0123", None),
+        ("msdi2_net", "camera_shake", "", None),
+    ],
+)
+def test_reported_row(network, dataset, configuration, psnr):
+    settings = Settings(dataset, configuration, "test", 1, ["gopro"])
+    row = reported_results.reported_row(network, settings)
+    assert (row and row.psnr) == psnr
+
+
+def test_only_the_test_split_has_published_results():
+    settings = Settings("gopro", "", "train", 1, ["gopro"])
+    assert reported_results.reported_row("msdi2_net", settings) is None
+
+
+def test_every_published_row_names_its_source():
+    assert all(
+        row.source and row.dataset in reported_results.IMAGES for row in reported_results.ROWS
+    )
+    keys = [(row.method, row.dataset) for row in reported_results.ROWS]
+    assert len(set(keys)) == len(keys)
