@@ -66,7 +66,18 @@ def get_config() -> ConfigDict:
     # Photographs that are blurred by synthetic camera shake; no download is needed.
     config.dataset = camera_shake()
     # Random changes of training crops. The published recipe has none of them.
-    config.augmentation = ConfigDict(
+    config.augmentation = _augmentation()
+    # The evaluation on the test split at the end of a run.
+    config.evaluation = _evaluation()
+    # Stage 1: learns the degradation representation by reblurring and deblurring.
+    config.reblur = _reblur()
+    # Stage 2: trains the deblurring network with the representation frozen.
+    config.deblur = _deblur()
+    return config
+
+
+def _augmentation() -> ConfigDict:
+    augmentation = ConfigDict(
         {
             # Largest change of exposure of both crops, in stops.
             "exposure": 0.0,
@@ -90,8 +101,11 @@ def get_config() -> ConfigDict:
             "channel_shuffle": 0.0,
         }
     )
-    # The evaluation on the test split at the end of a run.
-    config.evaluation = ConfigDict(
+    return augmentation
+
+
+def _evaluation() -> ConfigDict:
+    evaluation = ConfigDict(
         {
             # "grid" averages overlapping tiles of 256 px; "whole" restores each image at once.
             # Published: "grid".
@@ -108,9 +122,11 @@ def get_config() -> ConfigDict:
             "samples": 8,
         }
     )
+    return evaluation
 
-    # Stage 1: learns the degradation representation by reblurring and deblurring.
-    config.reblur = _stage(
+
+def _reblur() -> ConfigDict:
+    reblur = _stage(
         steps=240_000,
         batch_size=32,
         learning_rate=2e-4,
@@ -147,8 +163,11 @@ def get_config() -> ConfigDict:
         # Published: 8, one per process.
         batch_norm_groups=1,
     )
-    # Stage 2: trains the deblurring network with the representation frozen.
-    config.deblur = _stage(
+    return reblur
+
+
+def _deblur() -> ConfigDict:
+    deblur = _stage(
         steps=400_000,
         batch_size=24,
         learning_rate=3e-4,
@@ -178,7 +197,7 @@ def get_config() -> ConfigDict:
         # frozen encoder. Published: version 1's, for both versions.
         features_from="",
     )
-    return config
+    return deblur
 
 
 def _stage(

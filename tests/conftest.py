@@ -29,7 +29,7 @@ from msdi_jax.networks.functional import abstract
 
 HERE = Path(__file__).parent
 # Files that take minutes begin, so that one process does not end with them alone.
-LONGEST = ["run", "degradation", "reblur", "deblur", "serving", "sharding"]
+LONGEST = ["run", "degradation", "stage1_reblur", "stage2_deblur", "export", "sharding"]
 _spec = importlib.util.spec_from_file_location("recipe", HERE / "reference" / "recipe.py")
 recipe = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(recipe)

@@ -10,14 +10,14 @@ import msdi_jax
 ROOT = Path(msdi_jax.__file__).parents[1]
 # A room imports from the lines above its own, and from itself.
 LAYERS = (
-    {"runtime"},
-    {"networks"},
-    {"models"},
-    {"interop", "restoration"},
-    {"evaluation", "research"},
-    {"report"},
-    {"training"},
-    {"cli"},
+    ("runtime",),
+    ("networks",),
+    ("models",),
+    ("interop", "restoration"),
+    ("evaluation", "research"),
+    ("report",),
+    ("training",),
+    ("cli",),
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 # Folders next to the package; they import nothing of it.
