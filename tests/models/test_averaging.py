@@ -46,5 +46,5 @@ def test_other_forms_have_no_mean(loaded):
     wider = models.Architecture("reblur_deblur_net", 4, hidden=6)
     description = dataclasses.replace(DESCRIPTION, architecture=wider, licence="another")
     other = models.Model(loaded.network, description)
-    with pytest.raises(ValueError, match=r"^models that differ in width, hidden have no average$"):
+    with pytest.raises(ValueError, match=r"^cannot average models that differ in width, hidden$"):
         models.average([loaded, loaded, other])
