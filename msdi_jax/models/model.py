@@ -98,7 +98,7 @@ class Model:
         Raises:
             ValueError: the network does not deblur, or the images have a wrong type or size.
         """
-        self._require(DEBLURRING, "deblurs nothing")
+        self._require(DEBLURRING, "does not deblur")
         return ensemble(self._deblur, self.description.orientations)(blurry)
 
     def _deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

@@ -119,5 +119,5 @@ def test_what_cannot_be_exported_is_refused(tmp_path, source, name, size, messag
 
 def test_models_that_deblur_nothing_are_refused(tmp_path):
     save(tmp_path / "judge", "discriminator", lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
-    with pytest.raises(ValueError, match="discriminator model, which deblurs nothing"):
+    with pytest.raises(ValueError, match="discriminator model, which does not deblur"):
         export.export_program(tmp_path / "judge", tmp_path / "out.stablehlo", 64, 64)
