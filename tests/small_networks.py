@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
+from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import abstract
-from msdi_jax.networks.msdi_net import MSDINet
+
+# Of all MSDI-Nets the one that compiles fastest.
+SMALL = Architecture("msdi_net", 2, depth=2)
 
 
 def draw_arrays(network, seed=0):
@@ -26,6 +29,6 @@ def draw_arrays(network, seed=0):
     return nnx.merge(graph, jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(arrays)))
 
 
-def small_network():
-    """MSDI-Net of width 2."""
-    return draw_arrays(abstract(lambda rngs: MSDINet(2, hidden=4, rngs=rngs)))
+def small_network(architecture=SMALL):
+    """A network with drawn weights."""
+    return draw_arrays(abstract(architecture.build))

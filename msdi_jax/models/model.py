@@ -1,6 +1,7 @@
 """The `Model` class: a network with its description, ready for use."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -36,20 +37,8 @@ class Model:
         for _, layer in nnx.iter_graph(network):
             if isinstance(layer, HalfInstanceNorm):
                 layer.window = _window(description, layer.channels)
-        self._graph, self._arrays = nnx.split(network)
-        self._call = _jit(lambda arrays, *images: nnx.merge(self._graph, arrays)(*images))
-        self._degradation = _jit(
-            lambda arrays, image: _estimator(nnx.merge(self._graph, arrays))(image)
-        )
-        self._maps = _jit(
-            lambda arrays, representation, size: _estimator(nnx.merge(self._graph, arrays)).maps(
-                representation, size
-            ),
-            static_argnums=2,
-        )
-        self._reblur = _jit(
-            lambda arrays, sharp, maps: nnx.merge(self._graph, arrays).reblur(sharp, maps)
-        )
+        graph, self._arrays = nnx.split(network)
+        self._call, self._degradation, self._maps, self._reblur = _compiled_calls(graph)
 
     @property
     def digest(self) -> str:
@@ -174,8 +163,28 @@ def _unit_range(images: Array) -> Array:
     return images
 
 
-def _jit(function: Callable, **options) -> Callable:
-    return jax.jit(precise(function), **options)
+@functools.lru_cache(maxsize=8)
+def _compiled_calls(graph: nnx.GraphDef) -> tuple[Callable, ...]:
+    """Return compiled functions of a network's arrays, shared by models of one architecture."""
+
+    def call(arrays, *images):
+        return nnx.merge(graph, arrays)(*images)
+
+    def degradation(arrays, image):
+        return _estimator(nnx.merge(graph, arrays))(image)
+
+    def maps(arrays, representation, size):
+        return _estimator(nnx.merge(graph, arrays)).maps(representation, size)
+
+    def reblur(arrays, sharp, maps):
+        return nnx.merge(graph, arrays).reblur(sharp, maps)
+
+    return (
+        jax.jit(precise(call)),
+        jax.jit(precise(degradation)),
+        jax.jit(precise(maps), static_argnums=2),
+        jax.jit(precise(reblur)),
+    )
 
 
 def _window(description: Description, channels: int) -> int | None:

@@ -15,12 +15,13 @@ from msdi_jax.cli import deblur
 from msdi_jax.cli.main import main
 from msdi_jax.restoration import image_io
 from tests.restoration.pictures import HEIGHT, WIDTH, colour_profile, draw, write_png
+from tests.small_networks import SMALL
 
 
 @pytest.fixture
 def invert(monkeypatch):
     """A model that inverts, so that every file shows whether it was restored."""
-    description = models.Description(models.Architecture("msdi_net", 2), {}, "")
+    description = models.Description(SMALL, {}, "")
     loaded = SimpleNamespace(deblur=lambda x: 1 - x, description=description)
     monkeypatch.setattr(models, "load", lambda path: loaded)
 

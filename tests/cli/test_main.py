@@ -13,15 +13,13 @@ from PIL import Image
 import msdi_jax
 from msdi_jax import models
 from msdi_jax.cli.main import MODULES, main
-from tests.small_networks import small_network
+from tests.small_networks import SMALL, small_network
 
 
 @pytest.fixture(scope="module")
 def model_directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "model"
-    models.save(
-        path, small_network(), models.Description(models.Architecture("msdi_net", 2), {}, "none")
-    )
+    models.save(path, small_network(), models.Description(SMALL, {}, "none"))
     return path
 
 
@@ -62,7 +60,7 @@ def test_restoration_modes(tmp_path, photograph, monkeypatch, restoration, size)
         shapes.append(x.shape)
         return 1 - x
 
-    description = models.Description(models.Architecture("msdi_net", 2), {}, "")
+    description = models.Description(SMALL, {}, "")
     loaded = SimpleNamespace(deblur=invert, description=description)
     monkeypatch.setattr(models, "load", lambda path: loaded)
     output = tmp_path / "sharp.png"

@@ -6,22 +6,21 @@ import re
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from jax import export
 
 from msdi_jax import models
 from msdi_jax.cli.main import main
 from msdi_jax.networks.functional import abstract
 from msdi_jax.restoration import bounded_memory, image_io, restore
-from tests.small_networks import draw_arrays
+from tests.small_networks import draw_arrays, small_network
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    settings = {"depth": 3, "patch": 2, "window": 32, "orientations": 2}
-    description = models.Description(models.Architecture("msdi_net", 2, **settings), {}, "")
+    architecture = models.Architecture("msdi_net", 2, depth=2, patch=2)
+    description = models.Description(architecture, {}, "", window=32, orientations=2)
     network = draw_arrays(abstract(description.architecture.build))
     path = tmp_path_factory.mktemp("usage") / "model"
     models.save(path, network, description)
@@ -89,8 +88,9 @@ def test_using_returns_another_model(saved):
     ],
 )
 def test_export_to_pytorch_prints_the_options(tmp_path, capsys, usage, message):
-    description = models.Description(models.Architecture("msdi_net", 2, version=1, **usage), {}, "")
-    models.save(tmp_path / "model", description.architecture.build(nnx.Rngs(0)), description)
+    architecture = models.Architecture("msdi_net", 2, version=1)
+    description = models.Description(architecture, {}, "", **usage)
+    models.save(tmp_path / "model", small_network(architecture), description)
     main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
     out = capsys.readouterr().out
     assert message in out if message else "how the model is used" not in out

@@ -1,4 +1,4 @@
-"""`python -m msdi_jax export`: a .stablehlo or .onnx file alone gives what the model gives."""
+"""`msdi export`: a .stablehlo or .onnx file alone gives what the model gives."""
 
 import sys
 
@@ -12,32 +12,28 @@ from jax import export as jax_export
 from msdi_jax import models
 from msdi_jax.cli.main import main
 from msdi_jax.interop import export, onnx_graph
+from msdi_jax.models import Architecture
 from msdi_jax.networks import layers
-from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.functional import abstract
-from msdi_jax.networks.msdi_net import MSDINet
-from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
-from tests.small_networks import draw_arrays
+from tests.small_networks import SMALL, small_network
+
+JOINT = Architecture("reblur_deblur_net", 2)
+OWN = Architecture("msdi_net", 2, degradation_width=4, depth=3, patch=2, native=True, contrast=True)
 
 
-def save(path, network, make):
-    description = models.Description(models.Architecture(network, 2), {}, "")
-    models.save(path, make(nnx.Rngs(0)), description)
-    return models.load(path)
+def save(path, architecture, **settings):
+    description = models.Description(architecture, {}, "CC BY 4.0", **settings)
+    models.save(path, small_network(architecture), description)
+    return path
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    path = tmp_path_factory.mktemp("serving") / "model"
-    save(path, "msdi2_net", lambda rngs: MSDINet(2, hidden=4, rngs=rngs))
-    return path
+    return save(tmp_path_factory.mktemp("export") / "model", SMALL)
 
 
-@pytest.mark.parametrize("network", ["msdi2_net", "joint"])
-def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, capsys, network):
-    if network == "joint":
-        source = tmp_path / "model"
-        save(source, network, lambda rngs: ReblurDeblurNet(2, hidden=4, rngs=rngs))
+@pytest.mark.parametrize("architecture", [SMALL, JOINT], ids=["msdi_net", "reblur_deblur_net"])
+def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, capsys, architecture):
+    source = save(tmp_path / "model", architecture)
     file = tmp_path / f"{'p' * 245}.stablehlo"  # the longest name allowed
     main(["export", str(source), str(file), "--size", "32x48"])
     assert "(b, 32, 48, 3)" in capsys.readouterr().out
@@ -50,23 +46,17 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, source, cap
 
 
 @pytest.mark.parametrize(
-    ("network", "version", "native"),
+    ("architecture", "window"),
     [
-        ("msdi2_net", 2, False),
-        pytest.param("msdi_net", 1, False, marks=pytest.mark.slow),
-        ("msdi2_net", 2, True),
-        ("joint", 2, False),
+        (Architecture("msdi_net", 2), None),
+        pytest.param(Architecture("msdi_net", 2, version=1), None, marks=pytest.mark.slow),
+        (OWN, 24),
+        (JOINT, None),
     ],
+    ids=["version 2", "version 1", "native", "joint"],
 )
-def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, network, version, native):
-    ours = {"native": True, "contrast": True, "depth": 3, "patch": 2}
-    ours |= {"degradation_width": 4, "window": 24}
-    form = ours if native else {}
-    description = models.Description(
-        models.Architecture(network, 2, version=version, **form), {}, "CC BY 4.0"
-    )
-    built = draw_arrays(abstract(description.architecture.build))
-    models.save(tmp_path / "model", built, description)
+def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, architecture, window):
+    save(tmp_path / "model", architecture, window=window)
     file = tmp_path / "program.onnx"
     main(["export", str(tmp_path / "model"), str(file), "--size", "32x48"])
     session = onnxruntime.InferenceSession(file)
@@ -117,7 +107,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path, source, name, size, messag
     assert not any(tmp_path.iterdir())
 
 
-def test_models_that_deblur_nothing_are_refused(tmp_path):
-    save(tmp_path / "judge", "discriminator", lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
+def test_models_that_do_not_deblur_are_refused(tmp_path):
+    save(tmp_path / "discriminator", Architecture("discriminator", 2))
     with pytest.raises(ValueError, match="discriminator model, which does not deblur"):
-        export.export_program(tmp_path / "judge", tmp_path / "out.stablehlo", 64, 64)
+        export.export_program(tmp_path / "discriminator", tmp_path / "out.stablehlo", 64, 64)

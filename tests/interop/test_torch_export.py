@@ -11,14 +11,15 @@ import msdi_jax
 from msdi_jax import models
 from msdi_jax.cli.main import main
 from msdi_jax.interop import convert
+from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import abstract
-from tests.small_networks import draw_arrays
+from tests.small_networks import draw_arrays, small_network
 
 NETWORKS = {
-    "msdi_net": "msdi_net",
-    "msdi2_net": "msdi2_net",
-    "MSDI2E": "joint",
-    "MultiscaleDiscriminator": "discriminator",
+    "msdi_net": Architecture("msdi_net", 8, version=1),
+    "msdi2_net": Architecture("msdi_net", 8),
+    "MSDI2E": Architecture("reblur_deblur_net", 8),
+    "MultiscaleDiscriminator": Architecture("discriminator", 8),
 }
 
 
@@ -81,47 +82,31 @@ def test_a_compact_copy_may_name_its_licence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "message"),
+    ("fields", "message"),
     [
-        ("native", r"native encoder.*native=False"),
-        ("contrast", r"encoder of local contrast.*contrast=False"),
+        ({"native": True}, "has native=True, which no published file can hold"),
+        ({"contrast": True}, "has contrast=True, which"),
+        ({"injected": (3,)}, r"has injected=\(3,\), which"),
+        ({"depth": 3}, "has depth=3, which"),
+        ({"depth": 4, "patch": 2}, "has depth=4, patch=2, which"),
+        ({"degradation_width": 4}, "has degradation_width=4, which"),
     ],
+    ids=str,
 )
-def test_encoders_of_ours_have_no_published_form(tmp_path, field, message):
-    description = models.Description(models.Architecture("msdi_net", 2, **{field: True}), {}, "")
-    network = draw_arrays(abstract(description.architecture.build))
-    models.save(tmp_path / "model", network, description)
+def test_architectures_that_were_not_published_are_refused(tmp_path, fields, message):
+    architecture = Architecture("msdi_net", 2, **fields)
+    models.save(
+        tmp_path / "model", small_network(architecture), models.Description(architecture, {}, "")
+    )
     with pytest.raises(ValueError, match=message):
         convert.export(tmp_path / "model", tmp_path / "out.pth")
-
-
-def test_a_network_without_all_modulations_has_no_published_form(tmp_path):
-    description = models.Description(models.Architecture("msdi_net", 2, injected=(3,)), {}, "")
-    network = draw_arrays(abstract(description.architecture.build))
-    models.save(tmp_path / "model", network, description)
-    assert models.load(tmp_path / "model").description.architecture.injected == (3,)
-    with pytest.raises(ValueError, match=r"modulates the levels \(3,\) only"):
-        convert.export(tmp_path / "model", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
-
-
-@pytest.mark.parametrize(
-    "form", [{"depth": 3}, {"depth": 4, "patch": 2}, {"degradation_width": 4}], ids=str
-)
-def test_a_network_of_another_form_has_no_published_form(tmp_path, form):
-    description = models.Description(models.Architecture("msdi_net", 2, **form), {}, "")
-    network = draw_arrays(abstract(description.architecture.build))
-    models.save(tmp_path / "model", network, description)
-    with pytest.raises(ValueError, match="published files are of depth 5, patch 1 and one width"):
-        convert.export(tmp_path / "model", tmp_path / "out.pth")
 
 
 @pytest.mark.parametrize("name", ["msdi_net", "MSDI2E"])
 def test_a_model_trained_here_has_all_published_keys(state_dict, tmp_path, name):
     """What it does not have is new: neutral running statistics, zeros elsewhere."""
-    description = models.Description(
-        models.Architecture(NETWORKS[name], 8), {"trained": "today"}, "mine"
-    )
+    description = models.Description(NETWORKS[name], {"trained": "today"}, "mine")
     graph, state = nnx.split(abstract(description.architecture.build))
     fill = jax.tree.map(lambda x: jnp.full(x.shape, 3.0), nnx.to_pure_dict(state))
     models.save(tmp_path / "model", nnx.merge(graph, fill), description)
@@ -159,8 +144,8 @@ def test_full_width(state_dict, tmp_path, name):
     """Width 64 converts, loads in at most 1.5 times its size, runs, and comes back."""
     expected = tensors(state_dict(name))
     torch.save({"params": expected}, tmp_path / "in.pth")
-    found = convert.convert(tmp_path / "in.pth", tmp_path / "model").description
-    assert (found.network, found.width) == (NETWORKS[name], 64)
+    found = convert.convert(tmp_path / "in.pth", tmp_path / "model").description.architecture
+    assert (found.kind, found.width) == (NETWORKS[name].kind, 64)
     loaded = msdi_jax.load(tmp_path / "model")
     inputs = [np.full(shape, 0.5, np.float32) for shape in found.input_shapes(64)]
     assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(loaded(*inputs)))

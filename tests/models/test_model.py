@@ -57,6 +57,11 @@ def test_a_joint_model_takes_blurry_and_sharp():
             joint(*images)
 
 
+def test_models_of_one_architecture_share_their_programs(saved, loaded):
+    assert models.load(saved)._call is loaded._call
+    assert loaded.using(window=32)._call is not loaded._call
+
+
 def test_a_deblurring_model_takes_one_image():
     architecture = models.Architecture("msdi_net", 2)
     deblurring = models.Model(Echo(), dataclasses.replace(DESCRIPTION, architecture=architecture))

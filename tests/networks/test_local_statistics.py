@@ -8,8 +8,7 @@ from flax import nnx
 
 from msdi_jax import models
 from msdi_jax.networks import layers, local_statistics
-from msdi_jax.networks.functional import abstract
-from tests.small_networks import draw_arrays
+from tests.small_networks import small_network
 
 RNG = np.random.default_rng(0)
 
@@ -54,11 +53,10 @@ def test_a_window_of_the_whole_image_is_the_usual_norm():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    form = {"depth": 3, "patch": 2, "window": 32}
-    description = models.Description(models.Architecture("msdi_net", 2, **form), {}, "")
-    network = draw_arrays(abstract(description.architecture.build))
+    architecture = models.Architecture("msdi_net", 2, depth=3, patch=2)
     path = tmp_path_factory.mktemp("windows") / "model"
-    models.save(path, network, description)
+    description = models.Description(architecture, {}, "", window=32)
+    models.save(path, small_network(architecture), description)
     return path
 
 

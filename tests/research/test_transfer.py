@@ -10,7 +10,7 @@ from msdi_jax import models
 from msdi_jax.cli.main import main
 from msdi_jax.networks.functional import abstract
 from msdi_jax.research import transfer
-from tests.small_networks import draw_arrays, small_network
+from tests.small_networks import SMALL, draw_arrays, small_network
 
 RNG = np.random.default_rng(0)
 SHARP, BLURRY, OTHER = (
@@ -38,7 +38,7 @@ def run(tmp_path_factory, joint):
     models.save(
         folder / "model",
         small_network(),
-        models.Description(models.Architecture("msdi_net", 2), {}, ""),
+        models.Description(SMALL, {}, ""),
     )
     for name, image in (("sharp", SHARP), ("blurry", BLURRY), ("other", OTHER)):
         Image.fromarray((255 * image).astype(np.uint8)).save(folder / f"{name}.png")

@@ -17,14 +17,14 @@ from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training.stage2_deblur import DeblurStage
 from tests.cli.test_prepare import SETS, prepare
 from tests.data import miniatures
-from tests.small_networks import small_network
+from tests.small_networks import SMALL, small_network
 
 
 @pytest.fixture(scope="module")
 def training():
     """A state of stage 2 and its compiled step, both of width 2."""
     config = base.get_config()
-    config.width, config.hidden = 2, 4
+    config.update_from_flattened_dict(SMALL.config_overrides())
     network = small_network()
     degradation = arrays_of(network.degradation)
     stage = DeblurStage(config, degradation, degradation["encoder"]["shallow"], network)
@@ -34,7 +34,7 @@ def training():
 @pytest.fixture
 def halving(monkeypatch):
     """A model whose result is known: one of width 2 restores nothing."""
-    description = models.Description(models.Architecture("msdi_net", 2), {}, "none")
+    description = models.Description(SMALL, {}, "none")
     network = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
     monkeypatch.setattr(models.Model, "_deblur", lambda self, x: x / 2)
     loaded = models.Model(network, description)

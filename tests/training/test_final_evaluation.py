@@ -9,7 +9,7 @@ from msdi_jax.configs import finetune, quickstart
 from msdi_jax.evaluation import results_file
 from msdi_jax.evaluation.results_file import Evaluation, Settings
 from msdi_jax.training import final_evaluation
-from tests.small_networks import small_network
+from tests.small_networks import SMALL, small_network
 
 RESULTS = Evaluation(
     Settings("pairs", "a_1", "test", 2, ["gopro"], restore="whole"),
@@ -35,7 +35,7 @@ def subjects(monkeypatch):
 
 def test_a_start_is_measured_with_the_settings_of_the_run(tmp_path, subjects, capsys):
     start = models.Description(
-        models.Architecture("msdi_net", 2),
+        SMALL,
         {"file": "net.pth"},
         "unclear",
         window=64,

@@ -14,7 +14,7 @@ from msdi_jax.data.synthesis.render import render
 from msdi_jax.evaluation import results_file
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.training import run
-from tests.small_networks import small_network
+from tests.small_networks import SMALL, small_network
 
 SIDE = 96
 
@@ -35,9 +35,7 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     path = tmp_path_factory.mktemp("start") / "model"
-    models.save(
-        path, small_network(), models.Description(models.Architecture("msdi_net", 2), {}, "none")
-    )
+    models.save(path, small_network(), models.Description(SMALL, {}, "none"))
     return path
 
 
@@ -53,7 +51,7 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     assert "evaluate:  --dataset pairs --data " in capsys.readouterr().out
 
     config = finetune.get_config()
-    config.width = 2
+    config.update_from_flattened_dict(SMALL.config_overrides())
     config.evaluation.samples = 1
     shrunk = {"steps": 2, "schedule_steps": 2, "batch_size": 2, "crop": 32, "val_images": 2}
     config.deblur.update({"start_from": str(start), **shrunk})

@@ -13,11 +13,9 @@ from msdi_jax import models
 from msdi_jax.configs import finetune, quickstart
 from msdi_jax.training import provenance, run, sources
 from msdi_jax.training.splits import Splits
-from tests.small_networks import small_network
+from tests.small_networks import SMALL, small_network
 
-START = models.Description(
-    models.Architecture("msdi_net", 2), {"file": "net.pth"}, "unclear", window=64, orientations=4
-)
+START = models.Description(SMALL, {"file": "net.pth"}, "unclear", window=64, orientations=4)
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def config(tmp_path):
     """Fine-tuning from a saved model."""
     models.save(tmp_path / "start", small_network(), START)
     config = finetune.get_config()
-    config.width = 2
+    config.update_from_flattened_dict(SMALL.config_overrides())
     config.deblur.start_from = str(tmp_path / "start")
     run.check_config(config)
     return config
