@@ -231,7 +231,7 @@ def test_equal_names_are_refused(called, tmp_path):
 def test_a_folder_in_use_is_refused(called, tmp_path):
     with (
         directory_lock.alone_in(tmp_path / "out"),
-        pytest.raises(SystemExit, match=r"another process is at work in .*out"),
+        pytest.raises(SystemExit, match=r"another process is working in .*out"),
     ):
         evaluate(tmp_path)
     assert not called.calls

@@ -9,9 +9,9 @@ def test_a_folder_is_for_one_at_a_time(tmp_path):
     folder = tmp_path / "new" / "folder"
     with (
         alone_in(folder),
-        pytest.raises(ValueError, match=f"at work in {folder}"),
+        pytest.raises(ValueError, match=f"working in {folder}"),
         alone_in(folder),
     ):
-        pytest.fail("two at work")
+        pytest.fail("two at once")
     with alone_in(folder):
         pass

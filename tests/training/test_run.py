@@ -288,7 +288,7 @@ def test_asked_to_stop_while_a_stage_ends(stub, stage, left):
 def test_a_run_that_another_process_is_at_is_left_alone(stub, tmp_path):
     with (
         directory_lock.alone_in(tmp_path / "run"),
-        pytest.raises(ValueError, match="another process is at work in"),
+        pytest.raises(ValueError, match="another process is working in"),
     ):
         stub.run()
     assert not stub.done
