@@ -365,8 +365,8 @@ def test_training_checks_what_it_starts_from(published, file, tmp_path):
     config.deblur.degradation_from = str(tmp_path / "both")
     run.check_config(config)
     config.version = 1
-    with pytest.raises(ValueError, match="has another degradation encoder: set version=2, or"):
+    with pytest.raises(ValueError, match="has a different degradation encoder: set version=2, or"):
         run.check_config(config)
     config.version, config.width = 2, 16
-    with pytest.raises(ValueError, match="has another degradation encoder: set width=8, or"):
+    with pytest.raises(ValueError, match="has a different degradation encoder: set width=8, or"):
         run.check_config(config)
