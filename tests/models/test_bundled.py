@@ -63,7 +63,7 @@ def test_levels_of_blur_are_in_order(joint, pairs):
 
 
 def test_the_representation_of_a_blurry_image_reproduces_its_blur(joint, pairs):
-    """It is closer than the sharp image, and than reblurring with the sharp image's representation."""
+    """It does so better than the sharp image itself or its representation does."""
     own, left, sharps = [], [], []
     for blurry, sharp in pairs:
         none, full = transfer.interpolate(joint, sharp, blurry, [0, 1])
