@@ -230,13 +230,15 @@ def _joined(
             continue
         prefix = ALONE[name]
         if any(key.startswith(prefix) for key in arrays):
-            raise ValueError(f"{source} already has a {name} ({prefix}*): leave out --{name}")
+            raise ValueError(
+                f"{source} already contains the {name} ({prefix}*): leave out --{name}"
+            )
         part = read(path).arrays
         if not any(key.startswith(prefix) for key in part):
             raise ValueError(f"{path} has no {name}: no key is {prefix}*")
         foreign = [key for key in part if not key.startswith(prefix)]
         if foreign:
-            raise ValueError(f"{path} is not a {name} alone: it also has {foreign[0]}")
+            raise ValueError(f"{path} holds more than the {name}: {foreign[0]}")
         arrays = arrays | part
     return arrays
 
