@@ -50,8 +50,8 @@ def deblur_step(network: MSDINet, features: nn.Module, rate: float = 3e-4) -> St
             maps, wanted = network.maps(blurry), features.shallow(sharp)
         outputs = network(blurry, maps)
         psnr = sum(0.5 * _psnr_loss(image, sharp) for image in outputs)
-        scales = features.shallow(outputs[0])
-        distance = sum(functional.l1_loss(a, b) for a, b in zip(scales, wanted, strict=True))
+        extracted = features.shallow(outputs[0])
+        distance = sum(functional.l1_loss(a, b) for a, b in zip(extracted, wanted, strict=True))
         (psnr + distance).backward()
         norm = _move(optimiser)
         return {

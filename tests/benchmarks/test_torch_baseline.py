@@ -10,7 +10,7 @@ from benchmarks.torch_training import deblur_step, reblur_step
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """PyTorch's threads wait for each other spinning, which takes minutes next to other processes."""
+    """PyTorch's threads spin while they wait, which takes minutes next to other processes."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
