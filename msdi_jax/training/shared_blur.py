@@ -23,23 +23,24 @@ def check_shared_blur(config: ml_collections.ConfigDict) -> None:
             if settings[field]:
                 raise ValueError(
                     f"reblur.{field}={settings[field]:g} needs pairs that share a blur: set "
-                    "reblur.shared_blur=True, or set it to 0"
+                    f"reblur.shared_blur=True or reblur.{field}=0"
                 )
         return
     if config.dataset.name != "camera_shake":
         raise ValueError(
             f"reblur.shared_blur=True blurs photographs, but {config.dataset.name!r} holds pairs: "
-            "set dataset.name='camera_shake', or set it to False"
+            "set dataset.name='camera_shake' or reblur.shared_blur=False"
         )
     if settings.motion_weight and not config.native:
         raise ValueError(
-            f"reblur.motion_weight={settings.motion_weight:g} needs the native encoder, since the "
-            "norms of the published one remove the motion: set native=True, or set it to 0"
+            f"reblur.motion_weight={settings.motion_weight:g} needs the native encoder, since "
+            "the norms of the published one remove the motion: set native=True or "
+            "reblur.motion_weight=0"
         )
     if settings.accumulate > 1:
         raise ValueError(
             f"reblur.accumulate={settings.accumulate} would separate images that share a blur: "
-            "set it to 1 with reblur.shared_blur=True"
+            "set reblur.accumulate=1 or reblur.shared_blur=False"
         )
     _check_generated(config)
     shakes = read_settings(config.dataset.to_dict())

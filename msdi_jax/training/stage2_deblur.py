@@ -184,7 +184,7 @@ def _check_context(config: ml_collections.ConfigDict) -> None:
     if not config.native or config.mesh.rows > 1:
         raise ValueError(
             f"deblur.context={context} needs a native encoder and whole rows: set native=True and "
-            "mesh.rows=1, or set it to 0"
+            "mesh.rows=1, or deblur.context=0"
         )
     if context < 0 or context % CELL or crop % CELL:
         raise ValueError(
