@@ -20,7 +20,7 @@ from msdi_jax import models
 from msdi_jax.interop import detect, torch_keys
 from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_published
 from msdi_jax.networks.functional import arrays_of
-from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.atomic_write import atomic_write, check_file
 from msdi_jax.runtime.optional import require
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
@@ -119,8 +119,7 @@ def export(source: Path | str, destination: Path | str) -> int:
         ValueError: `source` has no published form, or `destination` cannot be written.
     """
     destination = Path(destination)
-    if destination.is_dir() or not destination.parent.is_dir():
-        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    check_file(destination)
     loaded = models.load(source)
     name = loaded.architecture.kind
     if name == "vgg19":

@@ -27,7 +27,7 @@ from msdi_jax.interop import onnx_graph
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
-from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.atomic_write import atomic_write, check_file
 from msdi_jax.runtime.compilation import precise
 from msdi_jax.runtime.optional import require
 
@@ -48,8 +48,7 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
             is missing, or `destination` cannot be written.
     """
     destination = Path(destination)
-    if destination.is_dir() or not destination.parent.is_dir():
-        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    check_file(destination)
     if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
         raise ValueError(f"--size {height}x{width}: both sides must be multiples of {MULTIPLE}")
     loaded = models.load(source)

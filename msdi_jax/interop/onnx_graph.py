@@ -50,7 +50,7 @@ def translate(function: Callable, shape: tuple, names: tuple[str, str], doc: str
     graph = _Graph()
     (result,) = _run(graph, traced.jaxpr, traced.consts, [Value(names[0], shape)])
     out_shape = traced.out_avals[0].shape
-    graph.add("Identity", [graph.spread(result, out_shape).name], output=names[1])
+    graph.add("Identity", [graph.broadcast(result, out_shape).name], output=names[1])
 
     def described(name: str, shape: tuple):
         dims = [d if isinstance(d, int) else str(d) for d in shape]
@@ -102,15 +102,13 @@ class _Graph:
         name = self.add("Transpose", [value.name], perm=list(order))
         return Value(name, tuple(value.shape[i] for i in order))
 
-    def spread(self, value: Value, shape: tuple) -> Value:
+    def broadcast(self, value: Value, shape: tuple) -> Value:
         """Broadcast to `shape`; a symbolic dimension must already have its size."""
         if value.shape == shape:
             return value
         pairs = zip(value.shape, shape, strict=True)
-        dims = [1 if size == wanted else wanted for size, wanted in pairs]
-        return Value(
-            self.add("Expand", [value.name, self.constant(np.array(dims, np.int64))]), shape
-        )
+        dims = np.array([1 if size == target else target for size, target in pairs], np.int64)
+        return Value(self.add("Expand", [value.name, self.constant(dims)]), shape)
 
 
 def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
@@ -156,7 +154,7 @@ def _translated(graph: _Graph, equation, inputs: list) -> Value:
         raise NotImplementedError(f"no translation of {name} to ONNX")
     if name not in _BROADCASTING:
         inputs = [
-            graph.spread(x, v.aval.shape) if isinstance(x, Value) else x
+            graph.broadcast(x, v.aval.shape) if isinstance(x, Value) else x
             for x, v in zip(inputs, equation.invars, strict=True)
         ]
     return _RULES[name](graph, inputs, shape, **equation.params)

@@ -23,6 +23,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def check_file(path: Path) -> None:
+    """Raise ValueError if no file can be written at `path`."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path} cannot be written: give a file in an existing folder")
+
+
 def _next_to(path: Path) -> Path:
     """Return a free hidden name. It is short: `path` may have the longest name allowed."""
     return path.with_name(f".{secrets.token_hex(4)}{path.suffix[:16]}")
