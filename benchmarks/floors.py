@@ -85,7 +85,7 @@ def lucy(iterations: int) -> Method:
 
 
 def middle_kernel(record: Mapping) -> np.ndarray:
-    """How long the frame's middle lay on each pixel, as a kernel of odd sides that sums to 1.
+    """Return the time that the frame's centre spent on each pixel: odd sides, sum 1.
 
     The sharp frame is what is seen where the path is at its origin.
     """

@@ -1,4 +1,4 @@
-"""Whether mixing and moving representations does to images what it should.
+"""Check that interpolated and transferred representations blur images as expected.
 
     python -m benchmarks.representation --model MODEL [--data PREPARED_SET] [--images 10]
 
@@ -11,9 +11,9 @@ On test photographs of a `camera_shake` set, evenly spaced:
 
 On crops of the test photographs, blurred on the spot:
 
-* exchange: a sharp crop is reblurred with its own blurry form's representation, with that of its
-  twin, another photograph with the same blur, and with a stranger's. How close does it come to its
-  own blurry form?
+* exchange: a sharp crop is reblurred with three representations: that of its blurry crop, that of
+  its partner, another photograph with the same blur, and that of a crop with another blur. How
+  close is the result to the blurry crop?
 """
 
 import argparse
@@ -129,22 +129,22 @@ def pairings(photographs: list[str], targets: int) -> list[tuple[int, int]]:
 
 def exchange(joint: models.Model, photographs, count: int) -> str:
     source = SharedBlurPairs(photographs, Settings(domain="both", seed=1), CROP, windows=3)
-    found = []
+    rows = []
     for index in tqdm(range(0, 2 * count, 2), "exchange"):
-        own, twin, stranger = (source[k] for k in (index, index + 1, index + 3))
-        blurs = [to_unit(giver["blurry"]) for giver in (own, twin, stranger)]
+        own, partner, other = (source[k] for k in (index, index + 1, index + 3))
+        blurs = [to_unit(record["blurry"]) for record in (own, partner, other)]
         reblurred = [row[0] for row in transfer.transfer(joint, blurs, [to_unit(own["sharp"])])]
         candidates = [own["sharp"], *map(to_uint8, reblurred)]
-        found.append([psnr(candidate, own["blurry"]) for candidate in candidates])
-    found = np.array(found)
-    sharp, own, twin, stranger = found.mean(axis=0)
-    gain = found[:, 2] - found[:, 3]
+        rows.append([psnr(candidate, own["blurry"]) for candidate in candidates])
+    values = np.array(rows)
+    sharp, own, partner, other = values.mean(axis=0)
+    gain = values[:, 2] - values[:, 3]
     low, high = _interval(gain)
     return (
-        f"reblurred with its own representation a crop comes within {own:.2f} dB of its blurry "
-        f"form, with its twin's {twin:.2f}, with a stranger's {stranger:.2f} (left sharp: "
-        f"{sharp:.2f})\nthe twin's is better by {gain.mean():.2f} dB ({low:.2f} … {high:.2f}), on "
-        f"{(gain > 0).sum()} of {count}"
+        f"PSNR to the blurry crop, reblurred with its own representation: {own:.2f} dB, with its "
+        f"partner's: {partner:.2f} dB, with another blur's: {other:.2f} dB (sharp crop: "
+        f"{sharp:.2f} dB)\nthe partner's is better by {gain.mean():.2f} dB ({low:.2f} … "
+        f"{high:.2f}), on {(gain > 0).sum()} of {count}"
     )
 
 

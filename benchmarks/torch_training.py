@@ -50,8 +50,8 @@ def deblur_step(network: MSDINet, features: nn.Module, rate: float = 3e-4) -> St
             maps, wanted = network.maps(blurry), features.shallow(sharp)
         outputs = network(blurry, maps)
         psnr = sum(0.5 * _psnr_loss(image, sharp) for image in outputs)
-        found = features.shallow(outputs[0])
-        distance = sum(functional.l1_loss(a, b) for a, b in zip(found, wanted, strict=True))
+        extracted = features.shallow(outputs[0])
+        distance = sum(functional.l1_loss(a, b) for a, b in zip(extracted, wanted, strict=True))
         (psnr + distance).backward()
         norm = _move(optimiser)
         return {
@@ -63,19 +63,21 @@ def deblur_step(network: MSDINet, features: nn.Module, rate: float = 3e-4) -> St
     return step
 
 
-def reblur_step(network: JointNet, judge: Discriminator, rate: float = 2e-4) -> Step:
+def reblur_step(network: JointNet, discriminator: Discriminator, rate: float = 2e-4) -> Step:
     """Stage 1 without the perceptual term.
 
     The returned function takes (blurry, sharp), NCHW in [0, 1].
     """
     network.train()
-    judge.train()
-    optimisers = {"generator": _adam(network, rate), "discriminator": _adam(judge, rate)}
+    discriminator.train()
+    optimisers = {"generator": _adam(network, rate), "discriminator": _adam(discriminator, rate)}
 
     def verdicts(sharp: Tensor, fake: Tensor, real: Tensor):
-        found = judge(torch.cat([torch.cat([sharp, fake], 1), torch.cat([sharp, real], 1)]))
+        scales = discriminator(
+            torch.cat([torch.cat([sharp, fake], 1), torch.cat([sharp, real], 1)])
+        )
         count = len(sharp)
-        halves = [[(x[:count], x[count:]) for x in features] for features in found]
+        halves = [[(x[:count], x[count:]) for x in features] for features in scales]
         return [[[pair[i] for pair in features] for features in halves] for i in (0, 1)]
 
     def generator_loss(blurry: Tensor, sharp: Tensor) -> dict[str, Tensor]:
@@ -92,7 +94,7 @@ def reblur_step(network: JointNet, judge: Discriminator, rate: float = 2e-4) -> 
             "l1": 10 * functional.l1_loss(deblurred, sharp),
         }
 
-    def judge_loss(blurry: Tensor, sharp: Tensor) -> dict[str, Tensor]:
+    def discriminator_loss(blurry: Tensor, sharp: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             reblurred = network(blurry, sharp)[1]
         fake, real = verdicts(sharp, reblurred, blurry)
@@ -103,10 +105,10 @@ def reblur_step(network: JointNet, judge: Discriminator, rate: float = 2e-4) -> 
 
     def step(blurry: Tensor, sharp: Tensor) -> dict[str, float]:
         scalars = {}
-        for name, loss in (("generator", generator_loss), ("discriminator", judge_loss)):
-            # The generator's gradient passes through the judge and must not stay there.
+        for name, loss in (("generator", generator_loss), ("discriminator", discriminator_loss)):
+            # The generator's gradient passes through the discriminator and must not stay there.
             optimisers[name].zero_grad()
-            judge.requires_grad_(name == "discriminator")
+            discriminator.requires_grad_(name == "discriminator")
             terms = loss(blurry, sharp)
             sum(terms.values()).backward()
             scalars |= {key: value.item() for key, value in terms.items()}

@@ -49,7 +49,7 @@ def describe(path: str) -> str:
 
 
 def _commented(path: str) -> str:
-    """Where the comment stands: a field that both stages have is described once for both."""
+    """Return the field with the comment: one comment describes a field of both stages."""
     group, _, field = path.partition(".")
     return f"stage.{field}" if group in _STAGES and path not in _comments() else path
 

@@ -1,1 +1,1 @@
-"""What the networks eat: blur synthesis, photographs, tfds builders and the Grain pipeline."""
+"""Data of the networks: blur synthesis, photographs, tfds builders and the Grain pipeline."""

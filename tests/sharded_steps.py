@@ -26,8 +26,8 @@ def config_of(name):
     config.width = 2
     if name == "shared_blur":
         config.native = True
-        twins = {"shared_blur": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
-        config.reblur.update(twins)
+        options = {"shared_blur": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}
+        config.reblur.update(options)
         name = "reblur"
     if name == "shallow":
         name = "deblur"

@@ -1,1 +1,1 @@
-"""What sets of blurry and sharp files share: matching, checks, downloads, the builder."""
+"""Common parts of sets of blurry and sharp files: matching, checks, downloads, the builder."""

@@ -1,6 +1,6 @@
-"""Published PyTorch files → model directories, and back. Both need PyTorch.
+"""Conversion of published PyTorch files to model directories, and back. Needs PyTorch.
 
-Files are read with PyTorch's restricted unpickler: one that wants to run code is refused.
+Files are read with PyTorch's restricted unpickler, which refuses files that would run code.
 """
 
 import hashlib
@@ -20,13 +20,15 @@ from msdi_jax import models
 from msdi_jax.interop import detect, torch_keys
 from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_published
 from msdi_jax.networks.functional import arrays_of
-from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.atomic_write import atomic_write, check_file
 from msdi_jax.runtime.optional import require
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
+NO_CHECKPOINT = "is not a PyTorch checkpoint of tensors"
+# Networks that are complete without both an encoder and a pyramid.
 WITHOUT_PARTS = ("vgg19", "discriminator", "encoder", "pyramid")
-# Files of these alone have their keys without the prefix they have within a network.
+# In files of these parts alone, keys do not have the prefix that they have in a network.
 ALONE = {"encoder": detect.ENCODER, "pyramid": detect.PYRAMID}
 LICENCES = {
     "vgg19": "torchvision's, see there",
@@ -38,13 +40,15 @@ LICENCES = {
 
 
 class Weights(NamedTuple):
-    """A file's arrays by their standard keys, and whether they stood in a `params` entry."""
+    """A file's arrays by their standard keys, and whether they were in a `params` entry."""
 
     arrays: dict[str, np.ndarray]
     wrapped: bool
 
 
 class Converted(NamedTuple):
+    """Result of `convert`: the number of arrays used, and the keys of the unused ones."""
+
     description: models.Description
     arrays: int
     unused: list[str]
@@ -58,20 +62,21 @@ def convert(
     pyramid: Path | str | None = None,
     check: Callable[[models.Model], None] = lambda _: None,
 ) -> Converted:
-    """Writes the model directory `destination` from a published checkpoint, whole or not at all.
+    """Convert a published checkpoint to a model directory, completely or not at all.
 
-    Which network it is, and how wide, is read off its keys and shapes. Floating-point arrays
-    become float32. Arrays that the network never uses are kept beside for `export`.
+    The network and its width follow from keys and shapes. Floating-point arrays become float32.
+    Arrays that the network never uses are also stored, for `export`.
 
     Args:
         source: a `.pth` file.
-        destination: made, or replaced when it is a model directory.
-        encoder, pyramid: files of these alone, for a source without them.
-        check: sees the model before anything is written, and raises ValueError to refuse it.
+        destination: created, or replaced if it is a model directory.
+        encoder: file of the encoder alone, if `source` does not contain it.
+        pyramid: file of the pyramid alone, if `source` does not contain it.
+        check: called with the model before anything is written; raises ValueError to refuse it.
 
     Raises:
-        ValueError: when a file is no checkpoint of tensors, or does not fit: all unknown, missing
-            and misshaped keys are in one message.
+        ValueError: a file is not a checkpoint of tensors, or does not fit. One message lists all
+            unknown, missing and misshaped keys.
     """
     destination = Path(destination)
     models.check_replaceable(destination)
@@ -91,24 +96,30 @@ def convert(
         licence=LICENCES.get(architecture.kind, LICENCES[None]),
     )
     check(models.Model(network, description))
-    # VGG19's classifier would be six times its convolutions, and nobody exports VGG19.
+    # VGG19's classifier is six times as large as its convolutions, and VGG19 is never exported.
     kept = {} if architecture.kind == "vgg19" else {key: arrays[key] for key in unused}
     models.save(destination, network, description, kept)
     return Converted(description, len(arrays) - len(unused), unused)
 
 
 def export(source: Path | str, destination: Path | str) -> int:
-    """Writes the model directory `source` as a file with the published keys, shapes and layout.
+    """Write a model as a PyTorch file with the published keys, shapes and layout.
 
     Arrays that the network never uses come from the converted file, or are new: zeros, and ones
-    for running variances. Returns the number of arrays.
+    for running variances.
+
+    Args:
+        source: a model directory.
+        destination: the file to write.
+
+    Returns:
+        The number of arrays.
 
     Raises:
-        ValueError: when `source` is no model directory, or `destination` cannot be written.
+        ValueError: `source` has no published form, or `destination` cannot be written.
     """
     destination = Path(destination)
-    if destination.is_dir() or not destination.parent.is_dir():
-        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    check_file(destination)
     loaded = models.load(source)
     name = loaded.architecture.kind
     if name == "vgg19":
@@ -124,17 +135,17 @@ def export(source: Path | str, destination: Path | str) -> int:
         for key, array in arrays.items()
     }
     wrapped = loaded.description.provenance.get("wrapped", True)
-    # PyTorch would write the name of the file into it.
+    # Given a path, PyTorch would write the name of the temporary file into the file.
     with atomic_write(destination) as temporary, temporary.open("wb") as file:
         torch.save({"params": tensors} if wrapped else tensors, file)
     return len(tensors)
 
 
 def read_vgg(path: str) -> dict:
-    """VGG19's arrays out of torchvision's `vgg19-*.pth`, or of its model directory.
+    """Read the arrays of VGG19 from torchvision's `vgg19-*.pth`, or from its model directory.
 
     Raises:
-        ValueError: when the file is no such checkpoint, or PyTorch, which reads it, is missing.
+        ValueError: the file is not such a checkpoint, or PyTorch is not installed.
     """
     if Path(path).is_dir():
         loaded = models.load(path)
@@ -145,31 +156,31 @@ def read_vgg(path: str) -> dict:
 
 
 def read(path: Path | str) -> Weights:
-    """The arrays of a PyTorch file, floating-point ones as float32.
+    """Read the arrays of a PyTorch file, floating-point ones as float32.
 
     Raises:
-        ValueError: when PyTorch is missing, or the file holds anything but named tensors.
+        ValueError: PyTorch is not installed, or the file holds anything but named tensors.
     """
     torch = _torch(path)
     try:
-        # Only PyTorch's zip files can be mapped instead of read.
+        # Only PyTorch's zip files can be memory-mapped.
         mapped = zipfile.is_zipfile(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {_reason(error)}") from error
+        raise ValueError(f"{path} {NO_CHECKPOINT}: {_reason(error)}") from error
     except Exception as error:
-        # A damaged file makes PyTorch raise nearly anything.
-        lack = "it does not exist" if not Path(path).exists() else _reason(error)
-        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: {lack}") from error
+        # PyTorch raises many types of errors for damaged files.
+        reason = "it does not exist" if not Path(path).exists() else _reason(error)
+        raise ValueError(f"{path} {NO_CHECKPOINT}: {reason}") from error
     wrapped = isinstance(content, Mapping) and isinstance(content.get("params"), Mapping)
-    if wrapped and (others := _of_the_same_keys(content)):
+    if wrapped and (others := _other_weights(content)):
         raise ValueError(
-            f"{path} holds {', '.join(others)} beside params: save by themselves those that you "
-            f"want, as torch.save(torch.load({str(path)!r})[{others[0]!r}], 'alone.pth')"
+            f"{path} holds {', '.join(others)} in addition to params: save the one that you want "
+            f"to its own file, torch.save(torch.load({str(path)!r})[{others[0]!r}], 'alone.pth')"
         )
     content = content["params"] if wrapped else content
     if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path} is no PyTorch checkpoint of tensors: it has no named arrays")
+        raise ValueError(f"{path} {NO_CHECKPOINT}: it has no named arrays")
     arrays = {str(key): _array(path, key, value) for key, value in content.items()}
     try:
         return Weights(detect.standard_keys(arrays), wrapped)
@@ -177,14 +188,14 @@ def read(path: Path | str) -> Weights:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _of_the_same_keys(content: Mapping) -> list[str]:
-    """Names of other weights of the network whose weights "params" are, averaged ones perhaps."""
+def _other_weights(content: Mapping) -> list[str]:
+    """Return the entries with the same keys as "params", for example averaged weights."""
     return [
         str(name)
-        for name, found in content.items()
+        for name, value in content.items()
         if name != "params"
-        and isinstance(found, Mapping)
-        and found.keys() == content["params"].keys()
+        and isinstance(value, Mapping)
+        and value.keys() == content["params"].keys()
     ]
 
 
@@ -193,21 +204,19 @@ def _torch(path: Path | str):
 
 
 def _reason(error: Exception) -> str:
-    """PyTorch's own message recommends to load without protection."""
-    wanted = re.search(r"GLOBAL (\S+)", str(error))
-    if wanted:
-        return f"it wants to run {wanted[1]}, which is refused"
-    return "it is damaged, or of another kind"
+    """Return the reason; PyTorch's own message recommends loading without protection."""
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    if code:
+        return f"it would run {code[1]}, which is refused"
+    return "it is damaged, or another kind of file"
 
 
 def _array(path: Path | str, key: Any, value: Any) -> np.ndarray:
     torch = _torch(path)
     if not isinstance(value, torch.Tensor):
-        raise ValueError(
-            f"{path} is no PyTorch checkpoint of tensors: {key!r} holds a {type(value).__name__}"
-        )
+        raise ValueError(f"{path} {NO_CHECKPOINT}: {key!r} holds a {type(value).__name__}")
     if str(key).endswith("num_batches_tracked") and value.numel() == 1:
-        # PyTorch, too, reads the (1,) of older versions and of NumPy as a scalar.
+        # PyTorch also reads the shape (1,) of older versions and of NumPy as a scalar.
         value = value.reshape(())
     return (value.detach().float() if value.is_floating_point() else value).numpy()
 
@@ -220,13 +229,15 @@ def _joined(
             continue
         prefix = ALONE[name]
         if any(key.startswith(prefix) for key in arrays):
-            raise ValueError(f"{source} has its own {name} ({prefix}*): leave out --{name}")
+            raise ValueError(
+                f"{source} already contains the {name} ({prefix}*): leave out --{name}"
+            )
         part = read(path).arrays
         if not any(key.startswith(prefix) for key in part):
-            raise ValueError(f"{path} holds no {name}: it has no key {prefix}*")
+            raise ValueError(f"{path} has no {name}: no key is {prefix}*")
         foreign = [key for key in part if not key.startswith(prefix)]
         if foreign:
-            raise ValueError(f"{path} is no {name} alone: it also has {foreign[0]}")
+            raise ValueError(f"{path} holds more than the {name}: {foreign[0]}")
         arrays = arrays | part
     return arrays
 
@@ -251,7 +262,7 @@ def _network(architecture: models.Architecture, arrays: dict) -> tuple[nnx.Modul
 
 
 def _check_publishable(source: Path | str, architecture: models.Architecture) -> None:
-    """Raise ValueError for what no published file can hold."""
+    """Raise ValueError if no published file can hold this architecture."""
     sizes = ("width", "version", "hidden")
     published = models.Architecture(
         architecture.kind, **{name: getattr(architecture, name) for name in sizes}

@@ -1,4 +1,4 @@
-"""Detect which network a published state dict belongs to, and its sizes, from keys and shapes."""
+"""Detection of the network of a published state dict, and its sizes, from keys and shapes."""
 
 import re
 import statistics
@@ -9,22 +9,22 @@ import numpy as np
 from msdi_jax.models import Architecture
 
 ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
-# Files of the encoder or of the pyramid alone have its keys without the prefix.
+# Keys without the prefix, in files of the encoder or the pyramid alone.
 BARE = {
     ENCODER: r"(layer\d|res_\d|out|conv_7x7)\.",
     PYRAMID: r"conv_latent_",
 }
-# The first line that any key matches decides.
+# The first pattern that matches any key decides.
 SIGNS = {
     "vgg19": r"features\.\d",
     "discriminator": r"discriminator_\d\.",
     "reblur_deblur_net": r"(inverse_)?generator\.",
     "msdi_net": r"(down_path|up_path|skip_conv)_\d\.",
 }
-# Keys of one version only. A pyramid of version 2 has none of version 1.
+# Keys that only one version has. A pyramid of version 2 has none of either; 2 is the default.
 ONLY_VERSION_1 = r"net_prior\.(layer6|res_[34])\.|prior_upsampling\.conv_latent_init\."
 ONLY_VERSION_2 = r"net_prior\.out\.[147]\."
-# (key, axis, multiple of the width); three each, so that one damaged array is outvoted and named.
+# (key, axis, multiple of the width); three each, so that a damaged array is outvoted and reported.
 WIDTHS = {
     "vgg19": (("features.0.bias", 0, 1), ("features.2.bias", 0, 1), ("features.5.bias", 0, 2)),
     "discriminator": (
@@ -58,28 +58,28 @@ HIDDEN = {
 
 
 def standard_keys(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without the `module.` of data-parallel training, with the prefix of encoder and pyramid.
+    """Remove the `module.` of data-parallel training; add the prefix of encoder and pyramid.
 
     Raises:
-        ValueError: when two keys become the same.
+        ValueError: two keys become the same.
     """
-    found = {}
+    arrays = {}
     for key, array in weights.items():
         name = key.removeprefix("module.")
         for prefix, pattern in BARE.items():
             if re.match(pattern, name):
                 name = prefix + name
-        if name in found:
-            raise ValueError(f"{key} stands there twice, with and without its prefix")
-        found[name] = array
-    return found
+        if name in arrays:
+            raise ValueError(f"{key} is there twice, with and without its prefix")
+        arrays[name] = array
+    return arrays
 
 
 def detect(weights: Mapping[str, np.ndarray]) -> Architecture:
     """Detect the network of a state dict with `standard_keys`.
 
     Raises:
-        ValueError: when it is none of ours.
+        ValueError: it belongs to no network of this package.
     """
     kind = _kind(weights)
     sizes = {"width": _vote(weights, WIDTHS[kind])}
@@ -97,7 +97,7 @@ def _kind(weights: Mapping[str, np.ndarray]) -> str:
     encoder, pyramid = (any(k.startswith(p) for k in weights) for p in (ENCODER, PYRAMID))
     if not (encoder or pyramid):
         examples = ", ".join(list(weights)[:3]) or "none"
-        raise ValueError(f"its keys ({examples}, …) are of no network that this package knows")
+        raise ValueError(f"its keys ({examples}, …) belong to no network of this package")
     return "degradation" if encoder and pyramid else "encoder" if encoder else "pyramid"
 
 
@@ -109,12 +109,13 @@ def _version(weights: Mapping[str, np.ndarray]) -> int:
 
 
 def _vote(weights: Mapping[str, np.ndarray], witnesses) -> int:
-    found = [
+    """Return the most frequent size among those of the witnesses."""
+    sizes = [
         weights[key].shape[axis] // multiple
         for key, axis, multiple in witnesses
         if key in weights and weights[key].ndim > axis
     ]
-    size = statistics.mode(found) if found else 0
+    size = statistics.mode(sizes) if sizes else 0
     if size < 1:
         keys = ", ".join(key for key, *_ in witnesses)
         raise ValueError(f"its width is unknown: it needs one of the keys {keys}")

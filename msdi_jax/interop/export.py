@@ -1,4 +1,4 @@
-"""A deblurring model as one file that runs without this package, with the weights inside.
+"""Export of a deblurring model to one file that runs without this package.
 
 StableHLO, lowered for CPU, GPU and TPU:
 
@@ -11,7 +11,7 @@ ONNX, for other runtimes:
     session = onnxruntime.InferenceSession("model.onnx")
     (deblurred,) = session.run(None, {"images": images})
 
-Height and width are those that the file was exported for.
+Both contain the weights. Height and width are fixed at export.
 """
 
 import functools
@@ -27,7 +27,7 @@ from msdi_jax.interop import onnx_graph
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
-from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.atomic_write import atomic_write, check_file
 from msdi_jax.runtime.compilation import precise
 from msdi_jax.runtime.optional import require
 
@@ -35,21 +35,26 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export_program(source: Path | str, destination: Path | str, height: int, width: int) -> int:
-    """Writes the model directory `source` as one file of `FORMATS` and returns its size in bytes.
+    """Write a model as one file of `FORMATS`; return its size in bytes.
+
+    Args:
+        source: a model directory.
+        destination: the file to write; its suffix chooses the format.
+        height: of the images, px, a multiple of 16.
+        width: of the images, px, a multiple of 16.
 
     Raises:
-        ValueError: when `source` does not deblur, a side is no multiple of 16, or `destination`
-            cannot be written.
+        ValueError: the model does not deblur, a side is not a multiple of 16, an optional package
+            is missing, or `destination` cannot be written.
     """
     destination = Path(destination)
-    if destination.is_dir() or not destination.parent.is_dir():
-        raise ValueError(f"{destination} cannot be written: give a file in an existing folder")
+    check_file(destination)
     if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
         raise ValueError(f"--size {height}x{width}: both sides must be multiples of {MULTIPLE}")
     loaded = models.load(source)
     if loaded.architecture.kind not in models.DEBLURRING:
         raise ValueError(
-            f"{source} is a {loaded.architecture.kind} model, which deblurs nothing: give one "
+            f"{source} is a {loaded.architecture.kind} model, which does not deblur: give one "
             f"of {', '.join(models.DEBLURRING)}"
         )
     suffix = destination.suffix.lower()
@@ -60,25 +65,25 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
     return len(program)
 
 
-def stablehlo(loaded: models.Model, height: int, width: int) -> bytes:
+def _stablehlo(loaded: models.Model, height: int, width: int) -> bytes:
     deblur, images = _program(loaded, height, width)
     return export.export(jax.jit(deblur), platforms=PLATFORMS)(images).serialize()
 
 
-def onnx(loaded: models.Model, height: int, width: int) -> bytes:
+def _onnx(loaded: models.Model, height: int, width: int) -> bytes:
     deblur, images = _program(loaded, height, width)
     names = ("images", "deblurred")
     graph = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
     return graph.SerializeToString()
 
 
-FORMATS = {".stablehlo": stablehlo, ".onnx": onnx}
-# JAX imports the first itself, and names no package when it is missing.
+FORMATS = {".stablehlo": _stablehlo, ".onnx": _onnx}
+# JAX imports flatbuffers itself, and does not name the package if it is missing.
 PACKAGES = {".stablehlo": "flatbuffers", ".onnx": "onnx"}
 
 
 def _program(loaded: models.Model, height: int, width: int):
-    """images (b, height, width, 3) → deblurred images, for any b; and the kind of its input."""
+    """Return the function images (b, height, width, 3) → deblurred images, and its input shape."""
     folded = fold_spectral_norm(loaded.network)
 
     @precise
@@ -91,9 +96,9 @@ def _program(loaded: models.Model, height: int, width: int):
 
 
 def fold_spectral_norm(network: nnx.Module) -> nnx.Module:
-    """A copy with plain convolutions of the divided kernels: for serving, where nothing moves."""
+    """Return a copy for inference, with plain convolutions of the normalised kernels."""
     graph, state = nnx.split(network)
-    # Host arrays, which NumPy divides: JAX would compile a program for each of their shapes.
+    # NumPy arrays, since JAX would compile a division for each shape.
     folded = nnx.merge(graph, jax.device_get(nnx.to_pure_dict(state)))
     for path, layer in list(nnx.iter_graph(folded)):
         if isinstance(layer, SpectralConv):

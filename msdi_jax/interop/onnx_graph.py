@@ -1,7 +1,7 @@
-"""A JAX function as an ONNX graph: of the primitives that this package's networks consist of.
+"""Translation of JAX functions to ONNX graphs, for the primitives of this package's networks.
 
-Everything that depends on weights alone is computed while translating. Symbolic dimensions (the
-batch) stay open: shapes in the graph say -1 there, or nothing at all.
+Everything that depends on weights alone is computed during translation. A symbolic dimension (the
+batch) stays variable: shapes in the graph have -1 there, or no entry.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,23 +25,24 @@ _END = np.iinfo(np.int64).max
 
 
 class Value(NamedTuple):
-    """An array that is only known when the graph runs."""
+    """An array whose values are known only when the graph runs."""
 
     name: str
     shape: tuple
-    """Sizes so far: 1 where broadcasting does the rest."""
+    """Present sizes; 1 where a later node broadcasts."""
 
 
 def translate(function: Callable, shape: tuple, names: tuple[str, str], doc: str) -> Any:
-    """An `onnx.ModelProto` of function(float32 array of `shape`) → array.
+    """Translate `function`, from a float32 array to an array, to an `onnx.ModelProto`.
 
     Args:
-        shape: may hold one symbolic dimension, the first.
+        function: the function to trace.
+        shape: of its input; the first dimension may be symbolic.
         names: of input and output.
-        doc: goes into the file.
+        doc: documentation string of the file.
 
     Raises:
-        NotImplementedError: for a primitive that has no translation here.
+        NotImplementedError: a primitive has no translation here.
     """
     from onnx import TensorProto, helper
 
@@ -49,7 +50,7 @@ def translate(function: Callable, shape: tuple, names: tuple[str, str], doc: str
     graph = _Graph()
     (result,) = _run(graph, traced.jaxpr, traced.consts, [Value(names[0], shape)])
     out_shape = traced.out_avals[0].shape
-    graph.add("Identity", [graph.spread(result, out_shape).name], output=names[1])
+    graph.add("Identity", [graph.broadcast(result, out_shape).name], output=names[1])
 
     def described(name: str, shape: tuple):
         dims = [d if isinstance(d, int) else str(d) for d in shape]
@@ -101,19 +102,17 @@ class _Graph:
         name = self.add("Transpose", [value.name], perm=list(order))
         return Value(name, tuple(value.shape[i] for i in order))
 
-    def spread(self, value: Value, shape: tuple) -> Value:
-        """Broadcast to `shape`; a symbolic dimension must be spread out already."""
+    def broadcast(self, value: Value, shape: tuple) -> Value:
+        """Broadcast to `shape`; a symbolic dimension must already have its size."""
         if value.shape == shape:
             return value
         pairs = zip(value.shape, shape, strict=True)
-        dims = [1 if size == wanted else wanted for size, wanted in pairs]
-        return Value(
-            self.add("Expand", [value.name, self.constant(np.array(dims, np.int64))]), shape
-        )
+        dims = np.array([1 if size == target else target for size, target in pairs], np.int64)
+        return Value(self.add("Expand", [value.name, self.constant(dims)]), shape)
 
 
 def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
-    """Values of the outputs of `jaxpr`: arrays where no input matters, else `Value`s."""
+    """Return the outputs of `jaxpr`: arrays if they depend on no input, else `Value`s."""
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *inputs), strict=True))
     for equation in jaxpr.eqns:
         values = [x.val if isinstance(x, core.Literal) else known[x] for x in equation.invars]
@@ -132,9 +131,9 @@ def _run(graph: _Graph, jaxpr, consts: Sequence, inputs: Sequence) -> list:
 
 
 def _called(equation):
-    """The function that an equation calls with its last inputs, if it does.
+    """Return the function that an equation calls with its last inputs, or None.
 
-    Of those for several platforms it is the one for any other.
+    If there is one per platform, return the default.
     """
     if platforms := equation.params.get("branches_platforms"):
         return equation.params["branches"][platforms.index(None)]
@@ -147,7 +146,7 @@ def _concrete(equation) -> bool:
 
 def _translated(graph: _Graph, equation, inputs: list) -> Value:
     name, shape = equation.primitive.name, equation.outvars[0].aval.shape
-    if 0 in shape:  # ONNX takes 0 to mean something else; `_joined` leaves these out
+    if 0 in shape:  # 0 has another meaning in ONNX; `_joined` leaves empty arrays out
         return Value("", shape)
     if name in ELEMENTWISE:
         return _elementwise(graph, ELEMENTWISE[name], inputs)
@@ -155,7 +154,7 @@ def _translated(graph: _Graph, equation, inputs: list) -> Value:
         raise NotImplementedError(f"no translation of {name} to ONNX")
     if name not in _BROADCASTING:
         inputs = [
-            graph.spread(x, v.aval.shape) if isinstance(x, Value) else x
+            graph.broadcast(x, v.aval.shape) if isinstance(x, Value) else x
             for x, v in zip(inputs, equation.invars, strict=True)
         ]
     return _RULES[name](graph, inputs, shape, **equation.params)
@@ -170,7 +169,7 @@ def _elementwise(graph: _Graph, op: str, inputs: list) -> Value:
 
 
 def _broadcast(graph, inputs, shape, /, *, broadcast_dimensions, **_) -> Value:
-    """Put the dimensions in place; later nodes spread them out where they must."""
+    """Put the dimensions in place; later nodes broadcast them if necessary."""
     (x, *_) = inputs
     places = dict(zip(broadcast_dimensions, x.shape, strict=True))
     narrow = tuple(places.get(i, 1) for i in range(len(shape)))
@@ -262,7 +261,7 @@ def _gathered(graph, inputs, shape, /, *, dimension_numbers, slice_sizes, **_) -
         return graph.reshape(_slice(graph, x, slice_sizes, cuts), shape)
     places = tuple(i for i in range(len(shape)) if i not in mapped)
     if dimension_numbers.collapsed_slice_dims != mapped or dimension_numbers.offset_dims != places:
-        raise NotImplementedError("no translation to ONNX of gathering but along one axis")
+        raise NotImplementedError("no translation to ONNX of a gather along several axes")
     chosen = graph.constant(indices.reshape(-1))
     return Value(graph.add("Gather", [x.name, chosen], axis=mapped[0]), shape)
 
@@ -346,5 +345,5 @@ _RULES = {
     "stack": _stacked,
     "transpose": _transposed,
 }
-# Take values that are not spread out.
+# Primitives whose inputs need not be broadcast first.
 _BROADCASTING = {"broadcast_in_dim", "convert_element_type", "rsqrt", "select_n", "square"}

@@ -1,7 +1,7 @@
-"""Published PyTorch state dicts ↔ our networks: one table of names, and the layouts of the arrays.
+"""Names and layouts of arrays: published PyTorch state dicts ↔ the networks of this package.
 
-The published names and shapes are facts of the checkpoints; what they compute is restated in the
-modules. Conversion is strict: every key is accounted for, or refused with all the others.
+The published names and shapes are facts of the checkpoints; the networks' modules describe what
+they compute. Conversion is strict: every key is known, or reported with all other problems.
 """
 
 import re
@@ -17,8 +17,8 @@ from msdi_jax.networks.degradation import (
     DegradationPyramid,
 )
 
-# Ours → published, applied in order to the dotted path of an array. Levels count from the finest
-# here and from the deepest in the published skip and up paths, hence `3 - level`.
+# Our name → the published one, applied in order to the dotted path of an array. Our levels count
+# from the finest, those of the published skip and up paths from the deepest: hence `3 - level`.
 SKIPS = (2, 4, 5, 6)
 RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"^degradation\.encoder\.shallow\.down\.(\d)", lambda m: f"net_prior.layer{int(m[1]) + 1}.0"),
@@ -62,7 +62,7 @@ RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"\.scale$", ".weight"),
     (r"\.([uv])$", r".weight_\1"),
 ]
-# The two versions of the degradation networks number the same things differently.
+# The two versions of the degradation networks number the same layers differently.
 VERSION_RULES = {
     1: [
         (r"^degradation\.encoder\.out\.0", "net_prior.out.0"),
@@ -77,14 +77,14 @@ VERSION_RULES = {
         (r"conv_latent_(\d)", lambda m: f"conv_latent_up{int(m[1]) + 2}"),
     ],
 }
-# Where these networks stand in the larger ones, after which the published keys are named.
+# Paths of these networks inside the larger ones, which determine the published keys.
 PLACES = {
     DegradationEstimator: ("degradation",),
     DegradationEncoder: ("degradation", "encoder"),
     DegradationPyramid: ("degradation", "pyramid"),
 }
-# The published checkpoints also hold arrays that the published networks never use. Each has the
-# shape of one that they do use, beside it: used key → never used key.
+# The published checkpoints also contain arrays that the published networks never use. Each has the
+# shape of an array in use: used key → never used key.
 NEVER_USED = [
     (r"\bconv_3\.weight$", "conv_4.weight"),
     (r"\bmlp_gamma\.bias$", "param_free_norm.running_mean"),
@@ -92,26 +92,27 @@ NEVER_USED = [
     (r"\bmlp_gamma\.bias$", "param_free_norm.num_batches_tracked"),
     (r"generator\.conv_01\b", "generator.conv_02"),
 ]
-# torchvision's VGG19 goes on after relu5_1.
+# Layers of torchvision's VGG19 after relu5_1.
 VGG_REST = r"^(features\.(30|32|34)|classifier\.\d)\.(weight|bias)$"
 
 Path = tuple[str | int, ...]
 
 
 class Entry(NamedTuple):
-    """Where one of our arrays stands in a published state dict, and in which layout."""
+    """Key and layout of one of our arrays in a published state dict."""
 
     key: str
     kind: str  # 'kernel', 'up', 'u', 'v' or 'vector'
     kernel_shape: tuple[int, ...]
 
     def shape(self, ours: tuple[int, ...]) -> tuple[int, ...]:
-        """The published shape of our array of shape `ours`."""
+        """Return the published shape of our array of shape `ours`."""
         if self.kind == "kernel":
             return (ours[3], ours[2], *ours[:2])
         return (*ours[2:], *ours[:2]) if self.kind == "up" else ours
 
     def to_ours(self, published: np.ndarray) -> np.ndarray:
+        """Convert an array from the published layout to ours."""
         if self.kind == "kernel":
             return published.transpose(2, 3, 1, 0)
         if self.kind == "up":
@@ -122,6 +123,7 @@ class Entry(NamedTuple):
         return published
 
     def to_published(self, ours: np.ndarray) -> np.ndarray:
+        """Convert an array from our layout to the published one."""
         if self.kind == "kernel":
             return ours.transpose(3, 2, 0, 1)
         if self.kind == "up":
@@ -133,9 +135,9 @@ class Entry(NamedTuple):
 
 
 def key_table(network: nnx.Module) -> dict[Path, Entry]:
-    """Every array of `network` (abstract or real) with its published name and layout.
+    """Return the published name and layout of every array of `network` (abstract or real).
 
-    An encoder or pyramid by itself has the keys it has within a network.
+    A separate encoder or pyramid has the keys that it has inside a network.
     """
     place = PLACES.get(type(network), ())
     arrays = {(*place, *path): array for path, array in _flat(network).items()}
@@ -164,16 +166,16 @@ def _entry(path: Path, arrays: Mapping[Path, np.ndarray], version_rules: list) -
 
 
 def never_used(network: nnx.Module) -> dict[str, tuple[int, ...]]:
-    """The keys, with their shapes, that a published state dict of `network` has and never uses."""
+    """Return the keys and shapes of a published state dict that `network` never uses."""
     arrays = _flat(network)
     shapes = {e.key: e.shape(arrays[path].shape) for path, e in key_table(network).items()}
-    found = {}
+    unused = {}
     for key, shape in shapes.items():
         for pattern, replacement in NEVER_USED:
-            beside, matches = re.subn(pattern, replacement, key)
-            if matches and beside not in shapes:
-                found[beside] = () if beside.endswith("num_batches_tracked") else shape
-    return found
+            name, matches = re.subn(pattern, replacement, key)
+            if matches and name not in shapes:
+                unused[name] = () if name.endswith("num_batches_tracked") else shape
+    return unused
 
 
 def count_never_used(network: nnx.Module) -> int:
@@ -183,38 +185,38 @@ def count_never_used(network: nnx.Module) -> int:
 
 
 def from_published(network: nnx.Module, weights: Mapping[str, np.ndarray]) -> tuple[dict, list]:
-    """Arrays for `network` out of a published state dict.
+    """Return the arrays of `network` from a published state dict.
 
     Args:
-        network: abstract (`nnx.eval_shape`) or real; only names and shapes are looked at.
+        network: abstract (`nnx.eval_shape`) or real; only names and shapes matter.
         weights: published key → array.
 
     Returns:
         The nested dict of arrays, and the keys of `weights` that the networks never use.
 
     Raises:
-        ValueError: naming every unknown, missing and misshaped key.
+        ValueError: keys are unknown, missing or misshaped; lists all of them.
     """
     arrays, table = _flat(network), key_table(network)
     expected = {e.key: e.shape(arrays[path].shape) for path, e in table.items()}
-    beside = never_used(network)
-    unused = [k for k in weights if k in beside or (k not in expected and re.match(VGG_REST, k))]
+    extra = never_used(network)
+    unused = [k for k in weights if k in extra or (k not in expected and re.match(VGG_REST, k))]
     problems = [f"unknown: {k}" for k in weights if k not in expected and k not in unused]
     problems += [f"missing: {k}" for k in expected if k not in weights]
     problems += [
         f"misshaped: {key} is {np.shape(weights[key])}, expected {shape}"
-        for key, shape in (expected | beside).items()
+        for key, shape in (expected | extra).items()
         if key in weights and np.shape(weights[key]) != shape
     ]
     if problems:
         raise ValueError(
             f"{len(problems)} keys do not fit this network:\n  " + "\n  ".join(problems)
         )
-    found = {path: e.to_ours(np.asarray(weights[e.key])) for path, e in table.items()}
-    return traverse_util.unflatten_dict(found), unused
+    ours = {path: e.to_ours(np.asarray(weights[e.key])) for path, e in table.items()}
+    return traverse_util.unflatten_dict(ours), unused
 
 
 def to_published(network: nnx.Module) -> dict[str, np.ndarray]:
-    """The published state dict of `network`, without the keys that are never used."""
+    """Return the published state dict of `network`, without the keys that are never used."""
     arrays, table = _flat(network), key_table(network)
     return {entry.key: entry.to_published(np.asarray(arrays[p])) for p, entry in table.items()}

@@ -1,4 +1,4 @@
-"""A network with its description and weights, on disk and in memory."""
+"""Models: networks with their descriptions and weights, on disk and in memory."""
 
 from msdi_jax.models.architecture import DEBLURRING, ESTIMATING, Architecture
 from msdi_jax.models.averaging import average

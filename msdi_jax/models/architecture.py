@@ -1,7 +1,7 @@
-"""What a network is: the one description that configurations, model files and code share.
+"""The description of a network that configurations, model files and code share.
 
-A configuration becomes an `Architecture` by `from_config`, an `Architecture` a network by `build`,
-and `config_overrides` leads back to a configuration. A new network needs one entry in `KINDS`.
+`from_config` makes an `Architecture` from a configuration, `build` makes a network from it, and
+`config_overrides` returns the fields of a configuration. A new network needs one entry in `KINDS`.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ from msdi_jax.networks.msdi_net import LEVELS, MSDINet, check_depth_and_patch
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 from msdi_jax.networks.vgg import VGG19
 
-# Kind of the network that a stage trains.
+# Stage → kind of the network that it trains.
 STAGE_KINDS = {"reblur": "reblur_deblur_net", "deblur": "msdi_net"}
-# Fields of a configuration where 0 stands for what follows from the others.
+# Fields of a configuration in which 0 means: derived from other fields.
 _IMPLIED = ("deblur.width", "hidden")
 
 
@@ -36,7 +36,7 @@ _IMPLIED = ("deblur.width", "hidden")
 class Architecture:
     """A kind of network and its sizes; fields that the kind does not have are None.
 
-    Fields left out take the network's defaults: `hidden` is 2 · width, `degradation_width` is the
+    Fields that are not given take the defaults: `hidden` is 2 · width, `degradation_width` is the
     width, and all others are the published values.
 
     Attributes:
@@ -48,11 +48,11 @@ class Architecture:
         depth: levels of the U-Nets.
         patch: side of the pixel squares that the U-Nets take as one pixel.
         injected: levels whose skips the degradation maps modulate, 0 the finest.
-        native: the degradation encoder works at full resolution.
-        contrast: the degradation encoder sees local contrast.
+        native: the degradation encoder takes images at full resolution.
+        contrast: the degradation encoder takes local contrast.
 
     Raises:
-        ValueError: for an unknown kind, and for a field that the kind does not have.
+        ValueError: the kind is unknown, or does not have one of the fields.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Architecture:
 
     @classmethod
     def from_config(cls, config: ml_collections.ConfigDict, stage: str) -> "Architecture":
-        """The network that `stage`, "reblur" or "deblur", trains."""
+        """Return the network that `stage`, "reblur" or "deblur", trains."""
         kind = STAGE_KINDS[stage]
         values = {f: operator.attrgetter(p)(config) for f, p in KINDS[kind].config_paths.items()}
         for field, path in KINDS[kind].config_paths.items():
@@ -92,7 +92,7 @@ class Architecture:
         return cls(kind, **values)
 
     def config_overrides(self) -> dict[str, Any]:
-        """Field of a configuration → value, such that `from_config` gives this architecture."""
+        """Return fields of a configuration, with values, for which `from_config` returns this."""
         values = {}
         for field, path in KINDS[self.kind].config_paths.items():
             implied = path in _IMPLIED and dataclasses.replace(self, **{field: None}) == self
@@ -100,13 +100,13 @@ class Architecture:
         return values
 
     def check(self, names: Mapping[str, str] | None = None) -> None:
-        """Refuse sizes that no network has.
+        """Check the sizes.
 
         Args:
-            names: how messages call fields, where not by their own name.
+            names: field → its name in messages; default: its own.
 
         Raises:
-            ValueError: naming the fields, their values and what they must be.
+            ValueError: a size is impossible; names the fields, their values and the allowed ones.
         """
         names = names or {}
         for field in ("width", "degradation_width", "hidden"):
@@ -130,18 +130,18 @@ class Architecture:
             )
 
     def build(self, rngs: nnx.Rngs, **training: Any) -> nnx.Module:
-        """The network with random weights.
+        """Build the network with random weights.
 
         Args:
             rngs: random streams.
-            training: options that change training alone, such as `remat`.
+            training: options that affect training only, such as `remat`.
         """
         kind = KINDS[self.kind]
         fields = {field: getattr(self, field) for field in kind.arguments}
         return kind.network(**fields, **training, rngs=rngs)
 
     def abstract(self) -> tuple[nnx.GraphDef, Arrays]:
-        """The network without its arrays, and their shapes and types."""
+        """Return the network without its arrays, and the shapes and types of the arrays."""
         return _abstract(self)
 
     @property
@@ -166,8 +166,8 @@ class Architecture:
     def encoder(self) -> dict[str, Any]:
         """Arguments of the network's `DegradationEncoder`."""
         width = self.degradation_width or self.width
-        sight = {"native": self.native, "contrast": self.contrast}
-        return {"width": width, "version": self.version, **sight}
+        options = {"native": self.native, "contrast": self.contrast}
+        return {"width": width, "version": self.version, **options}
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ class Architecture:
         return KINDS[self.kind].inputs
 
     def input_shapes(self, size: int) -> list[tuple[int, ...]]:
-        """Shapes for one image of `size`×`size` pixels; of a pyramid, those of its one input."""
+        """Return the input shapes for one image of `size`×`size` px; a pyramid ignores `size`."""
         if self.kind == "pyramid":
             side, channels = (4, 4) if self.version == 1 else (8, 32)
             return [(1, side, side, channels * self.width)]
@@ -189,11 +189,11 @@ class Kind:
 
     Attributes:
         network: its class, whose arguments are fields of `Architecture`.
-        config_paths: field of `Architecture` → field of a configuration, where a stage trains it.
+        config_paths: field of `Architecture` → field of a configuration, if a stage trains it.
         inputs: names of the arrays that a call takes.
-        deblurs: whether an output `deblurred` is an image.
+        deblurs: whether the output has an image `deblurred`.
         frozen: parts that its stage does not train.
-        fixed: fields that the class does not take, with their only value.
+        fixed: fields that are no arguments of the class, with their only value.
     """
 
     network: type[nnx.Module]
@@ -205,7 +205,7 @@ class Kind:
 
     @functools.cached_property
     def arguments(self) -> dict[str, Any]:
-        """The class's arguments that describe it, with their defaults."""
+        """Arguments of the class that are fields of `Architecture`, with their defaults."""
         known = {field.name for field in dataclasses.fields(Architecture)}
         parameters = inspect.signature(self.network.__init__).parameters
         return {name: p.default for name, p in parameters.items() if name in known}
@@ -251,7 +251,7 @@ ESTIMATING = (*DEBLURRING, "degradation")
 
 @functools.lru_cache(maxsize=4)
 def _abstract(architecture: Architecture) -> tuple[nnx.GraphDef, Arrays]:
-    """Tracing a deblurring network takes seconds, so the latest few are kept."""
+    """Trace the network. The latest few results are cached, since tracing takes seconds."""
     graph, state = nnx.split(abstract(architecture.build))
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state))
     return graph, shapes

@@ -1,7 +1,7 @@
-"""Weights at a third of their size, to be handed out: bfloat16, compressed.
+"""Compressed bfloat16 weights for distribution, at a third of the size of float32 weights.
 
-Upper and lower bytes are stored apart. The lower ones are noise; the upper ones hold sign and
-exponent, which differ little from weight to weight and shrink to a third.
+Upper and lower bytes are stored separately. The lower bytes are noise. The upper bytes hold sign
+and exponent, which vary little between weights, and compress to a third.
 """
 
 import zipfile
@@ -16,16 +16,16 @@ from msdi_jax.networks.functional import Arrays
 
 
 def write(file: Path, arrays: Arrays) -> None:
-    """Writes a nested dict of floating arrays, rounded to bfloat16, as an .npz of byte planes."""
+    """Write a nested dict of floating-point arrays, rounded to bfloat16, as .npz byte planes."""
     flat = traverse_util.flatten_dict(arrays)
     np.savez_compressed(file, **{_name(path): _planes(np.asarray(x)) for path, x in flat.items()})
 
 
 def read(file: Path, like: Arrays) -> Arrays:
-    """float32 arrays in the structure of the abstract `like`.
+    """Read float32 arrays in the structure of the abstract `like`.
 
     Raises:
-        ValueError: when the file is damaged, or its arrays have other names or shapes.
+        ValueError: the file is damaged, or its arrays have other names or shapes.
     """
     expected = traverse_util.flatten_dict(like)
     try:
@@ -45,7 +45,7 @@ def _name(path: tuple) -> str:
 
 
 def _planes(array: np.ndarray) -> np.ndarray:
-    """(2, …) bytes: the lower ones, then the upper ones."""
+    """Return the bytes as an array (2, …): the lower ones, then the upper ones."""
     bits = array.astype(ml_dtypes.bfloat16).view(np.uint16)
     return np.stack([bits & 0xFF, bits >> 8]).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulates of its convolutions."""
+"""Cost of a network: parameters, and multiply-accumulates of its convolutions."""
 
 import contextlib
 import shlex
@@ -20,7 +20,7 @@ PAPER_GMACS, PAPER_SIZE, PAPER_WIDTH = 336.43, 256, 64
 
 
 class Part(NamedTuple):
-    """A part of a network: `macs` are those of its convolutions for one image."""
+    """A part of a network; `macs` counts its convolutions for one image."""
 
     name: str
     parameters: int
@@ -47,10 +47,10 @@ class Cost(NamedTuple):
 
 
 def count(architecture: Architecture, size: int = 256) -> Cost:
-    """Count without weights, for one image of `size`×`size` pixels.
+    """Count the cost of one image of `size`×`size` pixels, without weights.
 
     Raises:
-        ValueError: when the network does not take images of that size.
+        ValueError: the network does not take images of this size.
     """
     abstract = nnx.merge(*architecture.abstract())
     parameters, macs = Counter(), _macs(abstract, architecture.input_shapes(size))
@@ -61,38 +61,38 @@ def count(architecture: Architecture, size: int = 256) -> Cost:
 
 
 def _part(path: tuple) -> str:
-    """Encoder and pyramid are parts by themselves."""
+    """Return the part of a path; encoder and pyramid are separate parts."""
     return ".".join(map(str, path[: 2 if path[0] == "degradation" else 1]))
 
 
 def _macs(abstract: nnx.Module, shapes: list[tuple[int, ...]]) -> Counter:
-    """Counted where the layers are called, each as the convolution it stands for.
+    """Count each layer by part, as the convolution that it defines, when it is called.
 
-    The compiled program would tell too much: it computes strided convolutions on more taps.
+    The compiled program would give too high a count: it adds taps to strided convolutions.
     """
     graph, state = nnx.split(abstract)
-    found = Counter()
+    macs = Counter()
 
     def forward(arrays, *images):
         network = nnx.merge(graph, arrays)
         parts = {id(layer): _part(path) for path, layer in nnx.iter_modules(network) if path}
-        with _observed() as calls:
+        with _recorded_calls() as calls:
             network(*images)
         for layer, x, y in calls:
-            # A transposed convolution meets its kernel at every input, any other at every output.
+            # A transposed convolution applies its kernel at every input, any other at every output.
             height, width = (x if isinstance(layer, UpConv) else y).shape[1:3]
-            found[parts[id(layer)]] += height * width * layer.kernel.size
+            macs[parts[id(layer)]] += height * width * layer.kernel.size
 
     jax.eval_shape(forward, state, *(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
-    return found
+    return macs
 
 
 @contextlib.contextmanager
-def _observed() -> Iterator[list]:
-    """(layer, input, output) of every convolution called within."""
+def _recorded_calls() -> Iterator[list]:
+    """Yield a list to which each call of a convolution in the block adds (layer, input, output)."""
     calls, originals = [], {kind: kind.__call__ for kind in (Conv, UpConv)}
 
-    def observe(original):
+    def recording(original):
         def call(layer, *parts):
             y = original(layer, *parts)
             calls.append((layer, parts[0], y))
@@ -102,7 +102,7 @@ def _observed() -> Iterator[list]:
 
     try:
         for kind, original in originals.items():
-            kind.__call__ = observe(original)
+            kind.__call__ = recording(original)
         yield calls
     finally:
         for kind, original in originals.items():
@@ -110,15 +110,15 @@ def _observed() -> Iterator[list]:
 
 
 def format_table(architecture: Architecture, size: int = 256, never_used: int = 0) -> str:
-    """Format what `architecture` costs for people.
+    """Format the cost of a network as a table.
 
     Args:
         architecture: of the network.
-        size: sides of the image, px.
-        never_used: parameters that published files hold and no forward pass uses.
+        size: side of the image, px.
+        never_used: number of parameters that published files hold and no forward pass uses.
 
     Raises:
-        ValueError: for a size that no image has.
+        ValueError: `size` is below 1.
     """
     if size < 1:
         raise ValueError(f"--size {size} must be at least 1 px")
@@ -164,22 +164,22 @@ def _paper(architecture: Architecture, size: int, cost: Cost) -> list[str]:
 
 
 def _training(architecture: Architecture) -> list[str]:
-    """The fields by which a configuration continues the training of this network."""
-    usual = Architecture(architecture.kind).config_overrides()
-    usual |= {"width": PAPER_WIDTH} if usual else {}
-    own = [
+    """Return a line with the flags of a configuration that continues this network's training."""
+    defaults = Architecture(architecture.kind).config_overrides()
+    defaults |= {"width": PAPER_WIDTH} if defaults else {}
+    flags = [
         shlex.quote(f"--config.{field}={value}")
         for field, value in architecture.config_overrides().items()
-        if usual[field] != value
+        if defaults[field] != value
     ]
-    return [f"To continue its training: {' '.join(own)}"] if own else []
+    return [f"To continue its training: {' '.join(flags)}"] if flags else []
 
 
 def forward_statistics(model: Model, size: int = 256) -> str:
-    """Shape, mean, deviation and extremes of what a forward pass on random numbers gives.
+    """Format shape, mean, deviation and extremes of the outputs for random inputs.
 
     Raises:
-        ValueError: when any of it is not finite.
+        ValueError: an output is not finite.
     """
     rng = np.random.default_rng(0)
     inputs = [rng.random(s, np.float32) for s in model.architecture.input_shapes(size)]

@@ -1,4 +1,4 @@
-"""What `model.json` holds: a network's architecture, its origin, its licence and its use."""
+"""The content of `model.json`: a network's architecture, origin, licence and settings of use."""
 
 import dataclasses
 import json
@@ -13,15 +13,15 @@ from msdi_jax.networks import local_statistics
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """A network and what comes with it.
+    """A network's architecture, origin, licence and settings of use.
 
     Attributes:
         architecture: see `Architecture`.
-        provenance: where the weights come from.
+        provenance: origin of the weights.
         licence: of the weights.
-        window: side of the windows, px of the image, in which half instance norms take their
-            statistics when the model is used, see `networks.local_statistics`; None: the image.
-        orientations: number of orientations that images are restored in, see `self_ensemble`.
+        window: side of the windows, px of the image, over which half instance norms take their
+            statistics in use, see `networks.local_statistics`; None: the whole image.
+        orientations: number of orientations in which images are restored, see `self_ensemble`.
     """
 
     architecture: Architecture
@@ -31,7 +31,7 @@ class Description:
     orientations: int = 1
 
     def check(self) -> None:
-        """Raise ValueError for sizes and uses that no network has."""
+        """Raise ValueError if the architecture or a setting of use is impossible."""
         self.architecture.check()
         local_statistics.check(self.window or 0, "window")
         if self.orientations not in ORIENTATIONS:
@@ -39,15 +39,15 @@ class Description:
 
     def to_json(self) -> str:
         fields = dataclasses.asdict(self)
-        own = {key: value for key, value in fields["architecture"].items() if value is not None}
-        return json.dumps(fields | {"architecture": own}, indent=2, ensure_ascii=False) + "\n"
+        known = {key: value for key, value in fields["architecture"].items() if value is not None}
+        return json.dumps(fields | {"architecture": known}, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_model_json(file: Path) -> Description:
     """Read a `model.json`.
 
     Raises:
-        ValueError: naming the file, when it is damaged or describes no network of this project.
+        ValueError: the file is damaged, or describes no network of this project; names the file.
     """
     try:
         fields = json.loads(file.read_text())
@@ -59,5 +59,5 @@ def read_model_json(file: Path) -> Description:
 
 
 def joined_licences(licences: Sequence[str]) -> str:
-    """Join licences, each once."""
+    """Join licences, without repetitions."""
     return "; ".join(dict.fromkeys(part for licence in licences for part in licence.split("; ")))

@@ -1,6 +1,6 @@
-"""A model directory: the arrays of a network, and the `model.json` that describes it.
+"""Model directories: the arrays of a network, and the `model.json` that describes it.
 
-`load(path)` returns a callable model, whether it was trained here or converted.
+`load(path)` returns a callable model, both for trained and for converted weights.
 """
 
 import zipfile
@@ -22,7 +22,7 @@ from msdi_jax.runtime.checkpoint import check_place, load_arrays, save_arrays
 # Stage → its model directory in a run directory.
 DIRECTORIES = {"reblur": "model-reblur", "deblur": "model"}
 
-# The run directory that comes with the package, see docs/model_card.md; "bundled" names it.
+# Run directory inside the package, see docs/model_card.md; commands call it "bundled".
 BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -34,17 +34,17 @@ def save(
     *,
     as_bfloat16: bool = False,
 ) -> None:
-    """Write a model directory; an older one at `path` is replaced once the new one is complete.
+    """Write a model directory; it replaces an older one at `path` when it is complete.
 
     Args:
         path: the directory.
         network: with arrays of NumPy or jax.
         description: see `Description`.
-        unused: arrays of a converted file that the network never uses, kept for `export`.
+        unused: arrays of a converted file that the network never uses; `export` needs them.
         as_bfloat16: round to bfloat16 and write one small file, see `bf16_archive`.
 
     Raises:
-        ValueError: when `path` is anything but a model directory or free.
+        ValueError: `path` exists and is no model directory.
     """
     path = Path(path)
     check_replaceable(path)
@@ -60,10 +60,10 @@ def save(
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise ValueError when a model at `path` could not be written or would destroy something."""
+    """Raise ValueError if `path` cannot be written, or holds anything but a model."""
     check_place(path)
     if path.exists() and not (path / "model.json").is_file() and not _empty(path):
-        raise ValueError(f"{path} exists and is no model directory: choose another name")
+        raise ValueError(f"{path} exists and is not a model directory: choose another name")
 
 
 def _empty(path: Path) -> bool:
@@ -71,7 +71,11 @@ def _empty(path: Path) -> bool:
 
 
 def load_unused(path: Path | str) -> dict[str, np.ndarray]:
-    """Read the unused arrays that `save` was given, by their published keys."""
+    """Read the arrays that `save` wrote as `unused`, by their published keys.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     file = find(path) / "unused.npz"
     if not file.exists():
         return {}
@@ -87,7 +91,7 @@ def find(path: Path | str, *names: str) -> Path:
 
     Args:
         path: a model or run directory, or "bundled" for the models in the package.
-        names: subfolders to look for; by default the deblurring network before the joint one.
+        names: subfolders to look for; default: the deblurring network, then the joint one.
     """
     path = BUNDLED if str(path) == "bundled" else Path(path)
     names = names or tuple(DIRECTORIES.values())[::-1]
@@ -98,14 +102,14 @@ def read_description(path: Path | str) -> Description:
     """Read the `model.json` of a model; `path` as in `load`.
 
     Raises:
-        ValueError: when there is none, or it is damaged.
+        ValueError: it is missing or damaged.
     """
     path = find(path)
     file = path / "model.json"
     if not file.is_file():
         raise ValueError(
             f"{path} is not a model directory (no model.json): give the `model` folder of a run, "
-            "or what `msdi convert` wrote"
+            "or the output of `msdi convert`"
         )
     return read_model_json(file)
 
@@ -114,11 +118,11 @@ def load(path: Path | str) -> Model:
     """Load a model directory.
 
     Args:
-        path: the directory; or a run directory, whose deblurring network is taken before its joint
-            one; or "bundled".
+        path: a model directory; a run directory, for its deblurring network or else its joint
+            network; or "bundled".
 
     Raises:
-        ValueError: when there is no model, or its arrays are missing or damaged.
+        ValueError: there is no model, or its arrays are missing or damaged.
     """
     description, path = read_description(path), find(path)
     graph, shapes = description.architecture.abstract()

@@ -1,4 +1,4 @@
-"""A network in evaluation mode with compiled calls."""
+"""The `Model` class: a network with its description, ready for use."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ class Model:
     """A network in evaluation mode with compiled calls.
 
     Attributes:
-        network: the NNX module, to look into.
+        network: the NNX module, for inspection.
         description: see `Description`.
     """
 
@@ -42,7 +42,7 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """Identifies the model: a hash of its architecture and its weights."""
+        """Hash of the architecture and the weights, which identifies the model."""
         digest = hashlib.sha256(repr(self.architecture).encode())
         for path, array in jax.tree.leaves_with_path(arrays_of(self.network)):
             digest.update(jax.tree_util.keystr(path).encode())
@@ -55,19 +55,22 @@ class Model:
 
     @property
     def estimator(self) -> DegradationEstimator:
-        """Encoder and pyramid.
+        """The network's degradation encoder and pyramid.
 
         Raises:
-            ValueError: when the network does not have both.
+            ValueError: the network does not have both.
         """
         self._require_estimator()
         return _estimator(self.network)
 
     def __call__(self, *images: Float[Array, "b h w 3"]) -> MSDIOutput | JointOutput | Any:
-        """`model(blurry)` for deblurring networks, `model(blurry, sharp)` for the joint one.
+        """Run the network: `model(blurry)` to deblur, `model(blurry, sharp)` with the joint one.
 
-        Images are [0, 1] RGB whose sides are multiples of 16; outputs are not clipped. The other
-        networks take and give what their modules do.
+        Images are [0, 1] RGB with sides that are multiples of 16; outputs are not clipped. Inputs
+        and outputs of the other networks are those of their modules.
+
+        Raises:
+            ValueError: the number, the type or the size of the images is wrong.
         """
         inputs = self.architecture.inputs
         if len(images) != len(inputs):
@@ -76,12 +79,15 @@ class Model:
         return self._call(self._arrays, *map(_unit_range, images))
 
     def deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        """The images, deblurred in as many orientations as the deblurring network says.
+        """Deblur images, as the mean over the orientations of the description.
 
-        Sides are multiples of 16; the result is not clipped. Compiled already, and with several
-        orientations not to be traced by `jax.jit`, as calling the model is.
+        Sides are multiples of 16; the result is not clipped. The call is already compiled. With
+        several orientations it cannot be traced by `jax.jit`; calling the model can.
+
+        Raises:
+            ValueError: the network does not deblur, or the images have a wrong type or size.
         """
-        self._require(DEBLURRING, "deblurs nothing")
+        self._require(DEBLURRING, "does not deblur")
         return ensemble(self._deblur, self.description.orientations)(blurry)
 
     def _deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
@@ -89,7 +95,11 @@ class Model:
         return self(*images).deblurred
 
     def degradation(self, images: Float[Array, "b h w 3"]) -> Degradation:
-        """The degradation representation of images of any size, and its four maps."""
+        """Return the degradation representation of images of any size, and its four maps.
+
+        Raises:
+            ValueError: the network has no encoder, or the images have a wrong type or shape.
+        """
         self._require_estimator()
         images = _unit_range(images)
         if images.ndim != 4 or images.shape[-1] != 3:
@@ -99,26 +109,33 @@ class Model:
     def degradation_for(
         self, representation: Float[Array, "b r q c"], size: tuple[int, int]
     ) -> Degradation:
-        """What a representation, perhaps of no image, means for one of `size` (height, width)."""
+        """Return a representation, of any origin, with its maps for an image of `size`.
+
+        `size` is (height, width) in px.
+        """
         self._require_estimator()
-        found = jnp.asarray(representation)
-        return Degradation(found, self._maps(self._arrays, found, tuple(size)))
+        representation = jnp.asarray(representation)
+        maps = self._maps(self._arrays, representation, tuple(size))
+        return Degradation(representation, maps)
 
     def reblur(
         self, sharp: Float[Array, "b h w 3"], degradation: Degradation
     ) -> Float[Array, "b h w 3"]:
-        """Sharp images blurred as `degradation` says: the joint network's reblurring branch.
+        """Blur sharp images by `degradation`, with the reblurring branch of the joint network.
 
         Sides are multiples of 16; the result is not clipped.
+
+        Raises:
+            ValueError: the network is not a joint one, or the images have a wrong type.
         """
         self._require(("reblur_deblur_net",), "cannot reblur")
         return self._reblur(self._arrays, _unit_range(sharp), degradation.maps)
 
     def using(self, **changes: int | None) -> "Model":
-        """The same network with another `window` or other `orientations`, see `Description`.
+        """Return the same network with another `window` or `orientations`, see `Description`.
 
         Raises:
-            ValueError: for such as there are not.
+            ValueError: a value is not allowed.
         """
         graph, state = nnx.split(self.network)
         description = dataclasses.replace(self.description, **changes)
@@ -136,7 +153,7 @@ class Model:
 
 
 def _unit_range(images: Array) -> Array:
-    """Raises ValueError for whole numbers, of which nothing but white would become."""
+    """Convert to a JAX array; raise ValueError for integers, which are not in [0, 1]."""
     images = jnp.asarray(images)
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
@@ -148,7 +165,7 @@ def _unit_range(images: Array) -> Array:
 
 @functools.lru_cache(maxsize=8)
 def _compiled_calls(graph: nnx.GraphDef) -> tuple[Callable, ...]:
-    """Compiled functions of a network's arrays; models of one architecture share them."""
+    """Return compiled functions of a network's arrays, shared by models of one architecture."""
 
     def call(arrays, *images):
         return nnx.merge(graph, arrays)(*images)
@@ -171,7 +188,7 @@ def _compiled_calls(graph: nnx.GraphDef) -> tuple[Callable, ...]:
 
 
 def _window(description: Description, channels: int) -> int | None:
-    """Window in px of features with `channels` channels, which double from level to level."""
+    """Return the window in px of features; their number of channels doubles at every level."""
     if not description.window:
         return None
     architecture = description.architecture

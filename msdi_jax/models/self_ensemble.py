@@ -1,4 +1,4 @@
-"""Self-ensemble: the mean over flipped and rotated copies of an image."""
+"""Self-ensemble: the mean of the restorations of flipped and rotated copies of an image."""
 
 import itertools
 from collections.abc import Callable
@@ -12,16 +12,16 @@ Restorer = Callable[[Images], Images]
 
 
 def ensemble(restorer: Restorer, orientations: int) -> Restorer:
-    """Return a restorer that averages, un-clamped, what `restorer` gives in several orientations.
+    """Return a restorer that averages the unclipped results of `restorer` over orientations.
 
     Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", 2016.
 
     Args:
-        restorer: images in, images of the same shape out.
-        orientations: 1 is the image alone, 2 adds it upside down, 4 adds the quarter turns of both,
+        restorer: images → images of the same shape.
+        orientations: 1 is the image itself, 2 adds it upside down, 4 adds a quarter turn of both,
             8 takes all four turns of both.
     """
-    # The flip first: it keeps the sides as they are, and so the compiled program.
+    # The flip comes first: the shape, and so the compiled program, stays the same.
     chosen = list(itertools.product(range(4), (False, True)))[:orientations]
     if len(chosen) == 1:
         return restorer

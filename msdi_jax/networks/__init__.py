@@ -1,1 +1,1 @@
-"""The networks and their layers. Nothing here reads a configuration or a file."""
+"""The networks and their layers. This package reads no configuration and no file."""

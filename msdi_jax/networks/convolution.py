@@ -1,4 +1,4 @@
-"""Convolutions rewritten, exactly, into shapes that compilers make fast. NHWC, kernels HWIO."""
+"""Convolution, rewritten exactly for shapes on which compilers are slow. NHWC, kernels HWIO."""
 
 import functools
 import math
@@ -15,31 +15,36 @@ from msdi_jax.networks.rewrites.correlation import (
 )
 from msdi_jax.runtime.mesh import shares_rows
 
-# At most this many channels, in and out, and a 3×3 convolution is done on pairs of columns. It is
-# what a register of AVX-512 holds; half as many where registers are half as wide.
+# A 3×3 convolution with at most this many input and output channels works on pairs of columns. An
+# AVX-512 register holds 16 values; the limit is halved where registers are half as wide.
 FEW_CHANNELS = 16
-# At least this many, in and out, and it is Winograd's on a CPU: with fewer, writing and reading the
-# sums takes about as long as the products that they save. Half as many where registers are narrow
-# and products take longer, and half as many for gradients, since XLA's own take longer.
+# A 3×3 convolution with at least this many input and output channels uses Winograd's algorithm on a
+# CPU. With fewer, writing and reading the sums takes about as long as the products that they save.
+# The limit is halved where registers are narrow, since products are slower there, and for
+# gradients, since XLA's own gradients are slower.
 MANY_CHANNELS = 128
-# And at most so many values per image, in or out: of more, the sums take memory that the time is
-# not worth.
+# Winograd's algorithm is used up to this number of values per image, in the input and the output.
+# Beyond it, the sums take more memory than the saved time is worth.
 MANY_VALUES = 256 * 256 * 64
 
 
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
-    """Cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
+    """Return the cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
 
-    Seven shapes are rewritten, exactly, because XLA's CPU backend is slow on them: 1×1 as a matrix
-    product, stride 2 as a stride-1 convolution of the space-to-depth image (its input gradient
-    is otherwise an order of magnitude slower), few channels as pairs of columns, many by Winograd's
-    algorithm (unless the image is large, and on CPUs alone: other backends choose for themselves),
-    images of no more pixels than the kernel has outputs as a matrix product too, and those without
-    padding or with so much that more pixels come out than go in, whose columns are padded
-    otherwise.
+    XLA's CPU backend is slow on these shapes, which are rewritten exactly:
+
+    * 1×1 kernels: a matrix product.
+    * Stride 2: a stride-1 convolution of the space-to-depth image. The input gradient is otherwise
+      an order of magnitude slower.
+    * Few channels: a convolution of pairs of columns.
+    * Many channels: Winograd's algorithm, unless the image is large. This one applies to CPUs only,
+      since other backends choose their own algorithm.
+    * Images with no more pixels than the kernel has outputs: a matrix product.
+    * No padding, or padding that makes the output larger than the input: columns are padded
+      separately.
 
     Raises:
-        ValueError: for a stride other than 1 and 2.
+        ValueError: `stride` is neither 1 nor 2.
     """
     if stride not in (1, 2):
         raise ValueError(f"stride={stride} must be 1 or 2")
@@ -53,25 +58,24 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     if _suits_pairs(x, kernel, padding):
         return _convolve_in_pairs(x, kernel)
     if _suits_winograd(x, kernel, padding):
-        return _convolve_many(x, kernel, padding)
-    return _convolve_as_it_is(x, kernel, padding)
+        return _convolve_many_channels(x, kernel, padding)
+    return _convolve_directly(x, kernel, padding)
 
 
-def _convolve_as_it_is(x: Array, kernel: Array, padding: int) -> Array:
+def _convolve_directly(x: Array, kernel: Array, padding: int) -> Array:
     columns = (padding, padding)
     if padding == 0:
-        # Without any padding XLA's CPU backend takes a path that is four times as slow.
+        # Without padding, XLA's CPU backend takes a path that is four times as slow.
         columns = (0, 1)
     elif 2 * padding >= kernel.shape[0]:
-        # Where more pixels come out than go in, it takes one for the kernel's gradient that is
-        # thirty times as slow.
+        # If the output is larger than the input, XLA's kernel gradient is thirty times as slow.
         x, columns = jnp.pad(x, ((0, 0), (0, 0), columns, (0, 0))), (0, 0)
     y = correlate(x, kernel, ((padding, padding), columns))
     return y[:, :, :-1] if padding == 0 else y
 
 
 def _is_small(size: tuple[int, int], kernel: Array) -> bool:
-    """Whether an image of `size` is less to move about in memory than the kernel is."""
+    """Return whether moving an image of `size` in memory costs less than moving the kernel."""
     return size[0] * size[1] <= kernel.shape[-1]
 
 
@@ -83,35 +87,35 @@ def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
     many = _has_many_channels(kernel, MANY_CHANNELS // 2)
     size = [side + 2 * padding - 2 for side in x.shape[1:3]]
     moderate = math.prod(size) * max(kernel.shape[2:]) <= MANY_VALUES
-    # Sums of so many pixels lose too much of the few digits of shorter types.
+    # In types shorter than float32, sums over a whole tile lose too many digits.
     suited = kernel.shape[:2] == (3, 3) and padding <= 2 and x.dtype.itemsize >= 4
     return many and moderate and suited and jax.default_backend() == "cpu" and not shares_rows()
 
 
-# A network has many convolutions of few shapes: each is traced, and lowered, once.
+# A network has many convolutions of few shapes: each shape is traced and lowered once.
 _once_per_shape = functools.partial(jax.jit, static_argnames="padding")
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve_many(x: Array, kernel: Array, padding: int) -> Array:
+def _convolve_many_channels(x: Array, kernel: Array, padding: int) -> Array:
     if not _has_many_channels(kernel, MANY_CHANNELS):
-        return _convolve_as_it_is(x, kernel, padding)
+        return _convolve_directly(x, kernel, padding)
     return _by_winograd(x, kernel, padding)
 
 
 @_once_per_shape
 def _by_winograd(x: Array, kernel: Array, padding: int) -> Array:
-    """Traced on a CPU, but not necessarily for one: exported programs run anywhere."""
+    """Choose by platform at lowering: a program traced on a CPU may be exported for a GPU."""
     return jax.lax.platform_dependent(
         x,
         kernel,
         cpu=functools.partial(winograd.convolve, padding=padding),
-        default=functools.partial(_convolve_as_it_is, padding=padding),
+        default=functools.partial(_convolve_directly, padding=padding),
     )
 
 
 def _forward(x: Array, kernel: Array, padding: int) -> tuple[Array, tuple[Array, Array]]:
-    return _convolve_many(x, kernel, padding), (x, kernel)
+    return _convolve_many_channels(x, kernel, padding), (x, kernel)
 
 
 def _backward(padding: int, inputs: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
@@ -120,15 +124,15 @@ def _backward(padding: int, inputs: tuple[Array, Array], dy: Array) -> tuple[Arr
 
 @_once_per_shape
 def _gradients_by_winograd(x: Array, kernel: Array, dy: Array, padding: int) -> tuple[Array, Array]:
-    def of_default(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
-        _, pull_back = jax.vjp(functools.partial(_convolve_as_it_is, padding=padding), x, kernel)
+    def default(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+        _, pull_back = jax.vjp(functools.partial(_convolve_directly, padding=padding), x, kernel)
         return pull_back(dy)
 
     cpu = functools.partial(winograd.gradients, padding=padding)
-    return jax.lax.platform_dependent(x, kernel, dy, cpu=cpu, default=of_default)
+    return jax.lax.platform_dependent(x, kernel, dy, cpu=cpu, default=default)
 
 
-_convolve_many.defvjp(_forward, _backward)
+_convolve_many_channels.defvjp(_forward, _backward)
 
 
 def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
@@ -137,10 +141,10 @@ def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
 
 
 def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
-    """A 3×3 convolution of pairs of columns with twice the channels: two taps instead of three.
+    """Convolve pairs of columns with twice the channels: two taps instead of three.
 
-    Two neighbouring columns of the output see four of the padded input, which are two pairs. A
-    quarter of the products is with zeros, which the fuller registers more than make up for.
+    Two neighbouring output columns depend on four columns of the padded input, which are two pairs.
+    A quarter of the products are with zeros, but the fuller registers save more than that.
     """
     batch, height, width, inputs = x.shape
     outputs = kernel.shape[-1]
@@ -148,13 +152,13 @@ def _convolve_in_pairs(x: Array, kernel: Array) -> Array:
     x = x.reshape(batch, height, width // 2 + 1, 2 * inputs)
     left, right = (jnp.pad(kernel, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in (0, 1))
     kernel = jnp.stack([left, right], axis=3).reshape(3, 2, 2 * inputs, 2 * outputs)
-    # Rows are padded by the convolution itself: devices that share them need only exchange edges.
+    # The convolution itself pads the rows, so that devices that share rows exchange edges only.
     y = correlate(x, kernel, ((1, 1), (0, 0)))
     return y.reshape(batch, height, width, outputs)
 
 
 def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
-    """Stride 2 on pixels is stride 1 on 2×2 blocks: blocks and kernel taps become channels."""
+    """Convolve 2×2 blocks with stride 1: the pixels of a block and their taps become channels."""
     *_, height, width, channels = x.shape
     size, _, _, outputs = kernel.shape
     taps = (size + 1) // 2
@@ -178,7 +182,7 @@ def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
 def space_to_depth(
     x: Float[Array, "b h w c"], side: int
 ) -> Float[Array, "b h//side w//side c*side*side"]:
-    """Space to depth: every square of `side`² pixels becomes one of as many times the channels."""
+    """Merge every square of `side` × `side` pixels into one pixel with side² times the channels."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // side, side, width // side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
@@ -187,7 +191,7 @@ def space_to_depth(
 def depth_to_space(
     x: Float[Array, "b h w c"], side: int
 ) -> Float[Array, "b h*side w*side c//side**2"]:
-    """Undoes `space_to_depth`."""
+    """Invert `space_to_depth`."""
     batch, height, width, _ = x.shape
     x = x.reshape(batch, height, width, side, side, -1)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * side, width * side, -1)
@@ -196,12 +200,12 @@ def depth_to_space(
 def convolve_doubled(
     x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]
 ) -> Float[Array, "b 2*h 2*w o"]:
-    """3×3 convolution of `x` doubled in size by nearest and padded by reflection.
+    """Return the 3×3 convolution of `x`, doubled by nearest-neighbour and padded by reflection.
 
-    Done at the size of `x`: of the three taps along an axis two always meet the same pixel, so
-    each parity of the output is a convolution with two, and the reflection repeats the edge.
-    All four parities share one 2×2 convolution, in which each takes its own window. Where the
-    image is small, to put its kernel together would take longer than it saves.
+    Computed at the size of `x`: two of the three taps along an axis always meet the same pixel, so
+    each parity of the output is a convolution with two taps, and the reflection repeats the edge.
+    All four parities share one 2×2 convolution, from which each takes its own window. For small
+    images, assembling that kernel would take longer than it saves.
     """
     batch, height, width, _ = x.shape
     if _is_small((2 * height, 2 * width), kernel):
@@ -219,7 +223,7 @@ def convolve_doubled(
 
 
 def _pair_taps(kernel: Array, axis: int) -> Array:
-    """Three taps along `axis` → two, for each parity of the output; parities on axis `axis - 2`."""
+    """Sum three taps along `axis` to two per output parity; parities are on axis `axis - 2`."""
     first, middle, last = jnp.split(kernel, 3, axis)
     even = jnp.concatenate([first, middle + last], axis)
     odd = jnp.concatenate([first + middle, last], axis)

@@ -1,14 +1,18 @@
-"""From a blurry image to its degradation representation, and from there to four maps.
+"""Degradation encoder and pyramid: a blurry image → its representation → four maps.
 
-Two versions are published. Version 1 (`msdi_net`) has a 4×4 representation of 4·width channels,
-version 2 (`msdi2_net` and the joint network) an 8×8 one of 32·width channels.
+Two versions are published. Version 1 (`msdi_net`) has a 4×4 representation with 4·width channels,
+version 2 (`msdi2_net` and the joint network) an 8×8 one with 32·width channels.
 
-Both see an image at 256×256 and normalise each channel of each image. How long a blur is in pixels,
-and what all regions share, such as the blur of a camera that shook without turning, survives in the
-relations between channels only. The native encoder, which is ours, keeps both: it takes an image as
-it is and normalises over the batch, so that a representation has a cell per 32×32 pixels. How
-much of an edge's contrast is left tells of blur, how much contrast there was tells of content: an
-encoder of local contrast, ours too, sees every neighbourhood at the same one.
+Both resize the image to 256×256 and normalise each channel of each image. The length of a blur in
+pixels, and everything that all regions share, such as the blur of a camera that moved without
+rotating, then survives only in the relations between channels. Two options of this project keep
+more:
+
+* native: the encoder takes the image at full resolution and normalises over the batch. The
+  representation has one cell per 32×32 pixels.
+* contrast: the encoder sees local contrast. The contrast that is left at an edge depends on the
+  blur, the contrast that was there depends on the content: normalising every neighbourhood to the
+  same contrast removes the latter.
 """
 
 import itertools
@@ -33,18 +37,19 @@ from msdi_jax.networks.layers import (
 )
 
 ENCODER_SIZE = 256
-# Sides, in px, of what a cell of a native representation stands for.
+# Side of the image area of one cell of a native representation, px.
 CELL = 32
-# Side, in px, of the neighbourhood whose contrast is evened out, and the variance that is little.
+# Side of the neighbourhood whose contrast is normalised, px.
 NEIGHBOURHOOD = 33
-LITTLE = 1e-4
+# Added to the variance: the noise of flat neighbourhoods is not amplified.
+VARIANCE_EPSILON = 1e-4
 
 
 class Degradation(NamedTuple):
-    """What an image's blur looks like to the network.
+    """The degradation representation of images, and the maps that modulate the network.
 
-    `maps[i]` modulates U-Net level i: (b, 256 / 2^i, 256 / 2^i, 2^i · width), and of a native
-    encoder (b, h / 2^i, w / 2^i, 2^i · width).
+    `maps[i]` modulates U-Net level i. Its shape is (b, 256 / 2^i, 256 / 2^i, 2^i · width), with a
+    native encoder (b, h / 2^i, w / 2^i, 2^i · width).
     """
 
     representation: Float[Array, "b r r c"]
@@ -52,7 +57,7 @@ class Degradation(NamedTuple):
 
 
 def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Every pixel less its neighbourhood's mean, over the standard deviation there.
+    """Subtract the mean of each pixel's neighbourhood and divide by its standard deviation.
 
     Jarrett et al., "What is the Best Multi-Stage Architecture for Object Recognition?", 2009.
     """
@@ -62,14 +67,14 @@ def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     mean = _neighbourhood_sum(wide) / count
     power = _neighbourhood_sum(jnp.square(wide)) / count
     variance = (power - jnp.square(mean)).mean(-1, keepdims=True)
-    found = (wide - mean) * jax.lax.rsqrt(jnp.maximum(variance, 0) + LITTLE)
-    return found.astype(image.dtype)
+    contrast = (wide - mean) * jax.lax.rsqrt(jnp.maximum(variance, 0) + VARIANCE_EPSILON)
+    return contrast.astype(image.dtype)
 
 
 def _neighbours(side: int) -> Float[np.ndarray, " side"]:
-    """How many pixels of a neighbourhood lie within an axis of `side` px, itself included."""
-    here, reach = np.arange(side), NEIGHBOURHOOD // 2
-    return 1.0 + np.minimum(here, reach) + np.minimum(side - 1 - here, reach)
+    """Count the pixels of each pixel's neighbourhood inside an axis of `side` px."""
+    place, reach = np.arange(side), NEIGHBOURHOOD // 2
+    return 1.0 + np.minimum(place, reach) + np.minimum(side - 1 - place, reach)
 
 
 def _neighbourhood_sum(x: Array) -> Array:
@@ -79,6 +84,8 @@ def _neighbourhood_sum(x: Array) -> Array:
 
 
 class ResidualBlock(nnx.Module):
+    """Two 3×3 convolutions with reflection padding, added to the input."""
+
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
         self.conv_1 = Conv(channels, channels, 3, padding=0, rngs=rngs)
         self.conv_2 = Conv(channels, channels, 3, padding=0, rngs=rngs)
@@ -95,7 +102,7 @@ def _norms(convs: nnx.List, native: bool) -> nnx.List:
 
 
 class ShallowEncoder(nnx.Module):
-    """The first layers of the encoder; stage 2 also compares images by these five features."""
+    """The first layers of the encoder. Stage 2 also compares images by their five features."""
 
     def __init__(self, width: int, *, native: bool = False, rngs: nnx.Rngs):
         channels = [3, *(width * k for k in (1, 2, 4, 8))]
@@ -108,10 +115,10 @@ class ShallowEncoder(nnx.Module):
 
     def __call__(self, image: Float[Array, "b h w 3"]) -> list[Array]:
         first = self.norms[0](self.down[0](image))
-        found = [first, self.smooth(reflect_pad(leaky_relu(first), 3))]
+        features = [first, self.smooth(reflect_pad(leaky_relu(first), 3))]
         for conv, norm in list(zip(self.down, self.norms, strict=True))[1:]:
-            found.append(norm(conv(leaky_relu(found[-1]))))
-        return found
+            features.append(norm(conv(leaky_relu(features[-1]))))
+        return features
 
 
 class DegradationEncoder(nnx.Module):
@@ -120,8 +127,8 @@ class DegradationEncoder(nnx.Module):
     Args:
         width: channels of the first layer; published: 64.
         version: 1 or 2.
-        native: whether to see images as they are; see above.
-        contrast: whether to see their local contrast; see above.
+        native: encode at full resolution; see the top of this module.
+        contrast: feed local contrast; see the top of this module.
     """
 
     def __init__(
@@ -178,7 +185,7 @@ class DegradationEncoder(nnx.Module):
 
 
 class UpBlock(nnx.Module):
-    """Convolve, double the size, convolve."""
+    """Convolve, double the size and convolve."""
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
         self.before = SpectralConv(inputs, outputs, 3, padding=0, rngs=rngs)
@@ -200,19 +207,21 @@ class DegradationPyramid(nnx.Module):
         )
 
     def __call__(self, representation: Float[Array, "b r r c"]) -> tuple[Array, ...]:
-        x, found = representation, []
+        x, maps = representation, []
         for block in self.up:
             x = block(x)
-            found.append(x)
-        return tuple(found[:-5:-1])
+            maps.append(x)
+        return tuple(maps[:-5:-1])
 
 
 class DegradationEstimator(nnx.Module):
-    """Encoder and pyramid: stage 1 learns them, stage 2 freezes them.
+    """Encoder and pyramid: stage 1 trains them, stage 2 freezes them.
 
     Args:
-        width, version: of both.
-        native, contrast: of the encoder.
+        width: of encoder and pyramid, see there.
+        version: of encoder and pyramid, 1 or 2.
+        native: see `DegradationEncoder`.
+        contrast: see `DegradationEncoder`.
     """
 
     def __init__(
@@ -236,10 +245,13 @@ class DegradationEstimator(nnx.Module):
     def maps(
         self, representation: Float[Array, "b r q c"], size: tuple[int, int]
     ) -> tuple[Array, ...]:
-        """A representation's maps for an image of `size`, whose image it need not be."""
+        """Return the maps of a representation for an image of `size` (height, width).
+
+        The representation may come from another image.
+        """
         if not self.encoder.native:
             return self.pyramid(representation)
         height, width = size
         cells = resize_bilinear(representation, -(-height // CELL), -(-width // CELL))
-        # The last cells may reach beyond the image.
+        # The last cells may extend beyond the image.
         return tuple(m[:, : height >> i, : width >> i] for i, m in enumerate(self.pyramid(cells)))

@@ -1,4 +1,4 @@
-"""Two patch discriminators that tell a reblurred from a truly blurry image, given the sharp one."""
+"""Patch discriminators at two scales: reblurred or truly blurry, given the sharp image."""
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -9,7 +9,7 @@ SCALES = 2
 
 
 class PatchDiscriminator(nnx.Module):
-    """Judges overlapping patches; returns its five features, the last being the verdicts."""
+    """Score overlapping patches; returns five features, of which the last are the scores."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         self.first = Conv(6, width, 4, stride=2, padding=2, rngs=rngs)
@@ -35,7 +35,7 @@ class PatchDiscriminator(nnx.Module):
 
 
 class MultiscaleDiscriminator(nnx.Module):
-    """`PatchDiscriminator` at full and at half size, on sharp and candidate image stacked.
+    """`PatchDiscriminator` at full and half size, on the stacked sharp and candidate image.
 
     Args:
         width: channels of the first layer; published: 64.
@@ -45,11 +45,11 @@ class MultiscaleDiscriminator(nnx.Module):
         self.scale = nnx.List(PatchDiscriminator(width, rngs=rngs) for _ in range(SCALES))
 
     def __call__(self, pair: Float[Array, "b h w 6"]) -> list[list[Array]]:
-        found = []
+        features = []
         for discriminator in self.scale:
-            found.append(discriminator(pair))
-            # The zeros of the padding do not count in the mean.
+            features.append(discriminator(pair))
+            # Padding does not count in the mean.
             pair = nnx.avg_pool(
                 pair, (3, 3), (2, 2), padding=((1, 1), (1, 1)), count_include_pad=False
             )
-        return found
+        return features

@@ -1,7 +1,7 @@
-"""Networks as plain dicts of arrays, and back.
+"""Conversion between networks and plain dicts of arrays.
 
-Networks are NNX modules, but compiled functions see nested dicts of arrays: dispatch is an order
-of magnitude cheaper, and nothing is shared or changed behind the caller's back.
+Networks are NNX modules, but compiled functions take nested dicts of arrays: dispatch is an order
+of magnitude cheaper, and arrays are neither shared nor changed implicitly.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ Arrays = dict[str, Any]
 
 
 class TraceSafeRngs:
-    """What networks draw their weights from: `nnx.Rngs`, for traced programs.
+    """Source of random keys for the weights of networks: `nnx.Rngs` for traced programs.
 
-    `nnx.Rngs` counts in a variable. Under a trace, every count asks a traced value for its
-    sharding, which fails, and takes the longer the longer the trace: half the time to load a model.
+    `nnx.Rngs` counts in a variable. Under a trace, every count queries the sharding of a traced
+    value. The query fails, and its time grows with the trace: half the time to load a model.
     """
 
     def __init__(self, key: Array):
@@ -30,12 +30,12 @@ class TraceSafeRngs:
 
 
 def abstract(make: Callable[[TraceSafeRngs], nnx.Module]) -> Any:
-    """The network that `make(rngs)` would make, of shapes and types alone."""
+    """Return the network that `make(rngs)` returns, with shapes and types in place of arrays."""
     return nnx.eval_shape(lambda: make(TraceSafeRngs(jax.random.key(0))))
 
 
 class Parts(NamedTuple):
-    """A network taken apart: a static description, parameters and statistics."""
+    """A network split into its static description, parameters and statistics."""
 
     graph: nnx.GraphDef
     params: Arrays
@@ -43,17 +43,18 @@ class Parts(NamedTuple):
 
 
 def split(network: nnx.Module) -> Parts:
+    """Split a network into its description, parameters and statistics."""
     graph, params, stats = nnx.split(network, nnx.Param, ...)
     return Parts(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
 
 
 def arrays_of(network: nnx.Module) -> Arrays:
-    """Parameters and statistics in one nested dict."""
+    """Return parameters and statistics in one nested dict."""
     return nnx.to_pure_dict(nnx.state(network))
 
 
 def merge(graph: nnx.GraphDef, *arrays: Arrays, training: bool = False) -> Any:
-    """The network again; in training mode its statistics move with every call."""
+    """Return the network of `graph` and `arrays`; in training mode, calls update its statistics."""
     network = nnx.merge(graph, *arrays)
     if training:
         network.train()

@@ -1,8 +1,8 @@
-"""Random weights from which a few thousand steps get somewhere: `config.initial = "calibrated"`.
+"""Calibrated random weights, for short training: `config.initial = "calibrated"`.
 
-As published, a fresh network first has to learn to give its input back, and to hear its
-degradation representation at all. The pyramid's ten spectrally normalised convolutions of
-independent weights pass on a five-hundredth of it, and their biases outweigh that.
+With the published initialisation, a new network first has to learn to return its input, and to
+respond to its degradation representation. The pyramid's ten spectrally normalised convolutions of
+independent weights scale the representation down to a five-hundredth, less than their biases.
 """
 
 import jax
@@ -18,7 +18,7 @@ from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 
 
 def calibrate_pyramid(pyramid: DegradationPyramid, rngs: nnx.Rngs) -> None:
-    """Orthogonal kernels, and biases that leave every channel a mean of zero."""
+    """Set orthogonal kernels, and biases that give every channel a mean of zero."""
     draw = nnx.initializers.orthogonal()
     x = _typical_representation(pyramid, rngs)
     for block in pyramid.up:
@@ -34,36 +34,36 @@ def calibrate_pyramid(pyramid: DegradationPyramid, rngs: nnx.Rngs) -> None:
 def calibrate_network(
     network: MSDINet | ReblurDeblurNet, pyramid: DegradationPyramid, rngs: nnx.Rngs
 ) -> None:
-    """The output is the input, and modulation hears the maps of `pyramid` at unit strength."""
+    """Make the output equal the input, and scale modulation to unit moments of `pyramid`'s maps."""
     parts = [network] if isinstance(network, MSDINet) else [network.deblur, network.reblur]
     maps = pyramid(_typical_representation(pyramid, rngs))
     for part in parts:
-        for modulation, found in zip(part.modulation, maps[: len(part.modulation)], strict=True):
+        for modulation, level in zip(part.modulation, maps[: len(part.modulation)], strict=True):
             if not isinstance(modulation, Unmodulated):
-                _attend(modulation.shared[0], found)
-        _silence(part.last)
+                _scale_to_map(modulation.shared[0], level)
+        _set_to_zero(part.last)
     if isinstance(network, MSDINet):
-        _silence(network.attention.to_image)
+        _set_to_zero(network.attention.to_image)
 
 
 def _typical_representation(pyramid: DegradationPyramid, rngs: nnx.Rngs) -> Array:
-    """Noise with the moments that the encoder's last norm and activation leave."""
+    """Return noise with the moments of an encoder's output after its norm and activation."""
     shape = (4, 8, 8, pyramid.up[0].before.kernel.shape[-2])
     return leaky_relu(jax.random.normal(rngs.params(), shape))
 
 
-def _attend(conv: Conv, found: Array) -> None:
-    """Scales what `conv` takes from a map, its last input channels, as if the map had unit moments.
+def _scale_to_map(conv: Conv, degradation_map: Array) -> None:
+    """Scale the weights of a map, the last input channels of `conv`, as if it had unit moments.
 
-    Lengths and means are those of all channels of the map: single ones may be silent.
+    The standard deviation is taken over all channels of the map: single channels may be constant.
     """
-    first = conv.kernel.shape[-2] - found.shape[-1]
-    mean, scale = found.mean((0, 1, 2)), found.std()
+    first = conv.kernel.shape[-2] - degradation_map.shape[-1]
+    mean, scale = degradation_map.mean((0, 1, 2)), degradation_map.std()
     kernel = conv.kernel[...].at[:, :, first:].divide(scale)
     shift = jnp.einsum("hwio,i->o", kernel[:, :, first:], mean)
     conv.kernel[...], conv.bias[...] = kernel, conv.bias[...] - shift
 
 
-def _silence(conv: Conv) -> None:
+def _set_to_zero(conv: Conv) -> None:
     conv.kernel[...] = jnp.zeros(conv.kernel.shape)
     conv.bias[...] = jnp.zeros(conv.bias.shape)

@@ -1,7 +1,7 @@
-"""Layers with the exact meaning the published PyTorch weights give them, NHWC.
+"""Layers that compute exactly what the PyTorch layers of the published weights do, NHWC.
 
-Kernels are HWIO. Layers are in evaluation mode when made; `module.train()` and `module.eval()`
-switch the ones that keep statistics (`SpectralConv`, `BatchNorm`).
+Kernels are HWIO. New layers are in evaluation mode; `module.train()` and `module.eval()` switch
+those that keep statistics (`SpectralConv`, `BatchNorm`).
 """
 
 import functools
@@ -21,11 +21,11 @@ from msdi_jax.networks.convolution import convolve, convolve_doubled, depth_to_s
 
 
 class PowerIteration(nnx.BatchStat):
-    """A leading singular vector as spectral normalisation last estimated it."""
+    """The latest estimate of a leading singular vector, for spectral normalisation."""
 
 
 def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
-    """PyTorch's default initialisation of convolutions: U(-1, 1) / sqrt(fan_in)."""
+    """Draw from U(-1, 1) / sqrt(fan_in), PyTorch's default initialisation of convolutions."""
 
     def draw(key_data: np.ndarray) -> np.ndarray:
         generator = np.random.default_rng(key_data.tolist())
@@ -35,9 +35,9 @@ def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
 
 
 def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Array]:
-    """(u, v) of a kernel by power iteration from a random start, as PyTorch does for new layers.
+    """Return (u, v) of a kernel by power iteration from a random start, as PyTorch does.
 
-    Without it the singular value of a fresh layer is read off random vectors and may be near 0.
+    Without it, the singular value of a new layer would come from random vectors and may be near 0.
     """
     outputs = kernel.shape[-1]
     inputs = kernel.size // outputs
@@ -57,10 +57,10 @@ def leading_vectors(kernel: Array, key: Array, iterations: int = 15) -> list[Arr
 
 
 def _by_numpy(function: Callable, results: Any, *arguments: Array) -> Any:
-    """`function` of NumPy arrays, also where its arguments are traced.
+    """Call `function` with NumPy arrays, by a callback if its arguments are traced.
 
-    A network has hundreds of arrays in a hundred shapes, for which `jax.random` takes most of a
-    minute to compile, and callbacks half of one.
+    A network has hundreds of arrays in a hundred shapes. Compiling `jax.random` for all of them
+    takes most of a minute, compiling callbacks half a minute.
     """
 
     def on_host(*arrays: Array) -> Any:
@@ -76,12 +76,12 @@ def leaky_relu(x: Array) -> Array:
 
 
 def reflect_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*size w+2*size c"]:
-    """Reflection padding; the edge pixel is not repeated."""
+    """Pad by reflection; the edge pixel is not repeated."""
     return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="reflect")
 
 
 class Conv(nnx.Module):
-    """Convolution `size`×`size` with zero padding (size - 1) // 2 unless said otherwise."""
+    """Convolution `size`×`size`; the default zero padding is (size - 1) // 2."""
 
     def __init__(
         self,
@@ -106,10 +106,10 @@ class Conv(nnx.Module):
         return convolve(x, kernel, stride=self.stride, padding=self.padding)
 
     def __call__(self, *parts: Float[Array, "b h w _"]) -> Float[Array, "b h2 w2 o"]:
-        """Of the parts' channels one after the other, which need not be joined for that."""
+        """Convolve the concatenated channels of `parts`, without concatenating them in memory."""
         ends = itertools.accumulate(x.shape[-1] for x in parts[:-1])
         kernels = jnp.split(self.kernel[...], list(ends), axis=2)
-        # The weights' type is the one to compute in: images stay float32 beside bfloat16 weights.
+        # The type of the weights is the one to compute in: images stay float32.
         y = functools.reduce(
             operator.add,
             (self.convolve(x.astype(k.dtype), k) for x, k in zip(parts, kernels, strict=True)),
@@ -118,7 +118,7 @@ class Conv(nnx.Module):
 
 
 class DoublingConv(Conv):
-    """A 3×3 `Conv` of the input doubled in size by nearest and padded by reflection."""
+    """3×3 `Conv` of the input, doubled by nearest-neighbour and padded by reflection."""
 
     def convolve(self, x: Array, kernel: Array) -> Array:
         return convolve_doubled(x, kernel)
@@ -127,8 +127,8 @@ class DoublingConv(Conv):
 class SpectralConv(Conv):
     """`Conv` whose kernel is divided by its largest singular value, as PyTorch estimates it.
 
-    In training mode every call does one step of power iteration before it divides. Gradients
-    flow through the kernel and the singular value, not through the vectors `u` and `v`.
+    In training mode, every call does one step of power iteration first. Gradients flow through the
+    kernel and the singular value, not through the vectors `u` and `v`.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, *, rngs: nnx.Rngs, **options):
@@ -139,17 +139,18 @@ class SpectralConv(Conv):
         self.use_running_average = True
 
     def singular_value(self) -> Array:
+        """Return the estimated largest singular value; in training mode, update u and v first."""
         matrix = _matrix(self.kernel[...])
         if not self.use_running_average:
             fixed = jax.lax.stop_gradient(matrix)
-            # `set_value`, since `variable[...] = x` asks a traced x for its sharding, and the error
-            # that it swallows took three quarters of the time to trace a training step.
+            # `set_value`, since `variable[...] = x` queries the sharding of a traced x, and the
+            # error that it swallows took three quarters of the time to trace a training step.
             self.v.set_value(_unit(fixed @ self.u[...]))
             self.u.set_value(_unit(self.v[...] @ fixed))
         return self.v[...] @ matrix @ self.u[...]
 
     def convolve(self, x: Array, kernel: Array) -> Array:
-        # Dividing what comes out spares a divided copy of a kernel that is often larger than it.
+        # Dividing the output avoids a divided copy of the kernel, which is often larger.
         y = super().convolve(x, kernel)
         return y / self.singular_value().astype(y.dtype)
 
@@ -159,7 +160,7 @@ class DoublingSpectralConv(SpectralConv, DoublingConv):
 
 
 def singular_values(network: nnx.Module) -> list[Array]:
-    """What each `SpectralConv` of `network` divides its kernel by: its estimated σ."""
+    """Return the estimated σ by which each `SpectralConv` of `network` divides its kernel."""
     return [
         jnp.einsum("i,io,o->", layer.v[...], _matrix(layer.kernel[...]), layer.u[...])
         for _, layer in nnx.iter_graph(network)
@@ -176,7 +177,7 @@ def _unit(x: Array) -> Array:
 
 
 class UpConv(nnx.Module):
-    """Transposed convolution 2×2 with stride 2: every pixel becomes a 2×2 block."""
+    """Transposed 2×2 convolution with stride 2: every pixel becomes a 2×2 block."""
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
         # PyTorch counts the fan-in of a transposed convolution from its outputs.
@@ -185,19 +186,22 @@ class UpConv(nnx.Module):
         self.bias = nnx.Param(uniform_fan_in(rngs.params(), (outputs,), fan_in))
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b 2*h 2*w o"]:
-        # Of an einsum XLA makes one with pixels last, and on CPUs takes long to move them back.
+        # XLA compiles an einsum to a product with pixels last; moving them back is slow on CPUs.
         kernel = self.kernel[...].transpose(2, 0, 1, 3).reshape(1, 1, x.shape[-1], -1)
         return depth_to_space(convolve(x, kernel), 2) + self.bias[...]
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Zero mean and unit (biased) variance per image and channel, computed in float32 or wider."""
+    """Normalise to zero mean and unit biased variance per image and channel.
+
+    Computed in float32 or wider.
+    """
     mean, factor = _moments(x)
     return ((x.astype(mean.dtype) - mean) * factor).astype(x.dtype)
 
 
 def _moments(x: Float[Array, "b h w c"]) -> tuple[Array, Array]:
-    """Mean and reciprocal deviation per image and channel, in float32 or wider."""
+    """Return mean and reciprocal deviation per image and channel, in float32 or wider."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = wide.mean((1, 2), keepdims=True)
     variance = jnp.square(wide - mean).mean((1, 2), keepdims=True)
@@ -205,18 +209,18 @@ def _moments(x: Float[Array, "b h w c"]) -> tuple[Array, Array]:
 
 
 class InstanceNorm(nnx.Module):
-    """`instance_norm` where another norm may stand."""
+    """`instance_norm` as a module, interchangeable with other norms."""
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         return instance_norm(x)
 
 
 class HalfInstanceNorm(nnx.Module):
-    """Affine instance norm of the first half of the channels; the rest pass (HINet).
+    """Affine instance norm of the first half of the channels; the others are unchanged (HINet).
 
     Attributes:
-        window: side of the windows that statistics are taken in, px of the features, see
-            windows.py; None, as in training: the whole image.
+        window: side of the windows over which statistics are taken, px of the features, see
+            `local_statistics`; None, as in training: the whole image.
     """
 
     def __init__(self, channels: int):
@@ -226,8 +230,8 @@ class HalfInstanceNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(self.half))
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        # The rest passes through a norm of mean 0 and scale 1: cutting the channels in two and
-        # joining them again would cost two more passes over memory.
+        # The other half is normalised with mean 0 and scale 1: splitting and concatenating the
+        # channels would cost two more passes over memory.
         half = x[..., : self.half]
         mean, factor = (
             local_statistics.moments(half, self.window) if self.window else _moments(half)
@@ -245,8 +249,8 @@ class BatchNorm(nnx.Module):
 
     Args:
         channels: number of features.
-        groups: the batch is normalised in this many equal parts. 1 is the whole (global) batch;
-            the published training normalised each process's share by itself.
+        groups: number of equal parts in which the batch is normalised. 1 is the whole (global)
+            batch; the published training normalised the part of each process separately.
     """
 
     def __init__(self, channels: int, *, groups: int = 1):
@@ -264,17 +268,17 @@ class BatchNorm(nnx.Module):
         mean = grouped.mean((1, 2, 3), keepdims=True)
         var = jnp.square(grouped - mean).mean((1, 2, 3), keepdims=True)
         count = grouped[0, ..., 0].size
-        # PyTorch normalises with the biased variance but remembers the unbiased one.
-        self._remember(mean.mean(0).ravel(), var.mean(0).ravel() * count / (count - 1))
+        # PyTorch normalises with the biased variance, but its running variance is unbiased.
+        self._update_statistics(mean.mean(0).ravel(), var.mean(0).ravel() * count / (count - 1))
         return ((grouped - mean) * jax.lax.rsqrt(var + 1e-5)).reshape(x.shape).astype(x.dtype)
 
-    def _remember(self, mean: Array, var: Array) -> None:
+    def _update_statistics(self, mean: Array, var: Array) -> None:
         self.mean.set_value(0.9 * self.mean[...] + 0.1 * jax.lax.stop_gradient(mean))
         self.var.set_value(0.9 * self.var[...] + 0.1 * jax.lax.stop_gradient(var))
 
 
 def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
-    """Bilinear resize with half-pixel centres and no antialiasing (PyTorch `interpolate`)."""
+    """Resize bilinearly, half-pixel centres, no antialiasing (PyTorch `interpolate`)."""
     for axis, target in ((1, height), (2, width)):
         if x.shape[axis] != target:
             x = _interpolate(x, axis, target)
@@ -282,7 +286,7 @@ def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Arra
 
 
 def _interpolate(x: Array, axis: int, target: int) -> Array:
-    """Two neighbours blended: `jax.image.resize` multiplies by a matrix instead."""
+    """Blend two neighbours; `jax.image.resize` multiplies by a matrix instead."""
     size = x.shape[axis]
     centres = np.maximum((np.arange(target) + 0.5) * (size / target) - 0.5, 0)
     lower = centres.astype(int)
@@ -294,18 +298,18 @@ def _interpolate(x: Array, axis: int, target: int) -> Array:
 
 
 def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
-    """Nearest resize, PyTorch's `nearest`: source index floor(target · (in / out)) in float32."""
+    """Resize by PyTorch's `nearest`: source index floor(target · (in / out)) in float32."""
     if x.shape[1] != height:
         x = x[:, _nearest(x.shape[1], height)]
     return x if x.shape[2] == width else x[:, :, _nearest(x.shape[2], width)]
 
 
 def _nearest(size: int, target: int) -> np.ndarray:
-    # In exact arithmetic some indices differ, first for 256 → 656.
+    # In exact arithmetic, some indices would differ, first for 256 → 656.
     scale = np.float32(size) / np.float32(target)
     return np.minimum(np.arange(target, dtype=np.float32) * scale, size - 1).astype(int)
 
 
 def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
-    """2×2 average pooling."""
+    """Average 2×2 pixels."""
     return nnx.avg_pool(x, (2, 2), (2, 2))

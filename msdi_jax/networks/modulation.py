@@ -1,8 +1,8 @@
 """Spatially adaptive modulation: a degradation map scales and shifts features, pixel by pixel.
 
-The two published networks differ in what predicts scale and shift, and in what they act on:
-the deblurring network looks at feature and map and modulates the feature as it is; the joint
-network looks at the map alone and modulates the batch-normalised feature.
+The two published networks differ in the inputs of scale and shift, and in the modulated feature:
+the deblurring network predicts them from feature and map and modulates the feature itself; the
+joint network predicts them from the map alone and modulates the batch-normalised feature.
 """
 
 from flax import nnx
@@ -20,6 +20,7 @@ class _Modulation(nnx.Module):
         self.project = SpectralConv(channels, channels, 3, rngs=rngs)
 
     def modulate(self, x: Array, normalised: Array, context: Array) -> Array:
+        """Add the modulated `normalised` feature to `x`."""
         y = normalised * (1 + self.gamma(context)) + self.beta(context)
         return x + self.project(leaky_relu(y))
 
@@ -29,15 +30,15 @@ class SpatiallyAdaptiveModulation(_Modulation):
 
     Args:
         channels: of the feature.
-        seen: channels of the degradation map.
+        map_channels: channels of the degradation map.
         hidden: channels of the shared context; published: 128 = 2 · width.
     """
 
-    def __init__(self, channels: int, seen: int, hidden: int, *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, map_channels: int, hidden: int, *, rngs: nnx.Rngs):
         super().__init__(channels, hidden, rngs=rngs)
         self.shared = nnx.List(
             [
-                Conv(channels + seen, channels, 1, rngs=rngs),
+                Conv(channels + map_channels, channels, 1, rngs=rngs),
                 Conv(channels, hidden, 3, rngs=rngs),
                 Conv(hidden, hidden, 3, rngs=rngs),
             ]
@@ -53,14 +54,14 @@ class SpatiallyAdaptiveModulation(_Modulation):
 
 
 class Unmodulated(nnx.Module):
-    """Stands where a skip connection is left as it is."""
+    """Placeholder for a skip connection without modulation."""
 
     def __call__(self, x: Array, degradation: Array) -> Array:
         return x
 
 
 class NormalisedModulation(_Modulation):
-    """The joint network's modulation: batch norm, context from the degradation map alone."""
+    """The joint network's modulation, with batch norm and context from the map alone."""
 
     def __init__(self, channels: int, hidden: int, *, groups: int = 1, rngs: nnx.Rngs):
         super().__init__(channels, hidden, rngs=rngs)

@@ -1,4 +1,4 @@
-"""MSDI-Net: a two-stage U-Net whose first skips a degradation pyramid modulates.
+"""MSDI-Net: two U-Nets; a degradation pyramid modulates the skips of the first.
 
 Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 2022, section 3.3.
 The two-stage layout with half instance norm is HINet's (Chen et al., CVPRW 2021).
@@ -17,16 +17,17 @@ from msdi_jax.networks.layers import Conv
 from msdi_jax.networks.modulation import SpatiallyAdaptiveModulation, Unmodulated
 from msdi_jax.networks.unet import DEPTH, MULTIPLE, Block, UNet, check_size, recomputed
 
-# Published: whose skips are modulated. The bottom of the U-Net has none.
+# Levels whose skips are modulated, as published. The bottom of the U-Net has no skip.
 LEVELS = tuple(range(DEPTH - 1))
 
 
 def check_depth_and_patch(depth: int, patch: int, names: Mapping[str, str] | None = None) -> None:
-    """Raise ValueError unless every side that is a multiple of `MULTIPLE` can be so divided.
+    """Raise ValueError unless U-Nets of this size take every multiple of `MULTIPLE` as a side.
 
     Args:
-        depth, patch: see `MSDINet`.
-        names: how the message calls the two, where not by their own names.
+        depth: see `MSDINet`.
+        patch: see `MSDINet`.
+        names: names of the two fields in the message; default: their own.
     """
     if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
         names = {"depth": "depth", "patch": "patch", **(names or {})}
@@ -44,7 +45,7 @@ class MSDIOutput(NamedTuple):
 
 
 class SupervisedAttention(nnx.Module):
-    """An intermediate image, and features gated by what that image shows (MPRNet)."""
+    """Supervised attention (MPRNet): an intermediate image, and features gated by it."""
 
     def __init__(self, width: int, colours: int, *, rngs: nnx.Rngs):
         self.feature = Conv(width, width, 3, rngs=rngs)
@@ -74,7 +75,7 @@ class MSDINet(nnx.Module):
         remat: number of the finest levels whose blocks are recomputed in the backward pass.
 
     Raises:
-        ValueError: for a depth and a patch that do not fit together.
+        ValueError: `depth` and `patch` do not fit together.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class MSDINet(nnx.Module):
     def __call__(
         self, image: Float[Array, "b h w 3"], degradation: Degradation | None = None
     ) -> MSDIOutput:
-        """`degradation` is the image's own unless another is given."""
+        """Deblur `image`; `degradation` defaults to that of the image itself."""
         check_size(image)
         if degradation is None:
             degradation = self.degradation(image)

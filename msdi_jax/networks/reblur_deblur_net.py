@@ -19,7 +19,7 @@ class JointOutput(NamedTuple):
 
 
 class Generator(nnx.Module):
-    """A U-Net whose skips a degradation pyramid modulates; predicts a residual."""
+    """A U-Net that predicts a residual; a degradation pyramid modulates its skips."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Generator(nnx.Module):
 
 
 class ReblurDeblurNet(nnx.Module):
-    """Deblurs the blurry and reblurs the sharp image with the blurry one's representation.
+    """Deblurs the blurry image and reblurs the sharp one, with the blurry image's representation.
 
     Args:
         width: channels of the finest level; published: 64.
@@ -82,7 +82,7 @@ class ReblurDeblurNet(nnx.Module):
         sharp: Float[Array, "b h w 3"],
         degradation: Degradation | None = None,
     ) -> JointOutput:
-        """`degradation` is the blurry image's unless another is given."""
+        """Deblur and reblur; `degradation` defaults to that of the blurry image."""
         check_size(blurry)
         check_size(sharp)
         if degradation is None:

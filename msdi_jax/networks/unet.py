@@ -1,4 +1,4 @@
-"""The U-Net both networks are made of: half instance norm on the way down."""
+"""The U-Net of both networks, with half instance norm in the encoder."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,19 +8,20 @@ from jaxtyping import Array, Float
 
 from msdi_jax.networks.layers import Conv, HalfInstanceNorm, UpConv, leaky_relu
 
-# Published: five levels.
+# Number of levels, as published.
 DEPTH = 5
-# Four halvings: what a side of the image must be a multiple of.
+# Sides of the image must be multiples of this, for four halvings.
 MULTIPLE = 2 ** (DEPTH - 1)
 
 
 class Block(nnx.Module):
-    """Two 3×3 convolutions beside a 1×1 shortcut.
+    """Two 3×3 convolutions and a 1×1 shortcut.
 
     Args:
-        inputs, outputs: channels.
+        inputs: number of input channels.
+        outputs: number of output channels.
         half_norm: half instance norm after the first convolution.
-        pointwise: the deblurring network's form, with a 1×1 convolution between the two and a
+        pointwise: variant of the deblurring network, with a 1×1 convolution between the two and a
             shortcut without bias; the joint network has neither.
         fuse: also add features of an earlier U-Net (cross-stage feature fusion, MPRNet).
     """
@@ -57,12 +58,12 @@ class Block(nnx.Module):
 
 
 def recomputed(block: Callable[..., Array], chosen: bool) -> Callable[..., Array]:
-    """`block`, whose inner values the backward pass computes again instead of keeping them."""
+    """Return `block`; if `chosen`, the backward pass recomputes its inner values."""
     return jax.checkpoint(lambda *parts, **more: block(*parts, **more)) if chosen else block
 
 
 class UpStep(nnx.Module):
-    """Double the size, join the skip connection, convolve."""
+    """Double the size, concatenate the skip connection and convolve."""
 
     def __init__(self, inputs: int, outputs: int, *, pointwise: bool, rngs: nnx.Rngs):
         self.up = UpConv(inputs, outputs, rngs=rngs)
@@ -78,8 +79,9 @@ class UNet(nnx.Module):
     Args:
         width: channels of the finest level.
         depth: number of levels, at most 5.
-        pointwise, fuse: see `Block`.
-        remat: blocks of so many of the finest levels are `recomputed`.
+        pointwise: see `Block`.
+        fuse: see `Block`.
+        remat: number of the finest levels whose blocks are `recomputed`.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class UNet(nnx.Module):
     def encode(
         self, x: Float[Array, "b h w c"], fusion: Sequence[tuple[Array, Array]] = ()
     ) -> tuple[Array, list[Array]]:
-        """Returns the bottom and the features of each level above it, finest first."""
+        """Return the bottom features, and the features of each level above, finest first."""
         features = []
         for level, downsample in enumerate(self.downsample):
             down = recomputed(self.down[level], level < self.remat)
@@ -125,9 +127,12 @@ class UNet(nnx.Module):
     def decode(
         self, x: Array, features: Sequence[Array], skip: Callable[[int, Array], Array]
     ) -> list[Array]:
-        """Returns the decoded features of each level, finest first.
+        """Return the decoded features of each level, finest first.
 
-        `skip(level, feature)` is what the encoder's feature passes through on its way across.
+        Args:
+            x: the bottom features.
+            features: those of the encoder, finest first.
+            skip: (level, encoder feature) → the feature that the decoder takes.
         """
         decoded = []
         for level in reversed(range(len(self.up))):
@@ -138,7 +143,7 @@ class UNet(nnx.Module):
 
 
 def check_size(image: Array) -> None:
-    """Raises ValueError unless there are images, whose sides are multiples of 16."""
+    """Raise ValueError unless `image` is a batch of RGB images whose sides are multiples of 16."""
     if image.ndim != 4 or image.shape[-1] != 3 or image.size == 0:
         raise ValueError(f"expected images of shape (batch, height, width, 3), got {image.shape}")
     height, width = image.shape[1:3]

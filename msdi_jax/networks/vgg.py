@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 
 from msdi_jax.networks.layers import Conv
 
-# torchvision's index of each convolution up to conv5_1, with its channels; pooling stands before
-# every first convolution of a stage but the first, and those five are the features.
+# torchvision's index of each convolution up to conv5_1 → its input and output channels. The first
+# convolution of each stage gives a feature; pooling comes before it, except in the first stage.
 CONVOLUTIONS = {
     0: (3, 64), 2: (64, 64),
     5: (64, 128), 7: (128, 128),
@@ -16,7 +16,7 @@ CONVOLUTIONS = {
     28: (512, 512),
 }  # fmt: skip
 STAGES = (0, 5, 10, 19, 28)
-# Of the ImageNet images that the weights were trained on.
+# Mean and standard deviation of the ImageNet images that the weights were trained on.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -25,8 +25,8 @@ class VGG19(nnx.Module):
     """Features relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of images in [0, 1].
 
     Args:
-        normalise: subtract ImageNet's mean and divide by its deviation first, as the weights
-            expect. The published training did not.
+        normalise: first subtract ImageNet's mean and divide by its standard deviation, as the
+            weights expect. The published training did not.
     """
 
     def __init__(self, *, normalise: bool = True, rngs: nnx.Rngs):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 # px; beyond 0 in steps of √2.
 LENGTHS = (0.0, *(2.0 ** (np.arange(2, 11) / 2)))
 ANGLES = np.arange(12) * np.pi / 12
-# A cell is judged by this many px around its middle.
+# Side of the area around the centre of a cell in which its motion is measured, px.
 WINDOW = 96
 
 Image = Float[np.ndarray, "h w 3"]

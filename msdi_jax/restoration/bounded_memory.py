@@ -131,7 +131,7 @@ class BoundedRestorer:
     def __init__(self, model: Model, memory: int | None = None):
         if model.architecture.kind not in DEBLURRING:
             raise ValueError(
-                f"a {model.architecture.kind} model deblurs nothing: give one of "
+                f"a {model.architecture.kind} model does not deblur: give one of "
                 f"{', '.join(DEBLURRING)}"
             )
         self._orientations = model.description.orientations

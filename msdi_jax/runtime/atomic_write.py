@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writing: files and folders appear complete or not at all."""
 
 import contextlib
 import secrets
@@ -9,10 +9,11 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path in the same folder; what the block writes there replaces `path` at its end.
+    """Yield a temporary path in the same folder; at the end of the block, it replaces `path`.
 
-    The block writes a file or makes a folder. If it raises, or is interrupted, `path` stays as it
-    was and nothing else is left. Writers that choose a format by the suffix find that of `path`.
+    The block writes a file or creates a folder there. If it raises, or is interrupted, `path` does
+    not change and the temporary file is removed. The suffix is that of `path`, for writers that
+    choose a format by it.
     """
     temporary = _next_to(path)
     try:
@@ -22,8 +23,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def check_file(path: Path) -> None:
+    """Raise ValueError if no file can be written at `path`."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path} cannot be written: give a file in an existing folder")
+
+
 def _next_to(path: Path) -> Path:
-    """A hidden name that is free and short: `path` may have the longest that is allowed."""
+    """Return a free hidden name. It is short: `path` may have the longest name allowed."""
     return path.with_name(f".{secrets.token_hex(4)}{path.suffix[:16]}")
 
 
@@ -31,7 +38,7 @@ def _replace(path: Path, new: Path) -> None:
     if not (new.is_dir() and path.is_dir()):
         new.replace(path)
         return
-    # No folder replaces another one that holds files.
+    # A folder cannot replace another one that is not empty.
     old = path.rename(_next_to(path))
     try:
         new.rename(path)

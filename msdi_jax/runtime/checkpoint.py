@@ -1,4 +1,4 @@
-"""Arrays on disk. The only file that imports orbax."""
+"""Checkpoints and arrays on disk. The only module that imports orbax."""
 
 import contextlib
 import json
@@ -24,12 +24,12 @@ GROUP_BYTES = 128 * 2**20
 
 
 class Checkpoints:
-    """Checkpoints of one stage of a run: written in the background, each one whole or absent.
+    """Checkpoints of one stage of a run, written in the background, each complete or absent.
 
     Args:
         directory: created if missing.
-        keep_last: the number of the latest that stay.
-        keep_best: the number of those with the highest val PSNR that stay too.
+        keep_last: number of latest checkpoints to keep.
+        keep_best: number of checkpoints with the highest val PSNR to keep in addition.
     """
 
     def __init__(self, directory: Path, *, keep_last: int = 3, keep_best: int = 0):
@@ -40,29 +40,32 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             create=True,
             preservation_policy=AnyPreservationPolicy([LatestN(keep_last), self._best]),
-            # What a killed process left half-written.
+            # A killed process may leave incomplete files.
             cleanup_tmp_directories=True,
         )
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
     def steps(self) -> list[int]:
+        """Return the saved steps, in order."""
         return sorted(self._manager.all_steps())
 
     def latest(self) -> int | None:
+        """Return the latest saved step, or None."""
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """The step with the highest val PSNR; None when none was measured, or none is kept."""
+        """Return the step with the highest val PSNR; None if none was measured or none is kept."""
         return next(iter(self._best.among(self.steps())), None)
 
     def save(self, state: Any, psnr: float | None = None) -> None:
-        """Does nothing when the state's step is already there.
+        """Save a state in the background, unless its step is already saved.
 
         Args:
-            psnr: of val crops with this very state, dB, when it was measured.
+            state: the state; the caller may change its arrays afterwards.
+            psnr: of the val crops with this state, dB, if it was measured.
 
         Raises:
-            ValueError: when this one, or the one before it, cannot be written.
+            ValueError: this checkpoint, or the previous one, cannot be written.
         """
         step = int(state.step)
         if step == self.latest():
@@ -73,25 +76,28 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
     def restore(self, like: Any, step: int | None = None) -> Any:
-        """The latest state, or that of `step`, with the shapes, types and shardings of `like`."""
+        """Return the state of `step`, by default the latest, in the layout of `like`.
+
+        `like` gives shapes, types and shardings.
+        """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         chosen = self.latest() if step is None else step
         path = self.directory.absolute() / str(chosen) / ocp.checkpoint_manager.DEFAULT_ITEM_NAME
-        # The manager's own would have all processes wait for one that cannot read.
+        # With the manager's `restore`, all processes would wait for one that cannot read.
         alone = _alone(path)
         handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             return checkpointer.restore(path, args=ocp.args.StandardRestore(abstract))
 
     def restore_if_readable(self, like: Any, step: int) -> tuple[Any, str]:
-        """The state of `step`, or None on all processes when one of them cannot read it, and why.
+        """Return the state of `step`, or None if a process cannot read it, and the reason.
 
-        All processes call this, in the same order.
+        All processes must call this in the same order; all of them return None or none does.
         """
         state, reason = None, "another process cannot read it"
         try:
             state = self.restore(like, step)
-        # Whatever orbax and its libraries raise for the many ways a file can be damaged.
+        # Orbax and its libraries raise many types of errors for damaged files.
         except Exception as error:
             reason = _first_line(error)
         self._attempts += 1
@@ -103,11 +109,11 @@ class Checkpoints:
     def restore_latest_readable(self, like: Any, report: Callable[[str], None]) -> Any:
         """Return the latest state that all processes can read, or None if nothing was saved yet.
 
-        Later ones are reported and moved to NAME-damaged next to `directory`, not deleted: the disk
-        may have failed only for a moment.
+        Unreadable later ones are reported and moved to NAME-damaged next to `directory`. They are
+        not deleted, since the failure of the disk may be temporary.
 
         Raises:
-            ValueError: when there are checkpoints and none of them can be read.
+            ValueError: there are checkpoints, but none of them can be read.
         """
         damaged = []
         for step in reversed(self.steps()):
@@ -117,8 +123,8 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             for lost in damaged:
-                aside = self._set_aside(lost)
-                report(f"checkpoint {lost} is now {aside}, going back to step {step}")
+                target = self._move_damaged(lost)
+                report(f"checkpoint {lost} is now {target}, going back to step {step}")
             return state
         if not damaged:
             return None
@@ -127,23 +133,23 @@ class Checkpoints:
             "the stage again"
         )
 
-    def _set_aside(self, step: int) -> Path:
+    def _move_damaged(self, step: int) -> Path:
         folder = self.directory.parent / f"{self.directory.name}-damaged"
         folder.mkdir(exist_ok=True)
         target = folder / f"{step}-{time.strftime('%Y%m%d-%H%M%S')}"
         if processes.is_first():
             (self.directory / str(step)).rename(target)
-        processes.wait_for_all(f"{self.directory.name} {step} set aside")
+        processes.wait_for_all(f"{self.directory.name} {step} moved")
         self._manager.reload()
         return target
 
     def wait(self) -> None:
-        """Wait until pending writes are on disk; raises like `save`."""
+        """Wait until pending writes are on disk; raises the same errors as `save`."""
         with self._as_value_error():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait for pending writes and close; raises like `save`."""
+        """Wait for pending writes and close; raises the same errors as `save`."""
         with self._as_value_error():
             self._manager.close()
 
@@ -154,18 +160,17 @@ class Checkpoints:
         except Exception as error:
             self._manager.reload()
             latest = self.latest()
-            kept = f"step {latest} is intact" if latest is not None else "there is none before it"
+            kept = f"step {latest} is intact" if latest is not None else "there is no earlier one"
             raise ValueError(
-                f"a checkpoint could not be written to {self.directory} "
-                f"({_first_line(error)}); {kept}: make room there and repeat "
-                "the command"
+                f"a checkpoint could not be written to {self.directory} ({_first_line(error)}); "
+                f"{kept}: make room there and repeat the command"
             ) from error
 
 
 class _Best(PreservationPolicy):
-    """Keeps the checkpoints with the highest val PSNR, which `file` remembers.
+    """Keep the checkpoints with the highest val PSNR, which `file` records.
 
-    Orbax would keep such figures inside the checkpoints, and fail on a damaged one.
+    Orbax stores metrics inside the checkpoints, and fails if one is damaged.
     """
 
     def __init__(self, file: Path, count: int):
@@ -182,7 +187,7 @@ class _Best(PreservationPolicy):
             temporary.write_text(json.dumps(self._psnr, indent=2) + "\n")
 
     def among(self, steps: Sequence[int]) -> list[int]:
-        """Those of `steps` to keep, best first."""
+        """Return the ones of `steps` to keep, best first."""
         ranked = sorted(self._psnr.keys() & set(steps), key=self._psnr.get, reverse=True)
         return ranked[: self._count]
 
@@ -196,7 +201,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _alone(path: Path) -> ocp.options.MultiprocessingOptions:
-    """Options by which this process reads or writes alone, and waits for no other."""
+    """Return options with which this process reads and writes alone, without waiting."""
     process = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=path.name
@@ -204,21 +209,21 @@ def _alone(path: Path) -> ocp.options.MultiprocessingOptions:
 
 
 def check_place(path: Path) -> None:
-    """Raises ValueError where orbax would write arrays that nobody can read.
+    """Raise ValueError if orbax could not read arrays that it writes to `path`.
 
-    It collects the files that it wrote by a glob pattern that contains the path.
+    Orbax collects its files by a glob pattern that contains the path.
     """
     if odd := sorted((set("[\\") - {os.sep}) & set(str(path.absolute()))):
         raise ValueError(
-            f"{path.absolute()} has {' and '.join(odd)} in its name, where arrays cannot be "
-            "written: choose a path without"
+            f"{path.absolute()} contains {' and '.join(odd)}, so that arrays cannot be written "
+            "there: choose another path"
         )
 
 
 def save_arrays(path: Path, arrays: Any) -> None:
-    """Writes host arrays; raises ValueError as `check_place`.
+    """Write host arrays; raises ValueError like `check_place`.
 
-    Compression would save 7 % of the space, and double the time to read them.
+    They are not compressed: that would save 7 % of the space, and double the time to read.
     """
     check_place(path)
     alone = _alone(path)
@@ -228,14 +233,14 @@ def save_arrays(path: Path, arrays: Any) -> None:
 
 
 def load_arrays(path: Path, like: Any) -> Any:
-    """Arrays saved by `save_arrays`, with the structure and shapes of the abstract `like`.
+    """Read arrays of `save_arrays`, with the structure and shapes of the abstract `like`.
 
-    On this process's first device, where every call would copy host arrays to. Group by group:
-    orbax holds several copies of what it reads, which for a whole network would add half the memory
-    of its weights.
+    They are placed on this process's first device, since every call would copy host arrays there.
+    They are read in groups: orbax holds several copies of the arrays that it reads, which for a
+    whole network would add half the memory of its weights.
 
     Raises:
-        ValueError: when the arrays there have other names or shapes, or are damaged.
+        ValueError: the arrays have other names or shapes, or are damaged.
     """
     expected, arrays = traverse_util.flatten_dict(like), {}
     alone = _alone(path)
@@ -248,7 +253,7 @@ def load_arrays(path: Path, like: Any) -> Any:
         if saved != {tuple(map(str, k)): x.shape for k, x in expected.items()}:
             raise ValueError("their names or shapes are another network's")
         for group in _groups(expected):
-            tree = _here(traverse_util.unflatten_dict(group))
+            tree = _on_first_device(traverse_util.unflatten_dict(group))
             arguments = ocp.args.PyTreeRestore(
                 item=tree,
                 restore_args=ocp.checkpoint_utils.construct_restore_args(tree),
@@ -256,20 +261,20 @@ def load_arrays(path: Path, like: Any) -> Any:
             )
             try:
                 restored = checkpointer.restore(path.absolute(), args=arguments)
-            # Whatever orbax and its libraries raise for the many ways a file can be damaged.
+            # Orbax and its libraries raise many types of errors for damaged files.
             except Exception as error:
                 raise ValueError(_first_line(error.__cause__ or error)) from error
             arrays |= traverse_util.flatten_dict(jax.block_until_ready(restored))
     return traverse_util.unflatten_dict(arrays)
 
 
-def _here(tree: Any) -> Any:
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), tree)
+def _on_first_device(tree: Any) -> Any:
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=first), tree)
 
 
 def _groups(arrays: dict[tuple, Any]) -> Iterator[dict[tuple, Any]]:
-    """Parts of at most `GROUP_BYTES`, or of one array."""
+    """Yield groups of at most `GROUP_BYTES`, or of one array."""
     group, size = {}, 0
     for path, array in arrays.items():
         bytes_ = array.size * array.dtype.itemsize

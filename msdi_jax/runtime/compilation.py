@@ -13,15 +13,16 @@ import jax
 
 
 def precise(function: Callable) -> Callable:
-    """`function`, traced so that products of float32 are products of float32.
+    """Return `function` with products of float32 computed in full precision.
 
-    GPUs and TPUs would shorten them by default. `JAX_DEFAULT_MATMUL_PRECISION` is heeded.
+    By default, GPUs and TPUs compute them with fewer digits. `JAX_DEFAULT_MATMUL_PRECISION`, if
+    set, takes precedence.
     """
 
     @functools.wraps(function)
     def traced(*arguments):
-        asked = jax.config.jax_default_matmul_precision
-        with jax.default_matmul_precision(asked or "highest"):
+        precision = jax.config.jax_default_matmul_precision
+        with jax.default_matmul_precision(precision or "highest"):
             return function(*arguments)
 
     return traced
@@ -31,12 +32,13 @@ _ORDER = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
 def compile_for_memory(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """Compiled with instructions in the order that takes least memory, where XLA lets us choose.
+    """Compile with the order of instructions that needs least memory, if XLA offers the choice.
 
-    By itself it begins on CPUs with all that can be begun, such as the sums of all kernels' taps.
+    On CPUs, XLA's default order starts with everything that depends on no input, for example the
+    sums of the taps of all kernels.
     """
     compiled = _compile(lowered)
-    # What a compiler has taken and freed, 0.3 GB for a large network, glibc keeps unless asked.
+    # glibc keeps the memory that the compiler has freed, 0.3 GB for a large network.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     return compiled
@@ -47,18 +49,18 @@ def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
         try:
             return lowered.compile(compiler_options=_ORDER)
         except jax.errors.JaxRuntimeError as error:
-            # Which options there are depends on jaxlib's version.
+            # The available options depend on the version of jaxlib.
             if "No such compile option" not in str(error):
                 raise
     return lowered.compile()
 
 
 def keep_programs() -> None:
-    """Switches jax's persistent compilation cache on, for the commands.
+    """Enable JAX's persistent compilation cache, for the commands.
 
-    In `$XDG_CACHE_HOME/msdi_jax` (`~/.cache/msdi_jax`), unless `JAX_COMPILATION_CACHE_DIR` says
-    where; `JAX_ENABLE_COMPILATION_CACHE=false` switches it off. Where nothing can be written,
-    programs are compiled again at every start, as without it.
+    The cache is in `$XDG_CACHE_HOME/msdi_jax` (`~/.cache/msdi_jax`), unless
+    `JAX_COMPILATION_CACHE_DIR` is set; `JAX_ENABLE_COMPILATION_CACHE=false` disables it. If the
+    directory cannot be written, programs are compiled at every start, as without the cache.
     """
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return
@@ -73,7 +75,10 @@ def keep_programs() -> None:
 
 
 def _processor() -> str:
-    """Homes are shared between machines, and a program for one CPU may not run on another."""
+    """Return a hash of the CPU's features.
+
+    Machines may share a home directory, and a program for one CPU may not run on another.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,15 +1,15 @@
-"""Names of configuration fields: which a resumed run may change, which have been renamed."""
+"""Names of configuration fields: those that a resumed run may change, and renamed ones."""
 
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 STAGES = ("reblur", "deblur")
-# When a stage validates and saves, which decides which weights are the best ones.
+# Intervals at which a stage validates and saves; they affect which weights are the best ones.
 INTERVALS = tuple(
     f"{stage}.{field}" for stage in STAGES for field in ("val_every", "checkpoint_every")
 )
-# Fields that a resumed run may change: where and how often, never the result of a step.
+# Fields that a resumed run may change: places and intervals, which do not affect a step's result.
 MAY_CHANGE = (
     "mesh",
     "checkpoints",
@@ -20,7 +20,7 @@ MAY_CHANGE = (
     *INTERVALS,
     *(f"{stage}.{field}" for stage in STAGES for field in ("log_every", "skip_nonfinite")),
 )
-# Earlier name → present name.
+# Old name → present name.
 RENAMED = {
     "native_encoder": "native",
     "local_contrast": "contrast",
@@ -40,7 +40,7 @@ def unknown_field_message(path: str, known: Iterable[str] = ()) -> str:
     """Return the error message for a field that the configuration does not have.
 
     Args:
-        path: of the field, "deblur.crop"; its last part alone will do for a renamed field.
+        path: of the field, "deblur.crop"; for a renamed field, the last part is enough.
         known: paths of the fields that the configuration has, to suggest the closest one.
     """
     renamed = [
@@ -60,7 +60,7 @@ def unknown_field_message(path: str, known: Iterable[str] = ()) -> str:
 
 
 def flattened(config: Mapping, path: str = "") -> dict[str, Any]:
-    """Return the values by the paths of their fields, "deblur.crop"."""
+    """Return path of a field, such as "deblur.crop" → value."""
     values = {}
     for key, value in config.items():
         name = f"{path}.{key}".lstrip(".")
@@ -69,9 +69,9 @@ def flattened(config: Mapping, path: str = "") -> dict[str, Any]:
 
 
 def of_what_is_computed(config: Mapping) -> dict[str, Any]:
-    """`flattened` without the fields that a resumed run may change, and without those that are off.
+    """Return the `flattened` fields that affect results, without those that are off.
 
-    Fields that are off are left out so that runs recorded before a field existed compare as equal.
+    Fields that are off are left out, so that runs recorded before a field existed compare as equal.
     """
     values = flattened(config).items()
     return {name: value for name, value in values if value and not name.startswith(MAY_CHANGE)}

@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""Locks: one process at a time works in a directory."""
 
 import contextlib
 import fcntl
@@ -10,10 +10,10 @@ NAME = ".lock"
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold `folder`, created if missing; the system releases the lock of a killed process.
+    """Lock `folder`, created if missing; the system releases the lock of a killed process.
 
     Raises:
-        ValueError: when another process holds it.
+        ValueError: another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / NAME).open("w") as lock:
@@ -21,7 +21,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
-                f"another process is at work in {folder}: wait until it ends, or stop it"
+                f"another process is working in {folder}: wait until it ends, or stop it"
             ) from error
         except OSError:  # a file system without locks
             pass

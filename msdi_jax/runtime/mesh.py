@@ -1,8 +1,8 @@
 """Placement of arrays on a mesh of devices ('data', 'rows').
 
-The batch is split over `data`, image rows over `rows`. Weights are everywhere, or, when that is
-asked for, each in one piece per device of `data` (ZeRO). `jax.jit` follows these shardings and
-inserts the collectives; models name no axes.
+The batch is split over `data`, image rows over `rows`. Weights are replicated or, optionally, split
+over `data` (ZeRO). `jax.jit` follows these shardings and inserts the collectives; models do not
+name axes.
 """
 
 from typing import Any
@@ -13,16 +13,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-# Smaller arrays are not worth a collective of their own.
+# Smaller arrays are not worth a separate collective.
 SHARDED_SIZE = 4096
 
 
 def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
-    """A mesh of data × rows devices; data = -1 takes what `rows` leaves.
+    """Make a mesh of data × rows devices; data = -1 takes all devices, divided by `rows`.
 
     Raises:
-        ValueError: if the product is not the number of devices; a single process may also use only
-            its first few.
+        ValueError: the product is not the number of devices. A single process may use fewer.
     """
     count = jax.device_count()
     few = data > 0 and jax.process_count() == 1
@@ -40,7 +39,7 @@ def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
         (data, rows),
         ("data", "rows"),
         axis_types=(AxisType.Auto,) * 2,
-        # All of them are put in the order that suits their links.
+        # JAX orders all devices by their links, but not a subset of them.
         devices=jax.devices()[:size] if size < count else None,
     )
 
@@ -50,12 +49,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def over_batch(mesh: Mesh, rank: int = 4) -> NamedSharding:
-    """Sharding of a batch of images (b, h, w, c), or of values per image, of lower rank."""
+    """Return the sharding of a batch of images (b, h, w, c), or of values per image."""
     return NamedSharding(mesh, P("data", "rows") if rank == 4 else P("data"))
 
 
 def batch_part(mesh: Mesh) -> tuple[int, int]:
-    """(part, parts): which of how many equal parts of a batch this process's devices need.
+    """Return (index, count) of the equal part of a batch that this process's devices need.
 
     Processes whose devices share images along `rows` read the same part.
     """
@@ -68,7 +67,7 @@ def batch_part(mesh: Mesh) -> tuple[int, int]:
 
 
 def global_batch(local: Any, mesh: Mesh, batch_size: int) -> Any:
-    """This process's part of a batch (see `batch_part`) as part of the global arrays."""
+    """Return global arrays with this process's part of a batch, see `batch_part`."""
     part, parts = batch_part(mesh)
     first = part * (batch_size // parts)
 
@@ -84,7 +83,7 @@ def global_batch(local: Any, mesh: Mesh, batch_size: int) -> Any:
 
 
 def fsdp_sharding(tree: Any, mesh: Mesh) -> Any:
-    """A sharding for every array of `tree`: its largest divisible dimension over `data`."""
+    """Return a sharding per array of `tree`: its largest divisible dimension over `data`."""
     pieces = mesh.shape["data"]
 
     def rule(x) -> NamedSharding:
@@ -98,9 +97,9 @@ def fsdp_sharding(tree: Any, mesh: Mesh) -> Any:
 
 
 def place(tree: Any, shardings: Any) -> Any:
-    """Puts host arrays, equal on all hosts, where `shardings` say.
+    """Place host arrays, which are equal on all hosts, by `shardings`.
 
-    The result never aliases its source, so that it may be donated.
+    The result never aliases its source, so that it can be donated.
     """
 
     def put(x, sharding):
@@ -111,22 +110,22 @@ def place(tree: Any, shardings: Any) -> Any:
 
 
 def gathered(tree: Any) -> Any:
-    """Inside a step: arrays in pieces become whole on every device."""
+    """Inside a step: replicate sharded arrays on every device."""
     return jax.tree.map(lambda x: _constrain(x, P()), tree)
 
 
 def shares_rows() -> bool:
-    """Inside a step: whether every image is spread over several devices.
+    """Inside a step: return whether every image is spread over several devices.
 
-    No mesh, and one of other axes than `make_mesh` gives, count as none that do.
+    Without a mesh, and with a mesh of other axes than those of `make_mesh`, it is not.
     """
     return jax.sharding.get_abstract_mesh().shape.get("rows", 1) > 1
 
 
 def by_image(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Inside a step: whole images, spread over all devices where their number allows it.
+    """Inside a step: keep images whole, spread over all devices if their number allows it.
 
-    For networks whose images are too small, or whose odd sizes fall too badly, to share rows.
+    For networks whose images are too small, or of too uneven sizes, to share rows.
     """
     if not shares_rows():
         return images
@@ -135,9 +134,9 @@ def by_image(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 
 
 def by_rows(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Inside a step: images, or maps of images, as the batch is: rows over `rows`.
+    """Inside a step: shard images, or maps of images, like the batch: rows over `rows`.
 
-    Otherwise the compiler could spread the layout of `by_image` to everything else.
+    Otherwise, the compiler could apply the layout of `by_image` to everything else.
     """
     if not shares_rows() or images.shape[1] % jax.sharding.get_abstract_mesh().shape["rows"]:
         return images
@@ -145,7 +144,7 @@ def by_rows(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 
 
 def _constrain(x: Array, spec: P) -> Array:
-    # Steps are also used without any mesh.
+    # Steps are also used without a mesh.
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, spec)

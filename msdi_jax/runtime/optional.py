@@ -8,7 +8,7 @@ def require(package: str, extra: str, purpose: str) -> ModuleType:
     """Import and return an optional `package`, which `pip install 'msdi_jax[extra]'` installs.
 
     Raises:
-        ValueError: `package` is missing; `purpose`, the start of the sentence, is why it is needed.
+        ValueError: `package` is missing; `purpose` is the subject of the message.
     """
     try:
         return importlib.import_module(package)

@@ -1,4 +1,4 @@
-"""Several processes, each with devices of its own, as one run."""
+"""Runs of several processes, each with its devices."""
 
 import collections
 import os
@@ -13,20 +13,25 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool
 
-# Seconds without a heartbeat of one process after which the others end.
+# The other processes end this number of seconds after the last heartbeat of one.
 HEARTBEAT_SECONDS = 30
-# While the first process prepares data or evaluates, the others wait.
+# The others wait this number of seconds while the first process prepares data or evaluates.
 PATIENCE_SECONDS = 24 * 3600
 
 
 def start(coordinator: str | None, process: int | None, processes: int | None) -> None:
-    """Joins the other processes of this run, before anything else is asked of JAX.
+    """Join the other processes of this run; call this before any other use of JAX.
 
-    Without arguments several tasks of SLURM's `srun` and a TPU pod are recognised; elsewhere this
-    process is the only one.
+    Without arguments, tasks of SLURM's `srun` and TPU pods are detected; otherwise, this process is
+    the only one.
+
+    Args:
+        coordinator: "HOST:PORT" of the first process.
+        process: index of this process.
+        processes: number of processes.
 
     Raises:
-        ValueError: when only some of the three are given, or they do not fit.
+        ValueError: only some of the three are given, or the index is out of range.
     """
     given = [coordinator, process, processes]
     if all(value is None for value in given) and not _on_a_cluster():
@@ -48,7 +53,7 @@ def start(coordinator: str | None, process: int | None, processes: int | None) -
 
 
 def _on_a_cluster() -> bool:
-    # A batch script has the first of them too: only `srun` starts as many processes, in a step.
+    # A batch script also has SLURM_PROCID, but only `srun` starts the processes, in a step.
     step = "SLURM_PROCID" in os.environ and "SLURM_STEP_NODELIST" in os.environ
     tasks = int(os.environ.get("SLURM_NTASKS", "1")) if step else 1
     workers = os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")
@@ -56,19 +61,20 @@ def _on_a_cluster() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """Return whether this process is the one that writes and prints."""
     return jax.process_index() == 0
 
 
 def alone() -> bool:
+    """Return whether this is the only process."""
     return jax.process_count() == 1
 
 
 def abort(message: str) -> NoReturn:
-    """Ends this process with `message` and a code that is not zero, and by its end all others.
+    """End this process, and by that all others, with `message` and a non-zero exit status.
 
-    Of several, an orderly one would wait for the others to end, which wait for this one's next
-    step.
+    With several processes, an orderly exit would wait for the others, which wait for the next step
+    of this one.
     """
     if alone():
         sys.exit(message)
@@ -83,7 +89,7 @@ def print_anywhere() -> None:
 
 
 def print_once(text: str) -> None:
-    """Prints once, however many processes there are."""
+    """Print in the first process only."""
     if is_first():
         print(text, flush=True)
 
@@ -92,20 +98,20 @@ _passed: collections.Counter[str] = collections.Counter()
 
 
 def wait_for_all(name: str) -> None:
-    """Return when every process has reached the point `name`, however late.
+    """Return when every process has reached the point `name`.
 
-    The coordinator counts them. JAX's public barrier is a collective of the devices, which gives up
-    on CPUs after half a minute.
+    The coordinator counts the processes. JAX's public barrier is a collective of the devices, which
+    fails on CPUs after half a minute.
     """
     if alone():
         return
     _passed[name] += 1
-    key = f"{name} {_passed[name]}"  # no two barriers may share one
+    key = f"{name} {_passed[name]}"  # unique to one barrier
     distributed.global_state.client.wait_at_barrier(key, 1000 * PATIENCE_SECONDS)
 
 
 def compiled_together(name: str, function: Callable) -> Callable:
-    """A jitted function that is compiled, the first time, before any process runs it.
+    """Return a jitted function that all processes compile before any of them runs it.
 
     Its collectives must not wait for a process that still compiles, see `wait_for_all`.
     """
@@ -122,7 +128,7 @@ def compiled_together(name: str, function: Callable) -> Callable:
 
 
 def first_then_others(name: str, action) -> Any:
-    """Run `action` in the first process, then in all others, which use what it wrote."""
+    """Run `action` in the first process, then in all others, which use the files it wrote."""
     if is_first():
         result = action()
     wait_for_all(name)
@@ -130,7 +136,7 @@ def first_then_others(name: str, action) -> Any:
 
 
 def all_agree(name: str, flag: bool) -> bool:
-    """Whether `flag` is true of every process, once all have come to the point `name`."""
+    """Wait for all processes at the point `name`; return whether `flag` is true for all."""
     if alone():
         return flag
     wait_for_all(name)
@@ -138,13 +144,13 @@ def all_agree(name: str, flag: bool) -> bool:
 
 
 def flags(mesh: jax.sharding.Mesh, value: bool) -> Bool[Array, " devices"]:
-    """One flag per device, this process's being `value`; a step can reduce them."""
+    """Return one flag per device, for a step to reduce; those of this process are `value`."""
     sharding = NamedSharding(mesh, jax.P(mesh.axis_names))
     return jax.make_array_from_callback((mesh.size,), sharding, lambda _: np.full(1, value))
 
 
 def on_host(tree: Any) -> Any:
-    """NumPy arrays, whole on every process, wherever the parts of `tree` are."""
+    """Return `tree` with NumPy arrays, complete on every process."""
 
     def fetch(x):
         if x.is_fully_addressable or x.is_fully_replicated:

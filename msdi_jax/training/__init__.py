@@ -1,1 +1,1 @@
-"""A run: its stages, losses, optimizer, loop and records."""
+"""Training runs: stages, losses, optimizer, loop and records."""

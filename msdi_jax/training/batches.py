@@ -22,7 +22,7 @@ def val_batch(
 ) -> Batch | None:
     """Return fixed crops of the val records, on the devices; None if there are no val records.
 
-    Their number need not be a multiple of the devices: then each device holds all of them.
+    If their number is not a multiple of the number of devices, each device holds all of them.
     """
     if not len(source):
         return None
@@ -39,7 +39,7 @@ def train_batches(
     settings: ml_collections.ConfigDict,
     mesh: Mesh,
 ) -> grain.MapDataset:
-    """Return this process's part of every training batch, by step.
+    """Return the data set of training batches by step: this process's part of each.
 
     Args:
         source: the training records; not read if `settings.shared_blur` is on.
@@ -57,7 +57,7 @@ def train_batches(
     augmentation = Augmentation(**config.augmentation)
     if settings.get("shared_blur"):
         pairs = shared_blur_pairs(config, settings.crop)
-        # `pairs` draws the share without blur itself, the same for both crops of a pair.
+        # `pairs` draws which pairs have no blur, the same for both crops of a pair.
         augmentation = dataclasses.replace(augmentation, identity=0.0)
         return pipeline.batches_of_crops(pairs, augmentation=augmentation, **common)
     return pipeline.batches(

@@ -1,4 +1,4 @@
-"""The evaluation at the end of a run: all kinds of its weights on the test split."""
+"""Evaluation at the end of a run, of all kinds of its weights on the test split."""
 
 import dataclasses
 import json
@@ -28,13 +28,14 @@ def evaluate_run(
     test_source: Sequence[Mapping],
     dataset_configuration: str,
 ) -> None:
-    """Evaluate a run whose stages are finished; interrupted, it resumes at the same image.
+    """Evaluate a run whose stages are finished; an interrupted evaluation resumes at its image.
 
-    The last weights' results are in `workdir`, those of other weights in `evaluation/KIND` there.
+    The results of the last weights are written to `workdir`, those of other weights to
+    `evaluation/KIND` in it.
     """
     pairs = prepared_pairs(test_source, config.dataset.name, dataset_configuration, "test")
     trained = {name: models.load(workdir / DIRECTORIES[name]) for name in config.stages}
-    # A run of stage 1 measures the joint network as it is.
+    # A run of stage 1 evaluates the joint network without windows and orientations.
     usage = {"window": None, "orientations": 1}
     if "deblur" in trained:
         usage = provenance.restoration_settings(config, trained["deblur"].description)
@@ -45,8 +46,8 @@ def evaluate_run(
     for kind, path in _other_weights(config, workdir).items():
         folder, network = workdir / "evaluation" / kind, models.load(path).using(**usage)
         other = _evaluate(config, pairs, folder, network)
-        own = {} if kind == "start" else {"config": _as_json(config)}
-        results_file.write(folder, dataclasses.replace(other, weights=path.name, **own))
+        origin = {} if kind == "start" else {"config": _as_json(config)}
+        results_file.write(folder, dataclasses.replace(other, weights=path.name, **origin))
         others[kind] = {k: v for k, v in other.means.items() if k.endswith("_deblurred")}
     evaluation = dataclasses.replace(
         evaluation,
@@ -61,7 +62,7 @@ def evaluate_run(
 def _details(
     config: ml_collections.ConfigDict, trained: Mapping[str, Model], evaluation: Evaluation
 ) -> dict:
-    """Fields of `Evaluation` about the last weights."""
+    """Return the fields of `Evaluation` that describe the last weights."""
     last = trained[config.stages[-1]].description
     reported = reported_results.reported_row(last.architecture.kind, evaluation.settings)
     return {
@@ -79,7 +80,7 @@ def _as_json(config: ml_collections.ConfigDict) -> dict:
 
 
 def _other_weights(config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
-    """Kind → model directory of the last stage's network with other than the last weights."""
+    """Return kind → model directory, for the last stage's network with its other weights."""
     stage = config.stages[-1]
     name = DIRECTORIES[stage]
     paths = {kind: workdir / f"{name}{SUFFIXES[kind]}" for kind in ("ema", "best")}
@@ -96,7 +97,7 @@ def _evaluate(
     joint: Model | None = None,
     samples: int = 0,
 ) -> Evaluation:
-    """`evaluate`; results of other weights or settings in `folder` are deleted, not refused."""
+    """Evaluate; results of other weights or settings in `folder` are deleted, not refused."""
     return evaluate(
         model_subject(deblurrer, joint, restoration=config.evaluation.restore),
         pairs,
@@ -108,7 +109,7 @@ def _evaluate(
 
 
 def _parameters(loaded: Model) -> int:
-    """Those of a deblurring network, without an encoder that modulates nothing."""
+    """Count the parameters of a deblurring network, without an encoder that modulates nothing."""
     parts = cost.count(loaded.architecture).parts
     unused = not loaded.architecture.injected
     return sum(p.parameters for p in parts if not (unused and p.name.startswith("degradation")))

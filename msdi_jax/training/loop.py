@@ -1,4 +1,4 @@
-"""The training loop of one stage, from its first or its last saved step to its end.
+"""The training loop of one stage, from the first step or the last saved one to the end.
 
 1. The latest readable checkpoint is restored, if there is one, and log rows beyond it are dropped.
 2. For every step, its batch is read by step number and the step is dispatched. While it runs, the
@@ -29,7 +29,7 @@ from msdi_jax.training.state import State, averaged
 
 
 class Interrupted(Exception):  # noqa: N818 - a stop that was requested is no error
-    """A stop was requested; everything up to `step` is saved."""
+    """A stop was requested; all steps up to `step` are saved."""
 
     def __init__(self, step: int):
         super().__init__(step)
@@ -43,12 +43,12 @@ class StopRequest:
     """
 
     def __init__(self):
-        self.made = False
+        self.requested = False
 
     def __call__(self, number, frame):
-        if self.made:
+        if self.requested:
             raise KeyboardInterrupt
-        self.made = True
+        self.requested = True
         print("stopping after this step; interrupt again to stop at once", flush=True)
 
     @contextlib.contextmanager
@@ -82,7 +82,7 @@ def train(
         mesh: devices to train on.
         train_source: training records.
         val_source: val records; with none, no val losses are measured and no state is the best.
-        stop: request to stop, checked after every step.
+        stop: the request to stop, checked after every step.
 
     Returns:
         States of host arrays without optimiser moments: "last"; "ema", its moving average, if
@@ -153,7 +153,7 @@ def _exports(state: State, like: State, checkpoints: Checkpoints) -> dict[str, S
         restored, reason = checkpoints.restore_if_readable(like, best)
         if restored is not None:
             states["best"] = on_host(restored)
-        # The best state is optional: a run must finish without it.
+        # The best state is optional: the run must finish without it.
         else:
             processes.print_once(f"the best checkpoint, of step {best}, is left out: {reason}")
     return states
@@ -190,7 +190,7 @@ class _Loop:
             for step in range(start + 1, settings.steps + 1):
                 batch = global_batch(next(iterator), self.mesh, settings.batch_size)
                 state, scalars = train_step(
-                    state, batch, processes.flags(self.mesh, self.stop.made)
+                    state, batch, processes.flags(self.mesh, self.stop.requested)
                 )
                 stop = self._read()
                 self.unread.append((step, scalars))
@@ -209,15 +209,15 @@ class _Loop:
         return state
 
     def _step(self, state: State, batch: Batch, stop: jax.Array) -> tuple[State, Scalars]:
-        """A training step, and whether any process requests a stop: all must agree on it."""
+        """Do a training step; report whether any process requests a stop, so that all agree."""
         state, scalars = self.stage.train_step(state, batch)
         return state, scalars | {"stop": jnp.any(stop)}
 
     def _read(self) -> bool:
-        """Log the steps not read yet; return whether to stop after the current one.
+        """Log the steps not yet read; return whether to stop after the current one.
 
         Raises:
-            ValueError: for a step that was not finite, if `skip_nonfinite` allows no more of them.
+            ValueError: a step was not finite, and `skip_nonfinite` allows no more such steps.
         """
         stop = False
         while self.unread:
@@ -230,8 +230,8 @@ class _Loop:
                 self._skip_or_raise(step, bad, skipped)
             elif step % self.settings.log_every == 0 or step == self.settings.steps:
                 self.log.train(step, values | ({"skipped": skipped} if skipped else {}))
-        # A single process need not wait for its own request to return from the devices.
-        return stop or (processes.alone() and self.stop.made)
+        # A single process need not wait until its request returns from the devices.
+        return stop or (processes.alone() and self.stop.requested)
 
     def _skip_or_raise(self, step: int, bad: list[str], skipped: int) -> None:
         message = f"{self.name} step {step}: {', '.join(bad)} not finite"

@@ -1,4 +1,4 @@
-"""The training losses of both stages. Images are [0, 1] RGB; sums run in at least float32."""
+"""Training losses of both stages. Images are [0, 1] RGB; sums are in float32 or wider."""
 
 from collections.abc import Sequence
 
@@ -20,37 +20,44 @@ def _check_shapes(a: Array, b: Array) -> None:
 
 
 def l1(a: Array, b: Array) -> Float[Array, ""]:
-    """Mean absolute difference."""
+    """Return the mean absolute difference.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
     _check_shapes(a, b)
     return jnp.abs(_wide(a) - _wide(b)).mean()
 
 
 def motion(representation: Float[Array, "b r q c"], true: Float[Array, "b m"]) -> Float[Array, ""]:
-    """1 − correlation, mean over the m numbers of the true motion (data/synthesis/shared_blur.py).
+    """Return 1 − correlation, mean over the m numbers of the true motion.
 
-    Number k correlates, over all cells of the batch, with what channels k and m + k differ by.
+    Component k is correlated with the difference of channels k and m + k, over all cells of the
+    batch. For the motion, see data/synthesis/shared_blur.py.
     """
     if len(true) != len(representation):
         raise ValueError(f"{len(representation)} representations and {len(true)} motions")
     count = true.shape[-1]
-    found = _wide(representation)
-    found = found[..., :count] - found[..., count : 2 * count]
-    true = jnp.broadcast_to(true[:, None, None], found.shape)
-    found, true = (x - x.mean((0, 1, 2)) for x in (found, true))
-    both, one, other = (
-        (a * b).mean((0, 1, 2)) for a, b in ((found, true), (found, found), (true, true))
+    channels = _wide(representation)
+    estimate = channels[..., :count] - channels[..., count : 2 * count]
+    true = jnp.broadcast_to(true[:, None, None], estimate.shape)
+    estimate, true = (x - x.mean((0, 1, 2)) for x in (estimate, true))
+    covariance, *variances = (
+        (a * b).mean((0, 1, 2)) for a, b in ((estimate, true), (estimate, estimate), (true, true))
     )
-    return (1 - both * jax.lax.rsqrt(one * other + 1e-8)).mean()
+    return (1 - covariance * jax.lax.rsqrt(variances[0] * variances[1] + 1e-8)).mean()
 
 
 def psnr_loss(
     restored: Float[Array, "b h w c"], sharp: Float[Array, "b h w c"], floor: float = 1e-8
 ) -> Array:
-    """Negative PSNR in dB, mean over images (HINet).
+    """Return the negative PSNR in dB, mean over images (HINet).
 
     Args:
-        floor: added to the mean square error. The larger it is, the less images matter that are
-            right already.
+        restored: images in [0, 1].
+        sharp: images in [0, 1].
+        floor: added to the mean square error. The larger it is, the less weight images have that
+            are already accurate.
     """
     _check_shapes(restored, sharp)
     mse = jnp.square(_wide(restored) - _wide(sharp)).mean((1, 2, 3))
@@ -58,31 +65,31 @@ def psnr_loss(
 
 
 def feature_l1(a: Sequence[Array], b: Sequence[Array]) -> Array:
-    """Sum of the mean absolute differences of feature lists."""
+    """Return the sum of the mean absolute differences of two lists of features."""
     return sum(l1(x, y) for x, y in zip(a, b, strict=True))
 
 
 def perceptual(a: Sequence[Array], b: Sequence[Array]) -> Array:
-    """Weighted `feature_l1` of the five VGG19 features."""
+    """Return the weighted `feature_l1` of the five VGG19 features."""
     weighted = zip(PERCEPTUAL_WEIGHTS, a, b, strict=True)
     return sum(weight * l1(x, y) for weight, x, y in weighted)
 
 
 def feature_matching(fake: Sequence[Sequence[Array]], real: Sequence[Sequence[Array]]) -> Array:
-    """L1 of discriminator features but the verdicts; mean over scales, sum over features.
+    """Return the L1 of discriminator features without scores; sum over features, mean over scales.
 
-    The real ones are targets: no gradient flows into them.
+    The real features are targets: no gradient flows into them.
     """
     scales = zip(fake, real, strict=True)
     return sum(feature_l1(f[:-1], jax.lax.stop_gradient(r[:-1])) for f, r in scales) / len(fake)
 
 
 def hinge_generator(fake: Sequence[Sequence[Array]]) -> Array:
-    """Minus the mean verdict on fakes, averaged over scales."""
+    """Return minus the mean score of fakes, averaged over scales."""
     return sum(-_wide(f[-1]).mean() for f in fake) / len(fake)
 
 
-def hinge_discriminator(verdicts: Sequence[Sequence[Array]], *, real: bool) -> Array:
-    """mean(relu(1 ∓ verdict)) for real and fake pairs, averaged over scales."""
+def hinge_discriminator(features: Sequence[Sequence[Array]], *, real: bool) -> Array:
+    """Return mean(relu(1 ∓ score)) of real or fake pairs, averaged over scales."""
     sign = 1.0 if real else -1.0
-    return sum(jax.nn.relu(1 - sign * _wide(v[-1])).mean() for v in verdicts) / len(verdicts)
+    return sum(jax.nn.relu(1 - sign * _wide(f[-1])).mean() for f in features) / len(features)

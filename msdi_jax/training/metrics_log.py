@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from msdi_jax.restoration.image_io import write
 from msdi_jax.runtime.atomic_write import atomic_write
 
-# Number of val crops that are written as pictures.
+# Number of val crops written as pictures.
 SHOWN_CROPS = 4
 
 
@@ -35,7 +35,7 @@ class StageLog:
     """
 
     def __init__(self, workdir: Path, stage: str, *, start: int, steps: int):
-        # Imported here since it loads PyTorch if installed, which would delay every refusal.
+        # Imported here: it loads PyTorch if installed, which would delay all error messages.
         from tensorboardX import SummaryWriter
 
         self._path = workdir / "metrics.jsonl"
@@ -43,7 +43,7 @@ class StageLog:
         self._samples.mkdir(parents=True, exist_ok=True)
         self._stage, self._start, self._steps = stage, start, steps
         rows = read_rows(self._path)
-        # What was measured before the first step is measured again, as long as nothing is saved.
+        # If nothing was saved yet, the measurement before the first step is repeated.
         again = start + 1 if start else 0
         kept = [r for r in rows if r["stage"] != stage or r["step"] < again]
         with atomic_write(self._path) as temporary:

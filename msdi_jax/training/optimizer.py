@@ -1,4 +1,4 @@
-"""Adam behind a clipped gradient, with the published cosine schedule."""
+"""Adam with gradient clipping and the published cosine schedule."""
 
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ from jaxtyping import Array
 
 
 class Update(NamedTuple):
+    """Result of one step of the optimizer."""
+
     params: Any
     opt: Any
     gradient_norm: Array
@@ -17,9 +19,9 @@ class Update(NamedTuple):
 
 
 def cosine_rate(step: Array | int, config: ml_collections.ConfigDict) -> Array:
-    """Learning rate of the step that follows `step` finished ones.
+    """Return the learning rate of the next step after `step` finished ones.
 
-    Falls from `learning_rate` to `final_learning_rate` over `schedule_steps`.
+    It falls from `learning_rate` to `final_learning_rate` over `schedule_steps`.
     """
     progress = jnp.minimum(jnp.asarray(step, float) / config.schedule_steps, 1.0)
     span = config.learning_rate - config.final_learning_rate
@@ -27,6 +29,7 @@ def cosine_rate(step: Array | int, config: ml_collections.ConfigDict) -> Array:
 
 
 def adam(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """Return Adam, without a learning rate, with the parameters of a stage's settings."""
     return optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_eps)
 
 
@@ -39,10 +42,15 @@ def update(
     rate: Any,
     clip_norm: float,
 ) -> Update:
-    """One optimiser step. Clipping divides by norm + 1e-6, as PyTorch's does.
+    """Do one step of the optimizer. Clipping divides by norm + 1e-6, like PyTorch.
 
     Args:
-        rate: a number, or a tree of numbers that `params` goes on from.
+        transform: the optimizer, without a learning rate.
+        gradients: a tree in the structure of `params`.
+        params: the parameters.
+        opt: the state of `transform`.
+        rate: a number, or a tree of numbers whose structure is a prefix of that of `params`.
+        clip_norm: largest norm of all gradients together.
     """
     norm = optax.tree.norm(gradients)
     scale = jnp.minimum(1.0, clip_norm / (norm + 1e-6))

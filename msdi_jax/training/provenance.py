@@ -1,4 +1,4 @@
-"""The description of a network that a run trains: its origin, its licence and its use."""
+"""Descriptions of the networks that a run trains: origin, licence and settings of use."""
 
 import dataclasses
 import time
@@ -19,7 +19,7 @@ def describe_network(name: str, config: ml_collections.ConfigDict, workdir: Path
     """Describe the network that stage `name` of a run is about to train.
 
     Raises:
-        ValueError: when a model that it takes weights from is missing.
+        ValueError: a model that it takes weights from is missing.
     """
     sources = find_sources(name, config, workdir)
     origins = {key: models.read_description(path) for key, path in sources.items()}
@@ -38,18 +38,18 @@ def describe_network(name: str, config: ml_collections.ConfigDict, workdir: Path
 
 def at_step(description: Description, step: int, kind: str) -> Description:
     """Add the date, the step of the weights, and their kind: "last", "ema" or "best"."""
-    made = {"trained": time.strftime("%Y-%m-%d"), "steps": step, "weights": kind}
-    provenance = made | description.provenance
+    weights = {"trained": time.strftime("%Y-%m-%d"), "steps": step, "weights": kind}
+    provenance = weights | description.provenance
     return dataclasses.replace(description, provenance=provenance)
 
 
 def restoration_settings(
     config: ml_collections.ConfigDict, start: Description | None
 ) -> dict[str, Any]:
-    """Return how the deblurring network of a run is used, by the names of `Description`.
+    """Return the settings of use of a run's deblurring network, as fields of `Description`.
 
-    `config.evaluation` decides; a field that it leaves None is taken from `start`, or is as
-    published.
+    `config.evaluation` sets them. A field that is None there comes from `start`, or else has the
+    published value.
     """
     settings = {key: config.evaluation[key] for key in ("window", "orientations")}
     if start:

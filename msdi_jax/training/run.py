@@ -1,6 +1,7 @@
-"""A whole run: data, its stages one after the other, models, evaluation, report.
+"""A whole run: data, stages in order, models, evaluation, report.
 
-Everything lands in the run directory; started again on it, a run goes on where it stopped.
+All files are written to the run directory. A run that is started again on its directory resumes
+where it stopped.
 """
 
 import contextlib
@@ -39,11 +40,11 @@ _CHOICES = {"initial": ("published", "calibrated"), "compute_dtype": tuple(PRODU
 
 
 def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
-    """Runs `config` (fields: `configs/base.py`) in `workdir`.
+    """Run `config` (fields: `configs/base.py`) in `workdir`.
 
     Raises:
-        ValueError: before anything is written, when the configuration is unusable or `workdir`
-            belongs to another one, other data or another process; later, what `train` raises.
+        ValueError: before anything is written, if the configuration is unusable or `workdir`
+            belongs to another configuration, other data or another process; later, see `train`.
         Interrupted: see `train`.
     """
     check_config(config)
@@ -51,7 +52,7 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
     data = processes.first_then_others("data", lambda: open_splits(config))
     run_directory.check_data(data.configuration, workdir)
     check_sizes(config, workdir, data)
-    # Only the first process writes, so that the others find what it has written.
+    # Only the first process writes; the others read its files.
     with directory_lock.alone_in(workdir) if processes.is_first() else contextlib.nullcontext():
         if processes.is_first():
             run_directory.claim(config, data.configuration, workdir)
@@ -105,10 +106,10 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
     with StopRequest().listening() as stop:
         for name in config.stages:
             if (workdir / DIRECTORIES[name]).exists():
-                processes.print_once(f"{name}: finished before")
+                processes.print_once(f"{name}: already finished")
                 continue
             stage = make_stage(name, config, workdir)
-            # Now, since what it starts from may be gone when it is done.
+            # Described before training, since the model to start from may be gone afterwards.
             description = provenance.describe_network(name, config, workdir)
             states = train(
                 name,
@@ -121,7 +122,7 @@ def _train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, data: 
                 stop=stop,
             )
             _save(name, stage, states, description, workdir)
-            if not processes.all_agree(f"{name} goes on", not stop.made):
+            if not processes.all_agree(f"{name} continues", not stop.requested):
                 raise Interrupted(config[name].steps)
     if processes.is_first():
         evaluate_run(config, workdir, data.test, data.configuration)
@@ -135,13 +136,16 @@ def _save(
     description: models.Description,
     workdir: Path,
 ) -> None:
-    """Model directories of all kinds of weights; the last one's tells that the stage is done."""
+    """Write the model directories of all kinds of weights.
+
+    That of the last weights is written last, and marks the stage as finished.
+    """
     if processes.is_first():
         for kind, suffix in SUFFIXES.items():
             if kind in states:
-                found = provenance.at_step(description, int(states[kind].step), kind)
+                complete = provenance.at_step(description, int(states[kind].step), kind)
                 path = workdir / f"{DIRECTORIES[name]}{suffix}"
-                models.save(path, stage.network(states[kind]), found)
+                models.save(path, stage.network(states[kind]), complete)
     processes.wait_for_all(f"{name} saved")
 
 

@@ -1,4 +1,4 @@
-"""Which configuration and which data a run directory belongs to."""
+"""Run directories: the configuration and the data that they belong to."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place
 from msdi_jax.runtime.config_fields import MAY_CHANGE, flattened
 
-# Names the prepared set that the run is trained on.
+# File with the name of the prepared set that the run is trained on.
 DATA = "dataset.txt"
 
 
@@ -18,9 +18,9 @@ def check_configuration(config: ml_collections.ConfigDict, workdir: Path) -> Non
     check_place(workdir)
     file = workdir / "config.json"
     if not file.exists():
-        # The lock, and leftovers of a process that was killed while it wrote.
+        # Hidden files are the lock, and leftovers of a process that was killed while writing.
         if workdir.exists() and any(not p.name.startswith(".") for p in workdir.iterdir()):
-            raise ValueError(f"{workdir} is not empty and no run directory: choose another")
+            raise ValueError(f"{workdir} is neither empty nor a run directory: choose another")
         return
     before, now = (flattened(json.loads(text)) for text in (file.read_text(), config.to_json()))
     differences = [
@@ -37,18 +37,18 @@ def check_configuration(config: ml_collections.ConfigDict, workdir: Path) -> Non
 
 
 def check_data(configuration: str, workdir: Path) -> None:
-    """Raise ValueError when the run in `workdir` was begun on another prepared set."""
+    """Raise ValueError if the run in `workdir` uses another prepared set."""
     file = workdir / DATA
     if file.exists() and (before := file.read_text().strip()) != configuration:
         raise ValueError(
-            f"{workdir} was begun on the set {before}, and now it is the set {configuration}: "
-            "where images were changed, added or removed, restore them; where dataset.directory "
-            "was changed, name the former one; or choose another --workdir"
+            f"{workdir} was started on the set {before}, but the set is now {configuration}: "
+            "restore images that were changed, added or removed, restore dataset.directory, or "
+            "choose another --workdir"
         )
 
 
 def claim(config: ml_collections.ConfigDict, configuration: str, workdir: Path) -> None:
-    """Record in `workdir`, which exists, that it is the run of `config` on a prepared set."""
+    """Record in the existing `workdir` that it is the run of `config` on a prepared set."""
     text = json.dumps(json.loads(config.to_json()), indent=2)
     for name, content in (("config.json", text), (DATA, configuration)):
         with atomic_write(workdir / name) as temporary:

@@ -1,4 +1,4 @@
-"""Stage 1 on pairs that share a blur: each image is reblurred with the other's representation."""
+"""Stage 1 on pairs with a shared blur: each image is reblurred by the other's representation."""
 
 import jax
 import ml_collections
@@ -11,7 +11,7 @@ from msdi_jax.runtime.mesh import make_mesh
 
 
 def check_shared_blur(config: ml_collections.ConfigDict) -> None:
-    """Raise ValueError unless what `shared_blur` needs is there, or nothing asks for it."""
+    """Raise ValueError if `shared_blur`, or a field that depends on it, cannot be used."""
     settings = config.reblur
     if min(settings.motion_weight, settings.generated) < 0:
         raise ValueError(
@@ -23,23 +23,24 @@ def check_shared_blur(config: ml_collections.ConfigDict) -> None:
             if settings[field]:
                 raise ValueError(
                     f"reblur.{field}={settings[field]:g} needs pairs that share a blur: set "
-                    "reblur.shared_blur=True, or leave it 0"
+                    f"reblur.shared_blur=True or reblur.{field}=0"
                 )
         return
     if config.dataset.name != "camera_shake":
         raise ValueError(
             f"reblur.shared_blur=True blurs photographs, but {config.dataset.name!r} holds pairs: "
-            "set dataset.name='camera_shake', or leave it False"
+            "set dataset.name='camera_shake' or reblur.shared_blur=False"
         )
     if settings.motion_weight and not config.native:
         raise ValueError(
-            f"reblur.motion_weight={settings.motion_weight:g} needs what the norms of the "
-            "published encoder remove: set native=True, or leave it 0"
+            f"reblur.motion_weight={settings.motion_weight:g} needs the native encoder, since "
+            "the norms of the published one remove the motion: set native=True or "
+            "reblur.motion_weight=0"
         )
     if settings.accumulate > 1:
         raise ValueError(
             f"reblur.accumulate={settings.accumulate} would separate images that share a blur: "
-            "leave it 1 with reblur.shared_blur=True"
+            "set reblur.accumulate=1 or reblur.shared_blur=False"
         )
     _check_generated(config)
     shakes = read_settings(config.dataset.to_dict())
@@ -53,13 +54,13 @@ def _check_generated(config: ml_collections.ConfigDict) -> None:
     if generated % pairs or settings.batch_size % generated:
         raise ValueError(
             f"reblur.batch_size={settings.batch_size} must be a multiple of "
-            f"reblur.generated={generated}, and both of {pairs}, two for each device, so that "
+            f"reblur.generated={generated}, and both of {pairs}, two per device, so that "
             "images that share a blur stay together"
         )
 
 
 def choose_pairs(arrays, settings: ml_collections.ConfigDict):
-    """Keep the pairs of a batch that pass the generators, the same number on every device."""
+    """Select the pairs of a batch that the generators process, equally many on every device."""
     count = settings.generated or settings.batch_size
     every = settings.batch_size // count
     return jax.tree.map(

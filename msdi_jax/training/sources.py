@@ -1,4 +1,4 @@
-"""The models that a stage takes weights from: which they are, that they fit, and their arrays."""
+"""Models that a stage takes weights from: their paths, checks and arrays."""
 
 import operator
 from pathlib import Path
@@ -17,22 +17,22 @@ from msdi_jax.runtime import processes
 def find_sources(name: str, config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
     """Return the model directories that stage `name` takes weights from.
 
-    "start" is the model that training continues; "degradation", of stage 2, holds the encoder: the
-    model that `config` names, or this run's own. Without it, stage 2 uses the encoder of the start.
+    "start" is the model whose training continues. "degradation", for stage 2, has the encoder: the
+    model that `config` names, or that of this run. Without it, stage 2 uses the encoder of "start".
     """
     paths = {}
     if path := config[name].start_from:
         paths["start"] = models.find(path, DIRECTORIES[name])
     if name == "deblur":
-        own = "reblur" in config.stages
-        path = workdir / DIRECTORIES["reblur"] if own else config.deblur.degradation_from
+        from_stage_1 = "reblur" in config.stages
+        path = workdir / DIRECTORIES["reblur"] if from_stage_1 else config.deblur.degradation_from
         if path:
             paths["degradation"] = models.find(path, *DIRECTORIES.values())
     return paths
 
 
 def check_start(stage: str, config: ml_collections.ConfigDict) -> None:
-    """Raise ValueError unless `start_from` holds the very network that `stage` trains."""
+    """Raise ValueError unless `start_from` has the architecture that `stage` trains."""
     path = config[stage].start_from
     if not path:
         return
@@ -46,7 +46,7 @@ def check_start(stage: str, config: ml_collections.ConfigDict) -> None:
     if start != wanted:
         changes = differing_fields(start, config)
         raise ValueError(
-            f"{stage}.start_from={path} is another {start.kind}: set "
+            f"{stage}.start_from={path} is a different {start.kind}: set "
             + ", ".join(f"{field}={value}" for field, value in changes.items())
             + ", or give another model"
         )
@@ -61,9 +61,9 @@ def differing_fields(
 
 
 def check_encoders(config: ml_collections.ConfigDict) -> None:
-    """Raise ValueError unless stage 2 finds encoders of its sizes where it takes them from."""
+    """Raise ValueError unless the encoders that stage 2 takes have its sizes."""
     _check_encoder("degradation_from", config, ESTIMATING, ("version", "native", "contrast"))
-    # The features of version 1's encoder serve to train version 2, too.
+    # Features of version 1's encoder can also train version 2.
     _check_encoder("features_from", config, (*ESTIMATING, "encoder"), ("native", "contrast"))
 
 
@@ -82,14 +82,14 @@ def _check_encoder(
     wanted["width"] = encoder.encoder["width"]
     if changes := {name: value for name, value in wanted.items() if config[name] != value}:
         raise ValueError(
-            f"deblur.{field}={path} has another degradation encoder: set "
+            f"deblur.{field}={path} has a different degradation encoder: set "
             + ", ".join(f"{name}={value}" for name, value in changes.items())
             + ", or give another model"
         )
 
 
 def check_vgg(path: str) -> None:
-    """Raise ValueError unless `path` is empty or could be VGG19's weights."""
+    """Raise ValueError unless `path` is empty, a file, or a VGG19 model directory."""
     if not path or Path(path).is_file():
         return
     is_model = Path(path).is_dir()
@@ -101,7 +101,7 @@ def check_vgg(path: str) -> None:
 
 
 def load_on_host(path: Path | str) -> Model:
-    """Load a model with arrays of NumPy: stages place their own copies on devices."""
+    """Load a model with NumPy arrays: stages place their own copies on devices."""
     loaded = models.load(path)
     nnx.update(loaded.network, jax.device_get(nnx.state(loaded.network)))
     return loaded

@@ -1,4 +1,4 @@
-"""The prepared data set of a run, in three parts: train, val and test."""
+"""The splits of a run's data set: train, val and test."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from msdi_jax.models import DIRECTORIES
 
 
 class Splits(NamedTuple):
-    """Records to train on, to validate on while training, and to test the finished models on.
+    """Records for training, for validation during training, and for the final test.
 
     Attributes:
         train: records with uint8 RGB images "blurry" and "sharp".
         val: records of the training split that are not trained on; empty with `config.val=0`.
-        test: records of the test split, for the final evaluation alone.
-        configuration: which prepared set this is, see `test_sets.configuration`.
-        sizes: "WIDTH×HEIGHT" of the training frames in px → their number, where it is recorded.
+        test: records of the test split, only for the final evaluation.
+        configuration: identifies the prepared set, see `test_sets.configuration`.
+        sizes: "WIDTH×HEIGHT" of the training frames in px → their number, if recorded.
     """
 
     train: Sequence[Mapping]
@@ -35,8 +35,8 @@ def open_splits(config: ml_collections.ConfigDict) -> Splits:
     """Open the data set `config.dataset`; prepare it first if it does not exist.
 
     Raises:
-        ValueError: for unknown or bad fields of `config.dataset`, a set that cannot be prepared,
-            or one whose training split has no more than `config.val` photographs.
+        ValueError: a field of `config.dataset` is unknown or wrong, the set cannot be prepared, or
+            its training split has no more than `config.val` photographs.
     """
     path = records.prepare_set(config.dataset.to_dict())
     training = records.open_split(path, "train")
@@ -52,10 +52,10 @@ def open_splits(config: ml_collections.ConfigDict) -> Splits:
 
 
 def check_sizes(config: ml_collections.ConfigDict, workdir: Path, splits: Splits) -> None:
-    """Check that the crops of all stages fit into the frames, before the first stage is trained.
+    """Check that the crops of all unfinished stages fit into the frames.
 
     Raises:
-        ValueError: naming a frame that is too small, or the number of such frames.
+        ValueError: frames are too small; names one of them, or their number.
     """
     for name in config.stages:
         settings = config[name]
@@ -71,7 +71,10 @@ def check_sizes(config: ml_collections.ConfigDict, workdir: Path, splits: Splits
 
 
 def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
-    """Frames smaller than a tile are stored whole, and the first record need not be one of them."""
+    """Raise ValueError if any frame is too small.
+
+    Frames smaller than a tile are stored whole, and the first record need not be one of them.
+    """
     small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
     if small:
         counts = ", ".join(f"{count} of {size} px" for size, count in small.items())

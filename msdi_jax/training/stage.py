@@ -1,4 +1,4 @@
-"""What the loop asks of a training stage, and the step both stages are made of."""
+"""The interface of a training stage, and the optimizer step that both stages share."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -19,22 +19,22 @@ from msdi_jax.training import optimizer
 from msdi_jax.training.state import State
 
 Batch = dict[str, Array]
-"""`blurry` and `sharp`, uint8 (b, h, w, 3); of pairs that share a blur also `motion`."""
+"""`blurry` and `sharp`, uint8 (b, h, w, 3); with pairs that share a blur also `motion`."""
 
 Scalars = dict[str, Array]
 
-# What to compute in → JAX's name for how products of float32 are taken. By default GPUs and TPUs
-# would shorten them.
+# `compute_dtype` → JAX's precision for products of float32. By default, GPUs and TPUs compute them
+# with fewer digits.
 PRODUCTS = {"float32": "highest", "tensorfloat32": "tensorfloat32", "bfloat16": "default"}
 
 STATISTICS = ("u", "v", "mean", "var")
-"""Names of what forward passes move in training."""
+"""Names of the arrays that forward passes update in training."""
 
 Loss = Callable[[Arrays, Any], tuple[Array, tuple[Scalars, Arrays]]]
-"""Parameters, part of a batch → what to minimise, (scalars to log, next statistics)."""
+"""Parameters, part of a batch → value to minimise, (scalars to log, next statistics)."""
 
 
-# Settings of either stage that count something.
+# Settings of both stages that are counts.
 _COUNTS = (
     "steps",
     "schedule_steps",
@@ -53,18 +53,19 @@ class Stage(Protocol):
 
     @staticmethod
     def check(config: ml_collections.ConfigDict) -> None:
-        """Raise ValueError, naming field and fix, for settings that could only fail later."""
+        """Raise ValueError, naming field and fix, for settings that would fail later."""
 
-    def init(self, key: Array) -> State: ...
+    def init(self, key: Array) -> State:
+        """Return the state before the first step."""
 
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        """The next state, and scalars to log."""
+        """Return the next state, and scalars to log."""
 
     def val_step(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, Array]]:
-        """Losses and PSNR (dB) in evaluation mode, and the pictures they are of; nothing moves."""
+        """Return losses and PSNR (dB) in evaluation mode, and the images; updates nothing."""
 
     def network(self, state: State) -> nnx.Module:
-        """The network to use, in evaluation mode."""
+        """Return the network in evaluation mode, to export."""
 
 
 def check_settings(name: str, config: ml_collections.ConfigDict) -> None:
@@ -94,7 +95,7 @@ def _check_shares(name: str, settings: ml_collections.ConfigDict, mesh: dict[str
         raise ValueError(
             f"{name}.batch_size={settings.batch_size} must be a multiple of the {mesh['data']} "
             f"devices of mesh axis data, times {name}.accumulate={settings.accumulate}: change it, "
-            "or take fewer devices by mesh.data"
+            "or use fewer devices by mesh.data"
         )
     if settings.crop % mesh["rows"]:
         raise ValueError(
@@ -103,7 +104,7 @@ def _check_shares(name: str, settings: ml_collections.ConfigDict, mesh: dict[str
 
 
 class StepResult(NamedTuple):
-    """What `optimizer_step` returns; `finite` says whether anything moved."""
+    """Result of `optimizer_step`; nothing was updated unless `finite`."""
 
     params: Arrays
     opt: Any
@@ -122,10 +123,10 @@ def optimizer_step(
     settings: ml_collections.ConfigDict,
     rate: Any,
 ) -> StepResult:
-    """One optimiser step down the mean of `loss` over the parts of a batch.
+    """Do one optimizer step on the mean of `loss` over the parts of a batch.
 
-    Nothing moves where a scalar or the gradient is not finite. All parts start from the same
-    statistics; the next ones are the mean of theirs.
+    Nothing is updated if a scalar or the gradient is not finite. All parts start from the same
+    statistics; the next statistics are the mean over the parts.
     """
     gradients, (scalars, after) = mean_gradient(loss, gathered(params), images, settings.accumulate)
     new = optimizer.update(
@@ -146,9 +147,9 @@ def optimizer_step(
 
 
 def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
-    """Gradient and auxiliary output of `loss`, each the mean over `parts` parts of the batch.
+    """Return gradient and auxiliary output of `loss`, as means over `parts` parts of the batch.
 
-    Parts are interleaved, so that none of them crosses from one device to another.
+    Parts are interleaved, so that images stay on their devices.
     """
     gradient = jax.grad(loss, has_aux=True)
     if parts == 1:
@@ -165,7 +166,7 @@ def mean_gradient(loss: Loss, params: Arrays, images: Any, parts: int):
 
 
 def moving_average(ema: Arrays, new: StepResult, decay: float) -> Arrays:
-    """`ema` moved towards the new weights; empty stays empty, and all stays where nothing moved."""
+    """Move `ema` towards the new weights, if it is not empty and the step was finite."""
     if not ema:
         return ema
     decay = jnp.where(new.finite, decay, 1)
@@ -173,13 +174,13 @@ def moving_average(ema: Arrays, new: StepResult, decay: float) -> Arrays:
 
 
 def spectral_scalars(network: nnx.Module) -> Scalars:
-    """Largest and smallest σ that spectral normalisation divides by."""
+    """Return the largest and the smallest σ by which spectral normalisation divides."""
     values = jnp.stack(singular_values(network))
     return {"sigma_max": values.max(), "sigma_min": values.min()}
 
 
 def cast(arrays: Arrays, compute_dtype: str) -> Arrays:
-    """Parameters in the type to compute in; only that of "bfloat16" is not the one kept."""
+    """Convert parameters to the type to compute in; only "bfloat16" differs from the kept type."""
     if compute_dtype != "bfloat16":
         return arrays
 
@@ -190,18 +191,18 @@ def cast(arrays: Arrays, compute_dtype: str) -> Arrays:
 
 
 def pair_of(batch: Batch) -> tuple[Array, Array]:
-    """Blurry and sharp images in [0, 1], shared among devices as the batch is."""
+    """Return blurry and sharp images in [0, 1], sharded over devices like the batch."""
     return by_rows(unit_range(batch["blurry"])), by_rows(unit_range(batch["sharp"]))
 
 
 def unit_range(images: Array) -> Array:
-    """uint8 → [0, 1]; floating images are taken to be there already."""
+    """Convert uint8 images to [0, 1]; floating-point images are returned unchanged."""
     if images.dtype != jnp.uint8:
         return images
     return images.astype(jnp.float32) / 255
 
 
 def degradation_of(estimator: DegradationEstimator, blurry: Array) -> Degradation:
-    """`estimator(blurry)`, each image on one device, its maps shared as images are."""
-    found = estimator(by_image(blurry))
-    return found._replace(maps=tuple(by_rows(level) for level in found.maps))
+    """Return `estimator(blurry)`, computed with whole images; its maps are sharded like images."""
+    degradation = estimator(by_image(blurry))
+    return degradation._replace(maps=tuple(by_rows(level) for level in degradation.maps))

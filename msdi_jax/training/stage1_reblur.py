@@ -1,7 +1,7 @@
 """Stage 1: learn the degradation representation by reblurring and deblurring with it.
 
-The generator deblurs the blurry image (L1) and reblurs the sharp one (adversarially, with
-feature matching and, when VGG19's weights are at hand, a perceptual term).
+The generator deblurs the blurry image (L1) and reblurs the sharp one (adversarial loss, feature
+matching and, if VGG19's weights are given, a perceptual term).
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ from msdi_jax.training.state import State
 
 
 class Generated(NamedTuple):
-    """What the generators made, of which images, and the encoder's own part of the loss."""
+    """Output of the generators with their input images, and the encoder's terms of the loss."""
 
     blurry: Array
     sharp: Array
@@ -54,8 +54,8 @@ class ReblurStage:
 
     Args:
         config: width, hidden, compute_dtype, and the fields of `config.reblur`.
-        vgg: arrays of `VGG19`; without them there is no perceptual term.
-        start: a network whose weights training starts from, instead of random ones.
+        vgg: arrays of `VGG19`; without them, there is no perceptual term.
+        start: network whose weights training starts from, instead of random weights.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ReblurStage:
         )
 
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        """The generator's step, then the discriminator's on a fresh forward of the moved one."""
+        """Do a generator step, then a discriminator step on outputs of the updated generator."""
         rate = optimizer.cosine_rate(state.step, self.settings)
         branches = rate if self.settings.anneal_generator else self.settings.learning_rate
         generator_rate = {
@@ -130,16 +130,16 @@ class ReblurStage:
                 ("generator", self._generator_loss, generator_rate),
                 ("discriminator", self._discriminator_loss, rate),
             ]
-        for name, loss, own_rate in moves:
-            after, found, finite = self._move(after, name, loss(after), batch, own_rate)
-            scalars |= found
+        for name, loss, step_rate in moves:
+            after, logged, finite = self._move(after, name, loss(after), batch, step_rate)
+            scalars |= logged
             after = dataclasses.replace(after, skipped=after.skipped + ~finite)
         skipped = jnp.minimum(after.skipped, state.skipped + 1)
         after = dataclasses.replace(after, step=state.step + 1, skipped=skipped)
         return after, scalars | {"skipped": skipped}
 
     def _move(self, state: State, name: str, loss: Loss, batch: Batch, rate):
-        """Moves one of the two networks; its common scalars are logged under its name."""
+        """Update one of the two networks; its scalars get its name as a suffix."""
         new = optimizer_step(
             loss,
             state.params[name],
@@ -167,13 +167,13 @@ class ReblurStage:
         return state, scalars, new.finite
 
     def _alone(self, state: State) -> Loss:
-        """The generator's loss without an opponent."""
+        """Return the generator's loss without a discriminator."""
         frozen = cast(gathered(state.frozen), self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
             generator, discriminator = self._networks(state, params, state.params["discriminator"])
-            made = self._generate(generator, images)
-            terms = made.terms | self._reconstruction(frozen, made)
+            generated = self._generate(generator, images)
+            terms = generated.terms | self._reconstruction(frozen, generated)
             return sum(terms.values()), (terms, _stats(generator, discriminator))
 
         return loss
@@ -184,14 +184,14 @@ class ReblurStage:
 
         def loss(params: Arrays, images: Batch):
             generator, discriminator = self._networks(state, params, other)
-            made = self._generate(generator, images)
-            fake, real = _verdicts(discriminator, made.sharp, made.output.reblurred, made.blurry)
+            generated = self._generate(generator, images)
+            fake, real = _discriminate(discriminator, generated)
             matching = losses.feature_matching(fake, real)
             terms = {
                 "hinge_generator": losses.hinge_generator(fake),
                 "feature_matching": self.settings.feature_matching_weight * matching,
-                **made.terms,
-                **self._reconstruction(frozen, made),
+                **generated.terms,
+                **self._reconstruction(frozen, generated),
             }
             return sum(terms.values()), (terms, _stats(generator, discriminator))
 
@@ -202,8 +202,8 @@ class ReblurStage:
 
         def loss(params: Arrays, images: Batch):
             generator, discriminator = self._networks(state, other, params)
-            made = jax.lax.stop_gradient(self._generate(generator, images))
-            fake, real = _verdicts(discriminator, made.sharp, made.output.reblurred, made.blurry)
+            generated = jax.lax.stop_gradient(self._generate(generator, images))
+            fake, real = _discriminate(discriminator, generated)
             terms = {
                 "hinge_fake": losses.hinge_discriminator(fake, real=False),
                 "hinge_real": losses.hinge_discriminator(real, real=True),
@@ -222,19 +222,20 @@ class ReblurStage:
         representation = estimator.encoder(by_image(blurry))
         if weight := self.settings.motion_weight:
             terms["motion"] = weight * losses.motion(representation, images["motion"])
-        # Generating costs far more than encoding.
+        # Only some pairs are generated: generating costs far more than encoding.
         chosen = choose_pairs((blurry, sharp, representation), self.settings)
         blurry, sharp, representation = chosen
         blurry, sharp = by_rows(blurry), by_rows(sharp)
         maps = estimator.maps(representation, blurry.shape[1:3])
-        own = Degradation(representation, tuple(by_rows(level) for level in maps))
+        degradation = Degradation(representation, tuple(by_rows(level) for level in maps))
         output = JointOutput(
-            generator.deblur(blurry, own.maps), generator.reblur(sharp, exchange(own).maps)
+            generator.deblur(blurry, degradation.maps),
+            generator.reblur(sharp, exchange(degradation).maps),
         )
         return Generated(blurry, sharp, output, terms)
 
     def _networks(self, state: State, generator: Arrays, discriminator: Arrays):
-        """Both networks in training mode, in the type to compute in."""
+        """Return both networks in training mode, in the type to compute in."""
         generator, discriminator = cast((generator, discriminator), self.config.compute_dtype)
         return (
             merge(self.graph, generator, state.stats["generator"], training=True),
@@ -243,25 +244,25 @@ class ReblurStage:
             ),
         )
 
-    def _reconstruction(self, frozen: Arrays, made: Generated) -> Scalars:
-        deblurred, reblurred = made.output
-        terms = {"l1": self.settings.l1_weight * losses.l1(deblurred, made.sharp)}
+    def _reconstruction(self, frozen: Arrays, generated: Generated) -> Scalars:
+        deblurred, reblurred = generated.output
+        terms = {"l1": self.settings.l1_weight * losses.l1(deblurred, generated.sharp)}
         if weight := self.settings.reblur_l1_weight:
-            terms["l1_reblurred"] = weight * losses.l1(reblurred, made.blurry)
+            terms["l1_reblurred"] = weight * losses.l1(reblurred, generated.blurry)
         if "vgg" in frozen:
             network = merge(self.vgg_graph, frozen["vgg"])
-            distance = losses.perceptual(network(reblurred), network(made.blurry))
+            distance = losses.perceptual(network(reblurred), network(generated.blurry))
             terms["perceptual"] = self.settings.perceptual_weight * distance
         return terms
 
     def val_step(self, state: State, batch: Batch) -> tuple[Scalars, dict[str, jax.Array]]:
-        """Reconstruction only: the adversarial terms measure the opponent too."""
+        """Return the reconstruction losses: adversarial terms also measure the discriminator."""
         blurry, sharp = pair_of(batch)
         network = self.network(state)
-        # Each with its own representation, as in use.
+        # Each image with its own representation, as in use.
         output = network(blurry, sharp, degradation_of(network.degradation, blurry))
         terms = self._reconstruction(state.frozen, Generated(blurry, sharp, output, {}))
-        # Whether it is trained for or not: it tells what the reblurring branch has learnt.
+        # Measured even if it is not trained: it shows what the reblurring branch has learnt.
         weight = self.settings.reblur_l1_weight or self.settings.l1_weight
         terms["l1_reblurred"] = weight * losses.l1(output.reblurred, blurry)
         scalars = terms | {
@@ -275,22 +276,25 @@ class ReblurStage:
         return merge(self.graph, state.params["generator"], state.stats["generator"])
 
 
-def _verdicts(discriminator: nnx.Module, sharp: jax.Array, fake: jax.Array, real: jax.Array):
-    """The discriminator's features of the pairs (sharp, fake) and (sharp, real), in one batch.
+def _discriminate(discriminator: nnx.Module, generated: Generated):
+    """Return the discriminator's features of (sharp, reblurred) and of (sharp, blurry) pairs.
 
-    Each fake lies beside its real one, so that both are on the same device.
+    Both are in one batch. Each fake pair is next to its real one, so that they share a device.
     """
+    candidates = generated.output.reblurred, generated.blurry
     pairs = jnp.stack(
-        [jnp.concatenate([sharp, fake], axis=-1), jnp.concatenate([sharp, real], axis=-1)], axis=1
+        [jnp.concatenate([generated.sharp, image], axis=-1) for image in candidates], axis=1
     )
-    found = discriminator(by_image(pairs.reshape(-1, *pairs.shape[2:])))
-    return tuple([[x[i::2] for x in features] for features in found] for i in range(2))
+    scales = discriminator(by_image(pairs.reshape(-1, *pairs.shape[2:])))
+    return tuple([[x[i::2] for x in features] for features in scales] for i in range(2))
 
 
 def _accuracy(fake, real) -> jax.Array:
-    """Share of patches judged rightly, mean over scales; 0.5 is guessing."""
-    right = [((f[-1] < 0).mean() + (r[-1] > 0).mean()) / 2 for f, r in zip(fake, real, strict=True)]
-    return sum(right) / len(right)
+    """Return the share of correctly classified patches, mean over scales; 0.5 is chance."""
+    shares = [
+        ((f[-1] < 0).mean() + (r[-1] > 0).mean()) / 2 for f, r in zip(fake, real, strict=True)
+    ]
+    return sum(shares) / len(shares)
 
 
 def _stats(generator: nnx.Module, discriminator: nnx.Module) -> Arrays:
@@ -298,7 +302,7 @@ def _stats(generator: nnx.Module, discriminator: nnx.Module) -> Arrays:
 
 
 def _check_batch_norm_groups(settings: ml_collections.ConfigDict) -> None:
-    """Raise ValueError unless batch norm sees equal groups of what the generators get at once."""
+    """Raise ValueError unless the images of one generator call divide into the groups."""
     passing = (settings.shared_blur and settings.generated) or settings.batch_size
     groups = settings.batch_norm_groups
     if groups < 1 or passing // settings.accumulate % groups:

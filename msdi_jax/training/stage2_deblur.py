@@ -41,8 +41,8 @@ class DeblurStage:
         config: width, hidden, version, compute_dtype, and the fields of `config.deblur`.
         degradation: arrays of the `DegradationEstimator` to freeze, or to start from.
         features: arrays of the `ShallowEncoder` whose features are compared. The published
-            recipe takes version 1's, also to train version 2.
-        start: a network whose weights training starts from, instead of random ones.
+            recipe also uses that of version 1 to train version 2.
+        start: network whose weights training starts from, instead of random weights.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class DeblurStage:
         _, params, stats = self._split(network)
         if self.settings.train_encoder:
             graph, *_ = split(network.degradation)
-            found = split(merge(graph, self.degradation))
-            params["degradation"], stats["degradation"] = found.params, found.stats
+            _, *arrays = split(merge(graph, self.degradation))
+            params["degradation"], stats["degradation"] = arrays
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -146,7 +146,7 @@ class DeblurStage:
         return network
 
     def _split(self, network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:
-        """The description, what is trained, and its statistics; a frozen part is left out."""
+        """Return the graph, the trained parameters and their statistics, without frozen parts."""
         filters = [nnx.Param, ...]
         if not self.settings.train_encoder:
             filters = [FROZEN, *filters]
@@ -154,7 +154,7 @@ class DeblurStage:
         return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
     def _deblur(self, network: MSDINet, blurry: jax.Array, sharp: jax.Array):
-        """The crops, and what becomes of them; the encoder has also seen the context around."""
+        """Return the crops and their output; the encoder also sees the context around them."""
         if not (context := self.settings.context):
             return blurry, sharp, network(blurry, degradation_of(network.degradation, blurry))
         cells, crop = context // CELL, self.settings.crop
@@ -164,13 +164,13 @@ class DeblurStage:
         return blurry, sharp, network(blurry, Degradation(representation, maps))
 
     def _loss_terms(self, frozen: Arrays, output: MSDIOutput, sharp: jax.Array) -> Scalars:
-        found = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
-        terms = {"psnr_loss": sum(found) / len(found)}
+        psnr = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
+        terms = {"psnr_loss": sum(psnr) / len(psnr)}
         if weight := self.settings.feature_weight:
             encoder = merge(self.feature_graph, frozen["features"])
             pictures = sharp, output.deblurred
             if self.config.contrast:
-                # What this encoder was taught to see.
+                # This encoder was trained on local contrast.
                 pictures = map(local_contrast, pictures)
             features = losses.feature_l1(*map(encoder, pictures))
             terms["feature_loss"] = weight * features
@@ -184,7 +184,7 @@ def _check_context(config: ml_collections.ConfigDict) -> None:
     if not config.native or config.mesh.rows > 1:
         raise ValueError(
             f"deblur.context={context} needs a native encoder and whole rows: set native=True and "
-            "mesh.rows=1, or leave it 0"
+            "mesh.rows=1, or deblur.context=0"
         )
     if context < 0 or context % CELL or crop % CELL:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The training state: what a step maps to its successor."""
+"""The training state, which a step maps to the next one."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from msdi_jax.networks.functional import Arrays
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class State:
-    """Everything a run needs to go on: a pytree.
+    """Everything that is needed to resume a run, as a pytree.
 
     Attributes:
-        step: training steps done, int32.
-        params: what the optimisers move.
-        stats: what forward passes move (spectral vectors, running statistics).
-        opt: the optimisers' moments.
-        frozen: weights the stage uses and never moves.
-        ema: exponential moving average of what is exported of `params`; empty when it is off.
-        skipped: steps whose loss or gradient was not finite, so that nothing moved, int32.
+        step: number of finished training steps, int32.
+        params: parameters that the optimizers update.
+        stats: statistics that forward passes update (spectral vectors, running statistics).
+        opt: moments of the optimizers.
+        frozen: weights that the stage uses and never updates.
+        ema: exponential moving average of the exported `params`; empty if it is off.
+        skipped: number of steps without update, since loss or gradient was not finite, int32.
     """
 
     step: Array
@@ -35,5 +35,5 @@ class State:
 
 
 def averaged(state: State) -> State:
-    """The state with the moving average in place of the parameters themselves."""
+    """Return the state with the moving average in place of the parameters."""
     return dataclasses.replace(state, params=state.params | state.ema)

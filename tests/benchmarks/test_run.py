@@ -45,7 +45,7 @@ def test_all_benchmarks_run(tmp_path):
     page = tmp_path / "page.md"
     shutil.copy(run.PAGE, page)
     command = [sys.executable, "-m", "benchmarks.run", "--quick", "--page", str(page)]
-    # PyTorch's threads wait for each other spinning, which takes minutes beside other tests.
+    # PyTorch's threads wait for each other spinning, which takes minutes next to other tests.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, cwd=timing.ROOT, env=environment, check=True)
     text = page.read_text()

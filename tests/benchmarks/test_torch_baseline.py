@@ -10,7 +10,7 @@ from benchmarks.torch_training import deblur_step, reblur_step
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """PyTorch's threads wait for each other spinning, which takes minutes beside other work."""
+    """PyTorch's threads spin while they wait, which takes minutes next to other processes."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -72,8 +72,10 @@ def test_three_steps_of_stage_2(state_dict, golden, pair):
 def test_first_losses_of_stage_1(state_dict, golden, pair):
     """Later ones also depend on the perceptual term, which needs VGG19."""
     network = load_published(JointNet(8), state_dict("MSDI2E-w8", np.float64))
-    judge = load_published(Discriminator(8), state_dict("MultiscaleDiscriminator-w8", np.float64))
-    found = reblur_step(network, judge)(*pair)
+    discriminator = load_published(
+        Discriminator(8), state_dict("MultiscaleDiscriminator-w8", np.float64)
+    )
+    found = reblur_step(network, discriminator)(*pair)
     expected = golden("train-w8")["reblur/steps"][0]
     for column, key in ((0, "hinge_generator"), (1, "feature_matching"), (3, "l1")):
         np.testing.assert_allclose(found[key], expected[column], rtol=1e-8, err_msg=key)

@@ -218,7 +218,7 @@ def test_a_model_without_deblurring_branch_is_refused(called, tmp_path, monkeypa
 
 def test_a_wrong_window_is_refused_before_the_data(called, tmp_path):
     called.builder.prepare = lambda root: pytest.fail("prepared")
-    with pytest.raises(SystemExit, match="--window=5 px is no window"):
+    with pytest.raises(SystemExit, match="--window=5 px is too small"):
         evaluate(tmp_path, "--window=5")
 
 
@@ -231,7 +231,7 @@ def test_equal_names_are_refused(called, tmp_path):
 def test_a_folder_in_use_is_refused(called, tmp_path):
     with (
         directory_lock.alone_in(tmp_path / "out"),
-        pytest.raises(SystemExit, match=r"another process is at work in .*out"),
+        pytest.raises(SystemExit, match=r"another process is working in .*out"),
     ):
         evaluate(tmp_path)
     assert not called.calls

@@ -120,7 +120,7 @@ def test_products_are_float32_by_default(saved, tmp_path):
 
 @pytest.mark.parametrize("window", [15, -16])
 def test_small_windows_are_refused(saved, tmp_path, window):
-    with pytest.raises(SystemExit, match=rf"--window={window} px is no window: give at least 16"):
+    with pytest.raises(SystemExit, match=rf"--window={window} px is too small: give at least 16"):
         main(["compact", str(saved), str(tmp_path / "out"), f"--window={window}"])
     assert not (tmp_path / "out").exists()
 
@@ -143,7 +143,7 @@ def test_options_need_a_network_that_deblurs(tmp_path):
     ("field", "value", "message"),
     [
         ("orientations", 3, r"orientations 3 must be one of \(1, 2, 4, 8\)"),
-        ("window", 7, "window=7 px is no window"),
+        ("window", 7, "window=7 px is too small"),
     ],
 )
 def test_a_model_with_an_invalid_option_is_refused(saved, tmp_path, field, value, message):

@@ -173,7 +173,7 @@ def test_what_the_bundled_model_is_trained_with_is_checked(monkeypatch):
         ("reblur", "generated", 10, r"batch_size=24 must be a multiple of reblur.generated=10"),
         ("reblur", "generated", -8, "motion_weight=1 and reblur.generated=-8 must be at least 0"),
         (None, "native", False, "motion_weight=1 needs .* set native=True"),
-        ("reblur", "accumulate", 2, "accumulate=2 would separate .* leave it 1"),
+        ("reblur", "accumulate", 2, "accumulate=2 would separate .* set reblur.accumulate=1"),
         ("reblur", "shared_blur", False, "motion_weight=1 needs .*: set reblur.shared_blur=True"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The photographs of the model in the box, from stand-ins with their names."""
+"""The photographs of the bundled model, from stand-ins with their names."""
 
 import re
 

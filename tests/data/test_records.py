@@ -50,9 +50,9 @@ def test_a_damaged_set_is_named(tmp_path, file, kept):
     directory = find_builder("pairs").prepare(tmp_path, source, tile=96)
     (damaged,) = directory.glob(file)
     damaged.write_bytes(damaged.read_bytes()[: int(kept * damaged.stat().st_size)])
-    # Of a shard its records, by number and name.
-    told = r"is damaged|record 0 \(.*\) (cannot be read|lacks its picture)"
-    with pytest.raises(ValueError, match=rf"({told}).*prepare"):
+    # Records of a damaged shard are named by number and name.
+    message = r"is damaged|record 0 \(.*\) (cannot be read|has no picture)"
+    with pytest.raises(ValueError, match=rf"({message}).*prepare"):
         test_sets.names_and_sizes(test_sets.open_prepared("pairs", str(directory), "test")[1])
 
 

@@ -38,8 +38,8 @@ def test_its_outputs_are_those_of_a_whole_run():
 
 
 def test_its_blurry_pictures_are_those_of_today(tmp_path):
-    """Its figures are not of a data set of before."""
-    (told,) = re.findall(r"PSNR, dB +blurry ([\d.]+)", FILE.read_text(encoding="utf-8"))
+    """The figures are those of the present data set."""
+    (printed,) = re.findall(r"PSNR, dB +blurry ([\d.]+)", FILE.read_text(encoding="utf-8"))
     test = open_split(prepare(tmp_path, train_pairs=1, test_pairs=4), "test")
-    found = np.mean([metrics.psnr(record["blurry"], record["sharp"]) for record in test])
-    assert float(told) == round(found, 2)
+    psnr = np.mean([metrics.psnr(record["blurry"], record["sharp"]) for record in test])
+    assert float(printed) == round(psnr, 2)

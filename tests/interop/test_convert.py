@@ -1,184 +1,229 @@
-import pickle
-from functools import cache
-from pathlib import Path
+"""Conversion of published files to model directories, and reading of VGG19."""
 
-import jax
+import pickle
+
 import numpy as np
 import pytest
 import torch
-from flax import nnx
 
+import msdi_jax
+from msdi_jax import models
+from msdi_jax.cli.main import main
+from msdi_jax.configs import base
 from msdi_jax.interop import convert
-from msdi_jax.networks.discriminator import MultiscaleDiscriminator
-from msdi_jax.networks.functional import abstract
-from msdi_jax.networks.msdi_net import MSDINet
-from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
-
-REFERENCE = Path(__file__).parents[1] / "reference"
-MAKE = {
-    "msdi_net": lambda rngs: MSDINet(8, version=1, rngs=rngs),
-    "msdi2_net": lambda rngs: MSDINet(8, version=2, rngs=rngs),
-    "MSDI2E": lambda rngs: ReblurDeblurNet(8, rngs=rngs),
-    "MultiscaleDiscriminator": lambda rngs: MultiscaleDiscriminator(8, rngs=rngs),
-}
-# What the published networks keep and never use: parts of keys, and how many keys have them.
-UNUSED = {
-    "msdi_net": {".conv_4.": 42, ".param_free_norm.running_": 8, ".num_batches_tracked": 4},
-    "msdi2_net": {".conv_4.": 42, ".param_free_norm.running_": 8, ".num_batches_tracked": 4},
-    "MSDI2E": {".conv_02.": 4, ".num_batches_tracked": 8},
-    "MultiscaleDiscriminator": {},
-}
+from msdi_jax.training import run, sources
+from tests.torch_files import (
+    DISCRIMINATOR,
+    ENCODER,
+    MSDI_NET,
+    PYRAMID,
+    CreatesFile,
+    part,
+    published_shapes,
+    save,
+    tensors,
+)
 
 
-def published_shapes(name):
-    lines = (REFERENCE / f"{name}.tsv").read_text().splitlines()
-    rows = [line.split("\t") for line in lines]
-    return {
-        key: (tuple(map(int, filter(None, shape.split("x")))), kind) for key, shape, kind in rows
-    }
-
-
-def published_weights(name):
-    """Random arrays under the published names."""
-    rng = np.random.default_rng(0)
-    shapes = published_shapes(f"{name}-w8")
-    return {key: np.asarray(rng.normal(size=s), t) for key, (s, t) in shapes.items()}
-
-
-@cache
-def network_of(name):
-    return abstract(MAKE[name])
-
-
-@pytest.fixture(scope="module", params=MAKE)
-def published(request):
-    """Name, abstract network and published state dict."""
-    return request.param, network_of(request.param), published_weights(request.param)
-
-
-def test_there_and_back_bit_for_bit(published):
-    _, network, weights = published
-    arrays, unused = convert.from_published(network, weights)
-    back = convert.to_published(nnx.merge(nnx.split(network)[0], arrays))
-    assert set(back) == set(weights) - set(unused)
-    for key, array in back.items():
-        assert array.dtype == weights[key].dtype
-        np.testing.assert_array_equal(array, weights[key], err_msg=key)
-    assert jax.tree.map(np.shape, arrays) == jax.tree.map(
-        lambda x: x.shape, nnx.to_pure_dict(nnx.state(network))
-    )
-
-
-def test_unused_keys_are_exactly_the_known_ones(published):
-    name, network, weights = published
-    unused = convert.from_published(network, weights)[1]
-    assert unused == [k for k in weights if any(part in k for part in UNUSED[name])]
-    counts = {part: sum(part in k for k in unused) for part in UNUSED[name]}
-    assert counts == UNUSED[name]
-
-
-def test_every_published_key_is_claimed_once(published):
-    _, network, _ = published
-    keys = [entry.key for entry in convert.key_table(network).values()]
-    assert len(keys) == len(set(keys))
+def without(weights, *prefixes):
+    return {k: v for k, v in weights.items() if not k.startswith(prefixes)}
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "key"),
+    ("name", "fields"),
     [
-        ("msdi_net", "unet_1.up.0.up.kernel", "up_path_1.3.up.weight"),
-        ("msdi_net", "unet_2.up.3.block.conv_2.bias", "up_path_2.0.conv_block.conv_2.bias"),
-        ("msdi_net", "skip.0.1.norm.scale", "skip_conv_4.3.norm.weight"),
-        ("msdi_net", "unet_2.down.1.fuse_decoder.kernel", "down_path_2.1.csff_dec.weight"),
-        ("msdi_net", "modulation.2.shared.1.kernel", "ad1_list.2.norm_0.mlp_shared.2.weight"),
-        ("msdi_net", "degradation.encoder.deep.1.u", "net_prior.layer6.0.weight_u"),
-        (
-            "msdi_net",
-            "degradation.pyramid.up.0.before.kernel",
-            "prior_upsampling.conv_latent_init.conv_block.1.weight_orig",
-        ),
-        (
-            "msdi2_net",
-            "degradation.pyramid.up.4.after.v",
-            "prior_upsampling.conv_latent_up6.conv_block.5.weight_v",
-        ),
-        ("msdi2_net", "degradation.encoder.out.2.kernel", "net_prior.out.7.0.weight_orig"),
-        (
-            "MSDI2E",
-            "reblur.modulation.3.norm.var",
-            "inverse_generator.ad1_list.3.norm_0.param_free_norm.running_var",
-        ),
-        ("MultiscaleDiscriminator", "scale.1.middle.2.v", "discriminator_1.model3.0.0.weight_v"),
+        ("msdi_net-w8", ("msdi_net", 8, 16, 1)),
+        pytest.param("msdi2_net-w8", ("msdi_net", 8, 16, 2), marks=pytest.mark.slow),
+        pytest.param("MSDI2E-w8", ("reblur_deblur_net", 8, 16, 2), marks=pytest.mark.slow),
+        (DISCRIMINATOR, ("discriminator", 8, None, None)),
     ],
 )
-def test_names(name, path, key):
-    table = convert.key_table(network_of(name))
-    assert {".".join(map(str, path)): entry.key for path, entry in table.items()}[path] == key
+def test_outputs_match_the_published_ones(state_dict, tmp_path, golden, image, name, fields):
+    source = save(tmp_path / "source.pth", {"params": tensors(state_dict(name))})
+    main(["convert", str(source), str(tmp_path / "model")])
+    loaded, expected = msdi_jax.load(tmp_path / "model"), golden(name)
+    sizes = loaded.architecture
+    assert (sizes.kind, sizes.width, sizes.hidden, sizes.version) == fields
+    for key, array in outputs(loaded, name, expected, image).items():
+        np.testing.assert_allclose(array, expected[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
-def test_layouts():
-    """Value = output + 10 · input + 100 · row + 1000 · column, in either layout."""
-    o, i, y, x = np.meshgrid(range(5), range(4), range(3), range(3), indexing="ij")
-    published = o + 10 * i + 100 * y + 1000 * x
-    kernel = convert.Entry("", "kernel", ()).to_ours(published)
-    assert kernel[1, 2, 3, 4] == 4 + 30 + 100 + 2000
-    assert convert.Entry("", "kernel", ()).shape(kernel.shape) == published.shape
-    up = convert.Entry("", "up", ()).to_ours(published.swapaxes(0, 1))
-    assert up[1, 2, 3, 4] == 4 + 30 + 100 + 2000
-    # PyTorch's v counts inputs slowest and columns fastest; ours is the kernel without outputs.
-    v = convert.Entry("", "v", kernel.shape).to_ours(published[0].ravel())
-    np.testing.assert_array_equal(v, kernel[..., 0].ravel())
+def outputs(loaded, name, expected, image):
+    if name == DISCRIMINATOR:
+        features = loaded(image("D-in", (2, 64, 64, 6)))
+        return {f"d{s}/f{i}": x for s, scale in enumerate(features) for i, x in enumerate(scale)}
+    if name == "MSDI2E-w8":
+        output = loaded(*(image(f"MSDI2E-{k}", (2, 64, 64, 3)) for k in ("blur", "sharp")))
+        return {"eval/deblurred": output.deblurred, "eval/reblurred": output.reblurred}
+    blurry = image(f"{name.removesuffix('-w8')}-a", tuple(expected["a/shape"]))
+    output = loaded(blurry)
+    return {"a/out1": output.intermediate, "a/out2": output.deblurred}
 
 
-@pytest.fixture
-def discriminator():
-    return network_of("MultiscaleDiscriminator"), published_weights("MultiscaleDiscriminator")
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda w: w,
+        lambda w: {f"module.{k}": v for k, v in w.items()},
+        lambda w: {"params": {f"module.{k}": v for k, v in w.items()}, "step": 3},
+        lambda w: {k: v.double() for k, v in w.items()},
+    ],
+    ids=["bare", "module", "params and module", "double"],
+)
+def test_wrappers_and_types_make_no_difference(state_dict, tmp_path, wrap):
+    weights = tensors(state_dict(DISCRIMINATOR))
+    convert.convert(save(tmp_path / "source.pth", wrap(weights)), tmp_path / "model")
+    arrays = convert.to_published(models.load(tmp_path / "model").network)
+    assert set(arrays) == set(weights)
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(array, weights[key], err_msg=key)
 
 
-def test_all_problems_are_told_at_once(discriminator):
-    network, weights = discriminator
-    del weights["discriminator_0.model0.0.bias"]
-    del weights["discriminator_1.model2.0.0.weight_u"]
-    weights["discriminator_0.model4.0.weight"] = np.zeros((1, 64, 3, 4), np.float32)
-    weights["discriminator_2.model0.0.bias"] = np.zeros(8, np.float32)
-    with pytest.raises(ValueError, match="4 keys do not fit this network") as error:
-        convert.from_published(network, weights)
-    assert set(str(error.value).split("\n  ")[1:]) == {
-        "missing: discriminator_0.model0.0.bias",
-        "missing: discriminator_1.model2.0.0.weight_u",
-        "misshaped: discriminator_0.model4.0.weight is (1, 64, 3, 4), expected (1, 64, 4, 4)",
-        "unknown: discriminator_2.model0.0.bias",
-    }
+def test_files_with_two_sets_of_weights_are_refused(state_dict, tmp_path):
+    weights = tensors(state_dict(DISCRIMINATOR))
+    source = save(
+        tmp_path / "source.pth", {"params": weights, "params_ema": weights, "optimizer": {"lr": 1}}
+    )
+    with pytest.raises(ValueError, match=r"holds params_ema in addition to .*\['params_ema'\]"):
+        convert.convert(source, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
-def test_weights_of_another_network_are_refused(discriminator):
-    _, weights = discriminator
-    network = abstract(lambda rngs: MultiscaleDiscriminator(4, rngs=rngs))
-    with pytest.raises(ValueError, match="keys do not fit this network") as error:
-        convert.from_published(network, weights)
-    # Both verdicts' biases have one value at any width, and nothing else fits.
-    assert str(error.value).count("misshaped") == len(weights) - 2
+@pytest.mark.parametrize(
+    ("name", "version", "prefixed"), [("msdi_net-w8", 1, False), ("msdi2_net-w8", 2, True)]
+)
+def test_encoder_and_pyramid_are_converted_alone_and_together(
+    state_dict, tmp_path, name, version, prefixed
+):
+    weights, sources = tensors(state_dict(name)), {}
+    for kind, prefix in (("encoder", ENCODER), ("pyramid", PYRAMID)):
+        arrays = part(weights, prefix)
+        keys = {key: prefix + key if prefixed else key for key in arrays}
+        sources[kind] = save(tmp_path / f"{kind}.pth", {keys[k]: v for k, v in arrays.items()})
+        alone = convert.convert(sources[kind], tmp_path / kind).description.architecture
+        assert (alone.kind, alone.width, alone.version) == (kind, 8, version)
+        network = models.load(tmp_path / kind).network
+        for key, array in convert.to_published(network).items():
+            np.testing.assert_array_equal(array, weights[key], err_msg=key)
+    together = tmp_path / "both"
+    converted = convert.convert(sources["encoder"], together, pyramid=sources["pyramid"])
+    both = converted.description.architecture
+    assert (both.kind, both.version) == ("degradation", version)
+    arrays = convert.to_published(models.load(together).estimator)
+    assert set(arrays) == {key for key in weights if key.startswith((ENCODER, PYRAMID))}
+
+
+def test_a_separate_encoder_runs(state_dict, tmp_path, golden, image):
+    source = save(tmp_path / "source.pth", part(tensors(state_dict(MSDI_NET)), ENCODER))
+    convert.convert(source, tmp_path / "model")
+    expected = golden(MSDI_NET)
+    actual = msdi_jax.load(tmp_path / "model")(image("msdi_net-a", tuple(expected["a/shape"])))
+    np.testing.assert_allclose(actual, expected["a/prior"], rtol=1e-5, atol=5e-5)
+
+
+def test_encoder_and_pyramid_may_come_from_other_files(state_dict, tmp_path):
+    weights = tensors(state_dict(MSDI_NET))
+    source = save(tmp_path / "source.pth", without(weights, ENCODER, PYRAMID))
+    encoder = save(tmp_path / "net_E.pth", part(weights, ENCODER))
+    pyramid = save(tmp_path / "prior_upsampling.pth", {"params": part(weights, PYRAMID)})
+    with pytest.raises(ValueError, match=r"the encoder .* is missing: give its file by --encoder"):
+        convert.convert(source, tmp_path / "model", pyramid=pyramid)
+    arguments = ["convert", str(source), str(tmp_path / "model")]
+    main([*arguments, "--encoder", str(encoder), "--pyramid", str(pyramid)])
+    loaded = models.load(tmp_path / "model")
+    assert loaded.description.architecture.kind == "msdi_net"
+    assert loaded.description.provenance["encoder"]["file"] == "net_E.pth"
+    for key, array in convert.to_published(loaded.network).items():
+        np.testing.assert_array_equal(array, weights[key], err_msg=key)
+    with pytest.raises(ValueError, match="already contains the encoder"):
+        convert.convert(save(tmp_path / "whole.pth", weights), tmp_path / "model", encoder=encoder)
+    with pytest.raises(ValueError, match=r"net_E\.pth has no pyramid"):
+        convert.convert(source, tmp_path / "model", encoder=encoder, pyramid=encoder)
+
+
+def test_the_width_is_detected_from_shapes(state_dict, tmp_path):
+    """A pyramid of half the width: half of every row and column."""
+    halved = {}
+    for key, array in part(tensors(state_dict("msdi2_net-w8")), PYRAMID).items():
+        kernel = array.shape[:2] if key.endswith("weight_orig") else array.shape
+        halved[key] = array[tuple(slice(n // 2) for n in kernel)].clone()
+    converted = convert.convert(save(tmp_path / "source.pth", halved), tmp_path / "model")
+    assert converted.description.architecture.width == 4
+
+
+def test_a_discriminator_is_refused_by_other_uses(state_dict, tmp_path):
+    destination = tmp_path / "model"
+    convert.convert(save(tmp_path / "source.pth", tensors(state_dict(DISCRIMINATOR))), destination)
+    loaded = models.load(destination)
+    with pytest.raises(ValueError, match="the discriminator model does not deblur"):
+        loaded.deblur(np.zeros((1, 16, 16, 3)))
+    with pytest.raises(ValueError, match="has no degradation encoder"):
+        loaded.degradation(np.zeros((1, 16, 16, 3)))
+    with pytest.raises(ValueError, match=f"{destination} is a discriminator model, not VGG19"):
+        convert.read_vgg(str(destination))
+    with pytest.raises(ValueError, match=f"vgg_weights={destination} is neither"):
+        sources.check_vgg(str(destination))
+
+
+def test_training_checks_the_encoder_that_it_freezes(state_dict, tmp_path):
+    weights = tensors(state_dict("msdi2_net-w8"))
+    for kind, prefix in (("encoder", ENCODER), ("pyramid", PYRAMID)):
+        convert.convert(save(tmp_path / f"{kind}.pth", part(weights, prefix)), tmp_path / kind)
+    config = base.get_config()
+    config.stages = ("deblur",)
+    config.width = 8
+    config.deblur.features_from = str(tmp_path / "encoder")
+    config.deblur.degradation_from = str(tmp_path / "encoder")
+    with pytest.raises(ValueError, match=r"degradation_from=.* is a encoder model: give one of"):
+        run.check_config(config)
+    convert.convert(tmp_path / "encoder.pth", tmp_path / "both", pyramid=tmp_path / "pyramid.pth")
+    config.deblur.degradation_from = str(tmp_path / "both")
+    run.check_config(config)
+    config.version = 1
+    with pytest.raises(ValueError, match="has a different degradation encoder: set version=2, or"):
+        run.check_config(config)
+    config.version, config.width = 2, 16
+    with pytest.raises(ValueError, match="has a different degradation encoder: set width=8, or"):
+        run.check_config(config)
 
 
 def vgg_checkpoint(path, **changes):
-    """A file like torchvision's; each array has one value, which keeps the file small."""
+    """Write a file like torchvision's; each array has one value, which keeps the file small."""
     shapes = {key: shape for key, (shape, _) in published_shapes("vgg19").items()}
     shapes |= {"classifier.0.weight": (4096, 25088), "classifier.0.bias": (4096,)}
-    tensors = {
+    weights = {
         key: torch.tensor([float(i)]).expand(shape) for i, (key, shape) in enumerate(shapes.items())
     }
-    torch.save(tensors | changes, path)
-    return tensors
+    torch.save(weights | changes, path)
+    return weights
 
 
-def test_read_vgg(tmp_path):
-    tensors = vgg_checkpoint(tmp_path / "vgg19.pth")
-    found = convert.read_vgg(str(tmp_path / "vgg19.pth"))
-    assert list(found) == ["conv"]
-    assert len(found["conv"]) == 13
-    for index, arrays in found["conv"].items():
+def test_vgg19_from_torchvisions_file(tmp_path):
+    source = tmp_path / "vgg19.pth"
+    vgg_checkpoint(source)
+    converted = convert.convert(source, tmp_path / "vgg")
+    assert converted.description.architecture.kind == "vgg19"
+    assert (converted.arrays, len(converted.unused)) == (26, 8)
+    assert not (tmp_path / "vgg" / "unused.npz").exists()
+    for (i, a), (j, b) in zip(
+        convert.read_vgg(str(tmp_path / "vgg"))["conv"].items(),
+        convert.read_vgg(str(source))["conv"].items(),
+        strict=True,
+    ):
+        assert str(i) == str(j)
+        np.testing.assert_array_equal(a["kernel"], b["kernel"])
+    with pytest.raises(ValueError, match="use torchvision's own file"):
+        convert.export(tmp_path / "vgg", tmp_path / "out.pth")
+
+
+def test_read_vgg_reads_torchvisions_layout(tmp_path):
+    weights = vgg_checkpoint(tmp_path / "vgg19.pth")
+    network = convert.read_vgg(str(tmp_path / "vgg19.pth"))
+    assert list(network) == ["conv"]
+    assert len(network["conv"]) == 13
+    for index, arrays in network["conv"].items():
         for name, ours in (("kernel", "weight"), ("bias", "bias")):
-            expected = tensors[f"features.{index}.{ours}"]
+            expected = weights[f"features.{index}.{ours}"]
             assert sorted(arrays[name].shape) == sorted(expected.shape)
             assert arrays[name].flat[0] == expected.flatten()[0]
 
@@ -190,35 +235,25 @@ def test_read_vgg_refuses_another_networks_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint\n", b"PK\x03\x04", b"\x80\x02"])
-def test_read_vgg_refuses_what_is_no_checkpoint(tmp_path, content):
+def test_read_vgg_refuses_damaged_files(tmp_path, content):
     path = tmp_path / "vgg.pth"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{path} is no PyTorch checkpoint"):
+    with pytest.raises(ValueError, match=rf"{path} is not a PyTorch checkpoint"):
         convert.read_vgg(str(path))
 
 
 def test_read_vgg_refuses_a_missing_file(tmp_path):
-    with pytest.raises(ValueError, match=r"gone\.pth is no PyTorch checkpoint"):
+    with pytest.raises(ValueError, match=r"gone\.pth is not a PyTorch checkpoint"):
         convert.read_vgg(str(tmp_path / "gone.pth"))
 
 
-class Touch:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
 @pytest.mark.parametrize("zipped", [True, False])
-def test_read_vgg_executes_nothing(tmp_path, zipped):
+def test_read_vgg_does_not_run_code(tmp_path, zipped):
     path, marker = tmp_path / "vgg.pth", tmp_path / "executed"
     if zipped:
-        torch.save({"features.0.weight": Touch(str(marker))}, path)
+        torch.save({"features.0.weight": CreatesFile(marker)}, path)
     else:
-        path.write_bytes(pickle.dumps(Touch(str(marker)), protocol=2))
-    with pytest.raises(ValueError, match="is no PyTorch checkpoint of tensors"):
+        path.write_bytes(pickle.dumps(CreatesFile(marker), protocol=2))
+    with pytest.raises(ValueError, match="is not a PyTorch checkpoint of tensors"):
         convert.read_vgg(str(path))
     assert not marker.exists()

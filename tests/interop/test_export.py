@@ -1,4 +1,4 @@
-"""`msdi export`: a .stablehlo or .onnx file alone gives what the model gives."""
+"""Export to .stablehlo and .onnx: the file gives the same images as the model."""
 
 import sys
 
@@ -32,7 +32,7 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize("architecture", [SMALL, JOINT], ids=["msdi_net", "reblur_deblur_net"])
-def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, capsys, architecture):
+def test_a_stablehlo_file_gives_the_models_images_for_any_batch(tmp_path, capsys, architecture):
     source = save(tmp_path / "model", architecture)
     file = tmp_path / f"{'p' * 245}.stablehlo"  # the longest name allowed
     main(["export", str(source), str(file), "--size", "32x48"])
@@ -55,7 +55,7 @@ def test_the_file_gives_what_the_model_gives_for_any_batch(tmp_path, capsys, arc
     ],
     ids=["version 2", "version 1", "native", "joint"],
 )
-def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, architecture, window):
+def test_an_onnx_file_gives_the_models_images_for_any_batch(tmp_path, architecture, window):
     save(tmp_path / "model", architecture, window=window)
     file = tmp_path / "program.onnx"
     main(["export", str(tmp_path / "model"), str(file), "--size", "32x48"])
@@ -68,13 +68,13 @@ def test_an_onnx_file_gives_what_the_model_gives_for_any_batch(tmp_path, archite
         np.testing.assert_allclose(deblurred, loaded.deblur(images), atol=1e-5)
 
 
-def test_what_onnx_has_no_translation_for_is_named():
+def test_an_operation_without_onnx_translation_is_named():
     with pytest.raises(NotImplementedError, match="no translation of erf to ONNX"):
         onnx_graph.translate(jax.scipy.special.erf, (2, 3), ("x", "y"), "")
 
 
 @pytest.mark.parametrize(("suffix", "package"), [(".onnx", "onnx"), (".stablehlo", "flatbuffers")])
-def test_a_missing_library_is_named(tmp_path, source, monkeypatch, suffix, package):
+def test_a_missing_package_is_named(tmp_path, source, monkeypatch, suffix, package):
     monkeypatch.setitem(sys.modules, package, None)
     message = rf"a \{suffix} file needs {package}: pip install 'msdi_jax\[export\]'"
     with pytest.raises(ValueError, match=message):
@@ -82,7 +82,7 @@ def test_a_missing_library_is_named(tmp_path, source, monkeypatch, suffix, packa
     assert not any(tmp_path.iterdir())
 
 
-def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
+def test_folding_leaves_no_spectral_layer_and_the_model_unchanged(source):
     network = models.load(source).network
     folded = export.fold_spectral_norm(network)
     kinds = [type(layer) for _, layer in nnx.iter_graph(folded)]
@@ -101,13 +101,13 @@ def test_folding_changes_no_output_and_leaves_no_spectral_layer(source):
         ("gone/out.stablehlo", "64x64", "give a file in an existing folder"),
     ],
 )
-def test_what_cannot_be_exported_is_refused(tmp_path, source, name, size, message):
+def test_impossible_exports_are_refused(tmp_path, source, name, size, message):
     with pytest.raises(SystemExit, match=message):
         main(["export", str(source), str(tmp_path / name), "--size", size])
     assert not any(tmp_path.iterdir())
 
 
-def test_models_that_deblur_nothing_are_refused(tmp_path):
-    save(tmp_path / "judge", Architecture("discriminator", 2))
-    with pytest.raises(ValueError, match="discriminator model, which deblurs nothing"):
-        export.export_program(tmp_path / "judge", tmp_path / "out.stablehlo", 64, 64)
+def test_models_that_do_not_deblur_are_refused(tmp_path):
+    save(tmp_path / "discriminator", Architecture("discriminator", 2))
+    with pytest.raises(ValueError, match="discriminator model, which does not deblur"):
+        export.export_program(tmp_path / "discriminator", tmp_path / "out.stablehlo", 64, 64)

@@ -1,4 +1,4 @@
-"""`python -m msdi_jax export`: the way back into the original code."""
+"""Export of models to PyTorch files with the published keys."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from msdi_jax.cli.main import main
 from msdi_jax.interop import convert
 from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import abstract
-from tests.small_networks import draw_arrays, small_network
+from tests.small_networks import small_network
+from tests.torch_files import ENCODER, part, tensors
 
 NETWORKS = {
     "msdi_net": Architecture("msdi_net", 8, version=1),
@@ -23,62 +24,35 @@ NETWORKS = {
 }
 
 
-def tensors(weights):
-    return {key: torch.from_numpy(np.array(array)) for key, array in weights.items()}
-
-
-def assert_same(found, expected):
-    assert set(found) == set(expected)
+def assert_same(exported, expected):
+    assert set(exported) == set(expected)
     for key, array in expected.items():
-        assert found[key].dtype == array.dtype, key
-        assert torch.equal(found[key], array), key
+        assert exported[key].dtype == array.dtype, key
+        assert torch.equal(exported[key], array), key
 
 
 @pytest.mark.parametrize(
     ("name", "wrapped"), [*((name, True) for name in NETWORKS), ("MultiscaleDiscriminator", False)]
 )
-def test_convert_and_export_give_every_array_back(state_dict, tmp_path, name, wrapped):
-    """Bit for bit, the never used ones and the wrapper included."""
+def test_convert_and_export_return_every_array(state_dict, tmp_path, name, wrapped):
+    """Exactly, including the arrays that are never used and the wrapper."""
     expected = tensors(state_dict(f"{name}-w8"))
     torch.save({"params": expected} if wrapped else expected, tmp_path / "in.pth")
     convert.convert(tmp_path / "in.pth", tmp_path / "model")
     file = tmp_path / f"{'p' * 251}.pth"  # the longest name allowed
     main(["export", str(tmp_path / "model"), str(file)])
-    found = torch.load(file, weights_only=True)
-    assert_same(found["params"] if wrapped else found, expected)
+    exported = torch.load(file, weights_only=True)
+    assert_same(exported["params"] if wrapped else exported, expected)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.pth", "model", file.name]
 
 
-def test_a_part_alone_has_the_keys_of_its_own_file(state_dict, tmp_path):
+def test_a_separate_encoder_has_the_keys_of_its_file(state_dict, tmp_path):
     weights = tensors(state_dict("msdi_net-w8"))
-    prefix = "net_prior."
-    encoder = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    encoder = part(weights, ENCODER)
     torch.save({"params": encoder}, tmp_path / "net_E.pth")
     convert.convert(tmp_path / "net_E.pth", tmp_path / "model")
     convert.export(tmp_path / "model", tmp_path / "out.pth")
     assert_same(torch.load(tmp_path / "out.pth", weights_only=True)["params"], encoder)
-
-
-def test_a_compact_copy_keeps_what_export_needs(state_dict, tmp_path):
-    expected = tensors(state_dict("MultiscaleDiscriminator-w8"))
-    torch.save(expected, tmp_path / "in.pth")
-    convert.convert(tmp_path / "in.pth", tmp_path / "model")
-    main(["compact", str(tmp_path / "model"), str(tmp_path / "small")])
-    convert.export(tmp_path / "small", tmp_path / "out.pth")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
-    assert set(found) == set(expected)
-    for key, array in expected.items():
-        # bfloat16 has eight significant bits.
-        assert torch.allclose(found[key].float(), array.float(), rtol=2**-8, atol=0), key
-
-
-def test_a_compact_copy_may_name_its_licence(tmp_path):
-    description = models.Description(models.Architecture("encoder", 2), {}, "unknown")
-    network = draw_arrays(abstract(description.architecture.build))
-    models.save(tmp_path / "model", network, description)
-    for option, licence in ((["--licence=CC BY 4.0"], "CC BY 4.0"), ([], "unknown")):
-        main(["compact", str(tmp_path / "model"), str(tmp_path / licence), *option])
-        assert models.read_description(tmp_path / licence).licence == licence
 
 
 @pytest.mark.parametrize(
@@ -104,26 +78,26 @@ def test_architectures_that_were_not_published_are_refused(tmp_path, fields, mes
 
 
 @pytest.mark.parametrize("name", ["msdi_net", "MSDI2E"])
-def test_a_model_trained_here_has_all_published_keys(state_dict, tmp_path, name):
-    """What it does not have is new: neutral running statistics, zeros elsewhere."""
+def test_a_trained_model_is_exported_with_all_published_keys(state_dict, tmp_path, name):
+    """Missing arrays are added: neutral running statistics, zeros elsewhere."""
     description = models.Description(NETWORKS[name], {"trained": "today"}, "mine")
     graph, state = nnx.split(abstract(description.architecture.build))
     fill = jax.tree.map(lambda x: jnp.full(x.shape, 3.0), nnx.to_pure_dict(state))
     models.save(tmp_path / "model", nnx.merge(graph, fill), description)
     convert.export(tmp_path / "model", tmp_path / "out.pth")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)["params"]
+    exported = torch.load(tmp_path / "out.pth", weights_only=True)["params"]
     expected = tensors(state_dict(f"{name}-w8"))
-    assert {k: (v.shape, v.dtype) for k, v in found.items()} == {
+    assert {k: (v.shape, v.dtype) for k, v in exported.items()} == {
         k: (v.shape, v.dtype) for k, v in expected.items()
     }
-    new = {k: v for k, v in found.items() if not (v == 3).all()}
+    new = {k: v for k, v in exported.items() if not (v == 3).all()}
     assert len(new) == {"msdi_net": 54, "MSDI2E": 12}[name]
     for key, array in new.items():
         assert (array == (1 if key.endswith("running_var") else 0)).all(), key
 
 
 @pytest.mark.parametrize("output", ["folder", "gone/out.pth"])
-def test_outputs_that_cannot_be_written_are_refused_first(tmp_path, output):
+def test_unwritable_outputs_are_refused_before_reading(tmp_path, output):
     (tmp_path / "folder").mkdir()
     with pytest.raises(SystemExit, match=f"{output} cannot be written"):
         main(["export", str(tmp_path / "no model"), str(tmp_path / output)])
@@ -140,14 +114,14 @@ def test_damaged_unused_arrays_are_refused_by_name(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_full_width(state_dict, tmp_path, name):
-    """Width 64 converts, loads in at most 1.5 times its size, runs, and comes back."""
+def test_full_width_networks_convert_run_and_export(state_dict, tmp_path, name):
+    """Width 64 is converted, runs, and is exported with the same arrays."""
     expected = tensors(state_dict(name))
     torch.save({"params": expected}, tmp_path / "in.pth")
-    found = convert.convert(tmp_path / "in.pth", tmp_path / "model").description.architecture
-    assert (found.kind, found.width) == (NETWORKS[name].kind, 64)
+    architecture = convert.convert(tmp_path / "in.pth", tmp_path / "model").description.architecture
+    assert (architecture.kind, architecture.width) == (NETWORKS[name].kind, 64)
     loaded = msdi_jax.load(tmp_path / "model")
-    inputs = [np.full(shape, 0.5, np.float32) for shape in found.input_shapes(64)]
+    inputs = [np.full(shape, 0.5, np.float32) for shape in architecture.input_shapes(64)]
     assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(loaded(*inputs)))
     convert.export(tmp_path / "model", tmp_path / "out.pth")
     assert_same(torch.load(tmp_path / "out.pth", weights_only=True)["params"], expected)

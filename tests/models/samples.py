@@ -1,4 +1,4 @@
-"""A small model, and a network that shows what it was given."""
+"""A small model, and a network that returns its inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ DESCRIPTION = models.Description(ARCHITECTURE, {"run": "a test", "steps": 3}, "A
 
 
 def filled(make, seed=0):
-    """A network of normal weights: made abstractly, since drawing its own takes longer."""
+    """Make a network with normal weights; abstractly, since drawing its own takes longer."""
     rng = np.random.default_rng(seed)
     graph, state = nnx.split(abstract(make))
     draw = lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32)  # noqa: E731
@@ -23,7 +23,7 @@ def filled(make, seed=0):
 
 
 class Echo(nnx.Module):
-    """Returns its inputs, so that their order shows."""
+    """Returns its inputs, so that tests can check their order."""
 
     def __init__(self):
         self.scale = nnx.Param(jnp.asarray(2.0))
@@ -35,9 +35,9 @@ class Echo(nnx.Module):
         return Degradation(image.mean((1, 2), keepdims=True), (image,))
 
 
-def assert_same_arrays(found, expected):
-    found, expected = jax.tree.leaves_with_path(found), jax.tree.leaves_with_path(expected)
-    assert [path for path, _ in found] == [path for path, _ in expected]
-    for (path, a), (_, b) in zip(found, expected, strict=True):
+def assert_same_arrays(actual, expected):
+    actual, expected = jax.tree.leaves_with_path(actual), jax.tree.leaves_with_path(expected)
+    assert [path for path, _ in actual] == [path for path, _ in expected]
+    for (path, a), (_, b) in zip(actual, expected, strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))

@@ -1,4 +1,4 @@
-"""One description: to networks, to configurations, and back."""
+"""Architectures: their networks, and configurations in both directions."""
 
 import ast
 
@@ -64,7 +64,7 @@ def test_every_kind_is_built_with_its_fields(kind, monkeypatch):
         ),
     ],
 )
-def test_overrides_lead_back_through_a_configuration(stage, wanted):
+def test_overrides_give_the_architecture_from_a_configuration(stage, wanted):
     config = base.get_config()
     # As typed on a command line.
     for field, value in wanted.config_overrides().items():
@@ -72,11 +72,11 @@ def test_overrides_lead_back_through_a_configuration(stage, wanted):
     assert Architecture.from_config(config, stage) == wanted
 
 
-def test_what_follows_from_the_width_is_0_in_a_configuration():
+def test_fields_derived_from_the_width_are_0_in_a_configuration():
     overrides = Architecture("msdi_net", 8).config_overrides()
     assert (overrides["width"], overrides["deblur.width"], overrides["hidden"]) == (8, 0, 0)
-    own = Architecture("msdi_net", 8, degradation_width=4, hidden=10).config_overrides()
-    assert (own["width"], own["deblur.width"], own["hidden"]) == (4, 8, 10)
+    given = Architecture("msdi_net", 8, degradation_width=4, hidden=10).config_overrides()
+    assert (given["width"], given["deblur.width"], given["hidden"]) == (4, 8, 10)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_what_follows_from_the_width_is_0_in_a_configuration():
         ({"depth": 3, "injected": (2, 3)}, r"modulates nothing: .* depth 3 has skips at \(0, 1\)"),
     ],
 )
-def test_sizes_that_no_network_has_are_refused(sizes, message):
+def test_impossible_sizes_are_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
         Architecture("msdi_net", **sizes).check()
 
 
-def test_fields_are_called_as_the_configuration_does():
+def test_messages_use_the_names_of_the_configuration():
     names = KINDS["msdi_net"].config_paths
     with pytest.raises(ValueError, match=r"deblur\.depth=6, deblur\.patch=1: depth must"):
         Architecture("msdi_net", depth=6).check(names)

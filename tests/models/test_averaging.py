@@ -12,27 +12,27 @@ from msdi_jax.networks.functional import arrays_of
 from tests.models.samples import ARCHITECTURE, DESCRIPTION, filled
 
 
-def test_mean_of_weights(tmp_path, saved, network):
+def test_average_takes_the_mean_of_weights(tmp_path, saved, network):
     other = filled(ARCHITECTURE.build, seed=1)
     models.save(tmp_path / "other", other, dataclasses.replace(DESCRIPTION, window=32))
     main(["average", str(saved), str(tmp_path / "other"), str(tmp_path / "mean")])
-    found = models.load(tmp_path / "mean")
+    mean = models.load(tmp_path / "mean")
     halves = jax.tree.map(lambda a, b: (a + b) / 2, arrays_of(network), arrays_of(other))
     vectors = 0
-    arrays = jax.tree.leaves_with_path(arrays_of(found.network))
+    arrays = jax.tree.leaves_with_path(arrays_of(mean.network))
     for (path, array), half in zip(arrays, jax.tree.leaves(halves), strict=True):
         if path[-1].key in ("u", "v"):
             half /= jnp.linalg.norm(half)
             vectors += 1
         np.testing.assert_allclose(array, half, rtol=1e-6, atol=1e-7, err_msg=str(path))
     assert vectors
-    assert found.description.provenance == {"average_of": [DESCRIPTION.provenance] * 2}
-    assert found.description.licence == DESCRIPTION.licence
-    assert found.description.window is None
+    assert mean.description.provenance == {"average_of": [DESCRIPTION.provenance] * 2}
+    assert mean.description.licence == DESCRIPTION.licence
+    assert mean.description.window is None
 
 
-def test_no_mean_takes_the_place_of_a_model(tmp_path, saved):
-    """Where the destination is forgotten, the last model is not it."""
+def test_average_never_replaces_a_model(tmp_path, saved):
+    """If the destination is forgotten, the last model is not overwritten."""
     shutil.copytree(saved, tmp_path / "copy")
     with pytest.raises(SystemExit, match="copy exists: name a new directory at the end"):
         main(["average", str(saved), str(tmp_path / "copy")])
@@ -42,9 +42,9 @@ def test_no_mean_takes_the_place_of_a_model(tmp_path, saved):
     assert models.load(tmp_path / "copy").description == models.read_description(saved)
 
 
-def test_other_forms_have_no_mean(loaded):
+def test_models_of_different_architectures_have_no_average(loaded):
     wider = models.Architecture("reblur_deblur_net", 4, hidden=6)
     description = dataclasses.replace(DESCRIPTION, architecture=wider, licence="another")
     other = models.Model(loaded.network, description)
-    with pytest.raises(ValueError, match=r"^models that differ in width, hidden have no average$"):
+    with pytest.raises(ValueError, match=r"^cannot average models that differ in width, hidden$"):
         models.average([loaded, loaded, other])

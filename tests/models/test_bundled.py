@@ -37,7 +37,7 @@ def psnr(a, b):
     return -10 * np.log10(np.mean((a - b) ** 2))
 
 
-def test_it_is_small_and_says_what_it_is():
+def test_it_is_small_and_has_a_licence():
     assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) <= 16e6
     for name in DIRECTORIES.values():
         description = read_description(find(BUNDLED, name))
@@ -62,8 +62,8 @@ def test_levels_of_blur_are_in_order(joint, pairs):
         assert energies[0] > 1.1 * energies[1] > 1.21 * energies[2]
 
 
-def test_a_blurry_images_own_representation_is_what_blurs_like_it(joint, pairs):
-    """Better than leaving the sharp image as it is, and than what that one itself is told to be."""
+def test_the_representation_of_a_blurry_image_reproduces_its_blur(joint, pairs):
+    """It does so better than the sharp image itself or its representation does."""
     own, left, sharps = [], [], []
     for blurry, sharp in pairs:
         none, full = transfer.interpolate(joint, sharp, blurry, [0, 1])
@@ -89,14 +89,14 @@ def moved(picture, degrees):
     return cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT)
 
 
-def test_its_representation_tells_the_direction_of_blur(joint, halves):
-    """By the channels that `losses.motion` taught it."""
+def test_its_representation_has_the_direction_of_blur(joint, halves):
+    """Read from the channels that `losses.motion` trains."""
     for picture in halves:
-        told = []
+        directions = []
         for degrees in (0, 45, 90, 135):
-            found = transfer.representation(joint, moved(picture, degrees))[0]
-            told.append((found[..., 1:3] - found[..., 4:6]).mean((0, 1)))
-        right, down_right, down, down_left = told
+            cells = transfer.representation(joint, moved(picture, degrees))[0]
+            directions.append((cells[..., 1:3] - cells[..., 4:6]).mean((0, 1)))
+        right, down_right, down, down_left = directions
         assert right[0] - down[0] > 2
         assert down_right[1] - down_left[1] > 2
 
@@ -116,10 +116,10 @@ def test_moved_blur_keeps_its_direction(joint, halves):
 def test_commands_take_it_by_default(tmp_path, pairs):
     image_io.write(tmp_path / "photo.png", image_io.to_uint8(pairs[0][0]))
     main(["deblur", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'out.png'}"])
-    found = image_io.to_unit(image_io.read(tmp_path / "out.png"))
-    box = load(BUNDLED)
-    assert box.description.orientations == 2
-    expected = restore.whole(box.deblur, pairs[0][0])
-    np.testing.assert_allclose(found, expected, atol=2 / 255)
+    deblurred = image_io.to_unit(image_io.read(tmp_path / "out.png"))
+    bundled = load(BUNDLED)
+    assert bundled.description.orientations == 2
+    expected = restore.whole(bundled.deblur, pairs[0][0])
+    np.testing.assert_allclose(deblurred, expected, atol=2 / 255)
     main(["reblur", "maps", f"--input={tmp_path / 'photo.png'}", f"--output={tmp_path / 'm.png'}"])
     assert (tmp_path / "m.png").exists()

@@ -17,7 +17,7 @@ NETWORKS = {
 }
 
 
-# Convolution MACs as published, and parameters as the keys and shapes of the files add up.
+# Published MACs of convolutions; parameters are the sums over the keys and shapes of the files.
 @pytest.mark.parametrize(
     ("network", "gmacs", "total", "trained"),
     [
@@ -27,16 +27,16 @@ NETWORKS = {
         ("discriminator", None, 5.533826, 5.533826),
     ],
 )
-def test_the_published_counts(network, gmacs, total, trained):
-    found = cost.count(NETWORKS[network])
+def test_counts_match_the_published_ones(network, gmacs, total, trained):
+    counted = cost.count(NETWORKS[network])
     never_used = count_never_used(nnx.merge(*NETWORKS[network].abstract()))
-    assert (found.parameters + never_used) / 1e6 == pytest.approx(total, abs=5e-7)
-    assert total - found.frozen / 1e6 == pytest.approx(trained, abs=5e-7)
+    assert (counted.parameters + never_used) / 1e6 == pytest.approx(total, abs=5e-7)
+    assert total - counted.frozen / 1e6 == pytest.approx(trained, abs=5e-7)
     if gmacs:
-        assert found.macs / 1e9 == pytest.approx(gmacs, abs=0.05)
+        assert counted.macs / 1e9 == pytest.approx(gmacs, abs=0.05)
 
 
-def test_discriminator_by_hand():
+def test_macs_of_the_discriminator_by_hand():
     """Sides 64 → 33 → 17 → 9 → 10 → 11, and 32 → 17 → 9 → 5 → 6 → 7; 4×4 kernels."""
     channels = [6 * 1, 1 * 2, 2 * 4, 4 * 8, 8 * 1]
     sides = [(33, 17, 9, 10, 11), (17, 9, 5, 6, 7)]
@@ -44,25 +44,25 @@ def test_discriminator_by_hand():
     assert cost.count(Architecture("discriminator", 1), 64).macs == expected
 
 
-def test_parts_by_hand():
-    found = {
+def test_macs_of_parts_by_hand():
+    parts = {
         part.name: part for part in cost.count(Architecture("msdi_net", 2, version=1), 32).parts
     }
-    assert found["last"].macs == 32 * 32 * 9 * 2 * 3
-    assert found["merge"].macs == 32 * 32 * 4 * 2
+    assert parts["last"].macs == 32 * 32 * 9 * 2 * 3
+    assert parts["merge"].macs == 32 * 32 * 4 * 2
     # The encoder sees 256×256 whatever the image: layers 1, 7×7, 2, 3, 4, 5, 6, res, res, out.
     expected = 128**2 * (27 * 2 + 49 * 4) + 9 * (
         64**2 * 8 + 32**2 * 32 + 16**2 * 128 + 8**2 * 256 * 2 + 6 * 8**2 * 256
         + 4 * 4**2 * 256 + 4**2 * 128
     )  # fmt: skip
-    assert found["degradation.encoder"].macs == expected
-    assert [name for name, part in found.items() if part.frozen] == [
+    assert parts["degradation.encoder"].macs == expected
+    assert [name for name, part in parts.items() if part.frozen] == [
         "degradation.encoder",
         "degradation.pyramid",
     ]
 
 
-def test_counting_leaves_the_layers_as_they_were():
+def test_counting_does_not_change_the_layers():
     before = Conv.__call__, UpConv.__call__
     cost.count(Architecture("pyramid", 1, version=1))
     with pytest.raises(ValueError, match="multiples of 16"):
@@ -72,11 +72,11 @@ def test_counting_leaves_the_layers_as_they_were():
 
 @pytest.fixture
 def directory(tmp_path):
-    what = models.Description(Architecture("pyramid", 2), {}, "")
-    graph, state = nnx.split(abstract(what.architecture.build))
+    description = models.Description(Architecture("pyramid", 2), {}, "")
+    graph, state = nnx.split(abstract(description.architecture.build))
     arrays = nnx.to_pure_dict(state)
     filled = nnx.merge(graph, _fill(arrays))
-    models.save(tmp_path / "model", filled, what)
+    models.save(tmp_path / "model", filled, description)
     return tmp_path / "model"
 
 
@@ -86,7 +86,7 @@ def _fill(arrays):
     return np.full(arrays.shape, 0.1, np.float32)
 
 
-def test_command(directory, capsys):
+def test_summary_command(directory, capsys):
     main(["summary", str(directory)])
     printed = capsys.readouterr().out
     assert "pyramid, version 2, width 2, 256×256 pixels" in printed
@@ -95,7 +95,7 @@ def test_command(directory, capsys):
         main(["summary", str(directory / "arrays")])
 
 
-def test_the_papers_figure_is_compared():
+def test_table_compares_with_the_papers_figure():
     published = NETWORKS["msdi_net"]
     never_used = count_never_used(nnx.merge(*published.abstract()))
     text = cost.format_table(published, never_used=never_used)
@@ -105,7 +105,7 @@ def test_the_papers_figure_is_compared():
     assert len(cost._paper(published, 128, cost.Cost([]))) == 1
 
 
-def test_forward_statistics(directory):
+def test_forward_statistics_have_a_line_per_output(directory):
     lines = cost.forward_statistics(models.load(directory)).splitlines()
     # A version 2 pyramid gives four maps, finest first.
     assert [line.split()[1] for line in lines[1:]] == [

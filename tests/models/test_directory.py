@@ -13,7 +13,7 @@ from msdi_jax.networks.functional import arrays_of
 from tests.models.samples import DESCRIPTION, Echo, assert_same_arrays
 
 
-def test_round_trip(saved, loaded, network):
+def test_saved_models_are_loaded_unchanged(saved, loaded, network):
     assert loaded.description == DESCRIPTION
     assert_same_arrays(arrays_of(loaded.network), arrays_of(network))
     assert sorted(p.name for p in saved.iterdir()) == ["arrays", "model.json"]
@@ -34,7 +34,7 @@ def test_round_trip(saved, loaded, network):
     }
 
 
-def test_the_longest_name_allowed(tmp_path, saved, network):
+def test_the_longest_allowed_name_works(tmp_path, saved, network):
     path = tmp_path / ("m" * 255)
     for _ in range(2):
         models.save(path, network, DESCRIPTION)
@@ -42,36 +42,36 @@ def test_the_longest_name_allowed(tmp_path, saved, network):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_weights_lie_where_calls_take_them(tmp_path, saved, network):
-    """Of host arrays every call would make a copy."""
+def test_loaded_weights_are_on_the_device(tmp_path, saved, network):
+    """With host arrays, every call would make a copy."""
     models.save(tmp_path / "compact", network, models.read_description(saved), as_bfloat16=True)
     for path in (saved, tmp_path / "compact"):
         arrays = jax.tree.leaves(nnx.state(models.load(path).network))
         assert all(isinstance(x, jax.Array) for x in arrays)
 
 
-def test_where_orbax_cannot_write_a_model_stays(tmp_path, saved, network):
-    """The refusal names the path; no unreadable model is left."""
+def test_paths_that_orbax_cannot_write_are_refused(tmp_path, saved, network):
+    """The existing model stays, and no unreadable one is written."""
     good = tmp_path / "[weights]" / "model"
     shutil.copytree(saved, good)
     for place in (good, tmp_path / "back\\slash"):
-        with pytest.raises(ValueError, match=r"in its name, where arrays cannot be written"):
+        with pytest.raises(ValueError, match=r"so that arrays cannot be written there"):
             models.save(place, network, DESCRIPTION)
     assert sorted(path.name for path in good.iterdir()) == ["arrays", "model.json"]
     assert not list(tmp_path.glob("back*"))
 
 
-def test_compact_weights_are_rounded_ones(tmp_path, saved, network):
+def test_compact_weights_are_rounded_to_bfloat16(tmp_path, saved, network):
     path = tmp_path / "run" / "model"
     models.save(path, network, DESCRIPTION, as_bfloat16=True)
     assert sorted(p.name for p in path.iterdir()) == ["arrays.npz", "model.json"]
     size = lambda folder: sum(p.stat().st_size for p in folder.rglob("*"))  # noqa: E731
     assert size(path) < 0.5 * size(saved)
-    # A run directory will do.
-    found = models.load(tmp_path / "run")
-    assert found.description == DESCRIPTION
+    # The path of the run directory is enough.
+    compact = models.load(tmp_path / "run")
+    assert compact.description == DESCRIPTION
     rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), arrays_of(network))
-    assert_same_arrays(arrays_of(found.network), rounded)
+    assert_same_arrays(arrays_of(compact.network), rounded)
 
 
 @pytest.mark.parametrize("harm", ["cut", "other"])
@@ -92,12 +92,14 @@ def test_saving_replaces_the_older_model(copy):
     small = Echo()
     models.save(copy, small, dataclasses.replace(DESCRIPTION, licence="other"))
     assert models.read_description(copy).licence == "other"
-    found = directory.load_arrays(copy / "arrays", {"scale": jax.ShapeDtypeStruct((), jnp.float32)})
-    assert found == {"scale": 2.0}
+    arrays = directory.load_arrays(
+        copy / "arrays", {"scale": jax.ShapeDtypeStruct((), jnp.float32)}
+    )
+    assert arrays == {"scale": 2.0}
     assert [p.name for p in copy.parent.iterdir()] == ["model"]
 
 
-def test_failed_save_leaves_the_older_model_and_nothing_else(copy, monkeypatch):
+def test_a_failed_save_keeps_the_older_model_and_leaves_nothing_else(copy, monkeypatch):
     def fail(*_):
         raise OSError("No space left on device")
 
@@ -110,7 +112,7 @@ def test_failed_save_leaves_the_older_model_and_nothing_else(copy, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["gone", "empty", "file"])
-def test_what_is_no_model_directory_is_refused_by_name(tmp_path, name):
+def test_paths_without_a_model_are_refused_by_name(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=rf"{tmp_path / name} is not a model directory"):

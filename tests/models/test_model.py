@@ -7,12 +7,12 @@ from msdi_jax import models
 from tests.models.samples import DESCRIPTION, Echo
 
 
-def test_an_image_is_not_a_batch(loaded):
+def test_images_without_a_batch_dimension_are_refused(loaded):
     with pytest.raises(ValueError, match=r"shape \(32, 32, 3\) must be \(number, height"):
         loaded.degradation(np.zeros((32, 32, 3), np.float32))
 
 
-def test_whole_numbers_are_no_images(loaded):
+def test_integer_images_are_refused(loaded):
     image = np.zeros((1, 32, 32, 3), np.uint8)
     for call in (
         lambda: loaded(image, image),
@@ -24,19 +24,19 @@ def test_whole_numbers_are_no_images(loaded):
             call()
 
 
-def test_no_image_is_refused(loaded):
+def test_empty_images_are_refused(loaded):
     for shape in ((0, 32, 32, 3), (1, 0, 32, 3)):
         with pytest.raises(ValueError, match="expected images of shape"):
             loaded(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("changes", [{"orientations": 3}, {"window": 5}])
-def test_what_a_model_cannot_be_used_with_is_refused(loaded, changes):
+def test_impossible_settings_of_use_are_refused(loaded, changes):
     with pytest.raises(ValueError, match="".join(changes)):
         loaded.using(**changes)
 
 
-def test_sizes_that_do_not_fit_are_refused(loaded):
+def test_sides_that_are_no_multiples_of_16_are_refused(loaded):
     fits, other = (np.zeros((1, 32, width, 3), np.float32) for width in (32, 40))
     for call in (lambda: loaded(fits, other), lambda: loaded.deblur(other)):
         with pytest.raises(ValueError, match="multiples of 16, got 32×40"):

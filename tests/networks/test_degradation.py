@@ -239,7 +239,7 @@ def test_published_encoders_have_no_statistics():
     assert kinds == {"kernel", "bias", "u", "v"}
 
 
-def twin_config():
+def shared_blur_config():
     config = base.get_config()
     config.width = 2
     config.reblur.update(
@@ -258,23 +258,23 @@ def eight():
     return images | {"motion": jnp.asarray(rng.normal(size=(8, 3)), jnp.float32)}
 
 
-def test_twins_are_reblurred_with_each_others_representation(eight):
-    stage = stage1_reblur.ReblurStage(twin_config())
+def test_pairs_are_reblurred_with_each_others_representation(eight):
+    stage = stage1_reblur.ReblurStage(shared_blur_config())
     network = draw_arrays(abstract(stage._make_network))
     graph, arrays = nnx.split(network)
     made = jax.jit(lambda a, images: stage._generate(nnx.merge(graph, a), images))(arrays, eight)
     joint = jax.jit(lambda a, *images: nnx.merge(graph, a)(*images))
     blurry, sharp = eight["blurry"], eight["sharp"]
-    twins = np.array([1, 0, 3, 2, 5, 4, 7, 6])
-    own, other = joint(arrays, blurry, sharp), joint(arrays, blurry[twins], sharp)
+    partners = np.array([1, 0, 3, 2, 5, 4, 7, 6])
+    own, other = joint(arrays, blurry, sharp), joint(arrays, blurry[partners], sharp)
     np.testing.assert_allclose(made.output.reblurred, other.reblurred, atol=1e-6)
     assert np.abs(own.reblurred - other.reblurred).max() > 1e-4
     # But each deblurred with its own.
     np.testing.assert_allclose(made.output.deblurred, own.deblurred, atol=1e-6)
 
 
-def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
-    config = twin_config()
+def test_some_pairs_are_generated_and_all_contribute_their_motion(eight):
+    config = shared_blur_config()
     config.reblur.update({"generated": 4, "motion_weight": 0.5})
     stage = stage1_reblur.ReblurStage(config)
     network = draw_arrays(abstract(stage._make_network))
@@ -283,7 +283,7 @@ def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
     made = generate(arrays, eight)
     np.testing.assert_array_equal(made.sharp, eight["sharp"][np.array([0, 1, 4, 5])])
     assert made.output.reblurred.shape == made.blurry.shape == (4, 32, 32, 3)
-    # The last is not generated, but taught.
+    # The last one is not generated, but its motion counts.
     moved = generate(arrays, eight | {"motion": eight["motion"].at[7].add(1.0)})
     assert abs(made.terms["motion"] - moved.terms["motion"]) > 1e-4
     whole = float(losses.motion(network.degradation.encoder(eight["blurry"]), eight["motion"]))
@@ -291,7 +291,7 @@ def test_of_many_twins_some_are_generated_and_all_tell_their_motion(eight):
 
 
 def test_motion_teaches_the_encoder(eight):
-    config = twin_config()
+    config = shared_blur_config()
     config.native = True
     config.reblur.update({"motion_weight": 1.0, "learning_rate": 1e-3, "l1_weight": 0.0})
     config.reblur.update({"reblur_l1_weight": 0.0, "generated": 2})

@@ -1,4 +1,4 @@
-"""Half instance norms whose statistics are those of windows around each pixel."""
+"""Half instance norms with statistics of windows around each pixel."""
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ from tests.small_networks import small_network
 RNG = np.random.default_rng(0)
 
 
-def test_in_the_middle_of_a_window_its_own_mean_and_variance():
-    # Means that differ much between the windows: what is near 0 beside them must not be lost.
+def test_the_centre_of_a_window_has_its_mean_and_variance():
+    # Means differ much between windows: small deviations from them must not be lost.
     x = RNG.normal(size=(2, 24, 33, 3)).astype(np.float32) + 1e3 * np.arange(33)[:, None]
     mean, factor = local_statistics.moments(x, 17)
     inside = x[:, 7:24, 16:33]
@@ -26,24 +26,24 @@ def test_in_the_middle_of_a_window_its_own_mean_and_variance():
     np.testing.assert_array_equal(mean[:, 0, 0], mean[:, 8, 8])
 
 
-def test_between_middles_they_change_evenly():
+def test_statistics_change_linearly_between_centres():
     x = np.broadcast_to(np.arange(64.0)[:, None], (1, 16, 64, 2)).astype(np.float32)
     mean, _ = local_statistics.moments(x, 16)
-    # Of a ramp the mean of a window is its middle.
+    # The mean of a window of a ramp is its centre.
     np.testing.assert_allclose(mean[0, :, 8:56, 0], np.tile(np.arange(8.0, 56), (16, 1)), atol=1e-4)
 
 
 @pytest.mark.parametrize("window", [1, 3, 7, 50])
-def test_of_small_windows_every_place_counts(window):
+def test_small_windows_are_at_every_position(window):
     x = np.broadcast_to(RNG.normal(size=50)[:, None], (1, 8, 50, 1)).astype(np.float32)
     mean, _ = local_statistics.moments(x, window)
     sliding = np.convolve(x[0, 0, :, 0], np.ones(window) / window, "valid")
     half = window // 2
-    found = mean[0, 0, half : half + len(sliding), 0] if window % 2 else mean[0, 0, :1, 0]
-    np.testing.assert_allclose(found, sliding, atol=1e-5)
+    windowed = mean[0, 0, half : half + len(sliding), 0] if window % 2 else mean[0, 0, :1, 0]
+    np.testing.assert_allclose(windowed, sliding, atol=1e-5)
 
 
-def test_a_window_of_the_whole_image_is_the_usual_norm():
+def test_a_window_of_the_whole_image_equals_the_usual_norm():
     norm = layers.HalfInstanceNorm(6)
     x = RNG.normal(2, 3, size=(2, 12, 20, 6)).astype(np.float32)
     usual = norm(x)
@@ -60,25 +60,25 @@ def saved(tmp_path_factory):
     return path
 
 
-def sides(found):
-    norms = (x for _, x in nnx.iter_graph(found.network) if isinstance(x, layers.HalfInstanceNorm))
+def sides(model):
+    norms = (x for _, x in nnx.iter_graph(model.network) if isinstance(x, layers.HalfInstanceNorm))
     return {(norm.channels, norm.window) for norm in norms}
 
 
-def test_levels_have_windows_of_one_size_in_the_image(saved):
-    found = models.load(saved)
-    assert sides(found) == {(2, 16), (4, 8), (8, 4)}
+def test_windows_have_one_size_in_the_image_at_all_levels(saved):
+    model = models.load(saved)
+    assert sides(model) == {(2, 16), (4, 8), (8, 4)}
     image = RNG.random((1, 64, 96, 3), np.float32)
-    whole = found.using(window=None)
+    whole = model.using(window=None)
     assert sides(whole) == {(2, None), (4, None), (8, None)}
-    # Another network came out: the first keeps its own.
-    assert sides(found) == {(2, 16), (4, 8), (8, 4)}
-    difference = np.abs(found.deblur(image) - whole.deblur(image))
+    # The first network keeps its windows.
+    assert sides(model) == {(2, 16), (4, 8), (8, 4)}
+    difference = np.abs(model.deblur(image) - whole.deblur(image))
     assert difference.max() > 1e-3
-    np.testing.assert_allclose(found.using(window=96).deblur(image), whole.deblur(image), atol=1e-5)
+    np.testing.assert_allclose(model.using(window=96).deblur(image), whole.deblur(image), atol=1e-5)
 
 
-def test_a_norm_with_windows_is_differentiable():
+def test_a_norm_with_windows_has_the_right_gradient():
     def total(x):
         mean, factor = local_statistics.moments(x, 8)
         return ((x - mean) * factor * weights).sum()
@@ -86,6 +86,6 @@ def test_a_norm_with_windows_is_differentiable():
     x, weights, step = RNG.normal(size=(3, 1, 16, 24, 2))
     step *= 1e-5
     with jax.enable_x64(True):
-        found = jax.grad(total)(jnp.asarray(x))
+        gradient = jax.grad(total)(jnp.asarray(x))
         change = total(jnp.asarray(x + step)) - total(jnp.asarray(x - step))
-        np.testing.assert_allclose(np.vdot(found, step), change / 2, rtol=1e-5)
+        np.testing.assert_allclose(np.vdot(gradient, step), change / 2, rtol=1e-5)

@@ -8,21 +8,13 @@ from torch.nn import functional
 
 from msdi_jax.networks import modulation
 from msdi_jax.networks.functional import arrays_of, merge, split
+from tests.networks.pytorch import assert_close, nchw, nhwc
 
 CHANNELS, HIDDEN = 3, 5
 
 
-def nchw(x):
-    return torch.tensor(np.moveaxis(np.asarray(x), -1, 1))
-
-
-def close(found, expected):
-    expected = np.moveaxis(expected.numpy(), 1, -1)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
-
-
-def lively(network):
-    """The network taken apart, with float64 normal weights."""
+def with_normal_weights(network):
+    """Split a network, and draw normal weights in float64."""
     rng = np.random.default_rng(0)
     graph, params, stats = split(network)
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape) / 3), params)
@@ -46,34 +38,34 @@ def modulated(params, stats, x, normalised, context):
 
 @pytest.fixture(params=[(8, 12), (2, 3), (16, 16)], ids=str)
 def images(request):
-    """A feature, and a degradation map of its size, a smaller and a larger one."""
+    """A feature, and a degradation map of the same, a smaller or a larger size."""
     return feature_and_map(request.param, CHANNELS)
 
 
-def feature_and_map(size, seen):
+def feature_and_map(size, map_channels):
     rng = np.random.default_rng(1)
-    return rng.normal(size=(2, 8, 12, CHANNELS)), rng.normal(size=(2, *size, seen))
+    return rng.normal(size=(2, 8, 12, CHANNELS)), rng.normal(size=(2, *size, map_channels))
 
 
 @pytest.mark.parametrize(
-    ("size", "seen"), [((8, 12), CHANNELS), ((2, 3), CHANNELS), ((16, 16), CHANNELS + 2)]
+    ("size", "map_channels"), [((8, 12), CHANNELS), ((2, 3), CHANNELS), ((16, 16), CHANNELS + 2)]
 )
-def test_deblurring_networks_modulation(x64, size, seen):
-    images = feature_and_map(size, seen)
-    graph, params, stats = lively(
-        modulation.SpatiallyAdaptiveModulation(CHANNELS, seen, HIDDEN, rngs=nnx.Rngs(0))
+def test_modulation_of_the_deblurring_network(x64, size, map_channels):
+    images = feature_and_map(size, map_channels)
+    graph, params, stats = with_normal_weights(
+        modulation.SpatiallyAdaptiveModulation(CHANNELS, map_channels, HIDDEN, rngs=nnx.Rngs(0))
     )
-    found = jax.jit(lambda x, d: merge(graph, params, stats)(x, d))(*images)
+    actual = jax.jit(lambda x, d: merge(graph, params, stats)(x, d))(*images)
 
     x, degradation = map(nchw, images)
     context = torch.cat([x, functional.interpolate(degradation, x.shape[2:], mode="nearest")], 1)
     for i in range(3):
         context = functional.leaky_relu(conv(params["shared"][i], context), 0.2)
-    close(found, modulated(params, stats, x, x, context))
+    assert_close(actual, nhwc(modulated(params, stats, x, x, context)))
 
 
-def test_joint_networks_modulation(x64, images):
-    graph, params, stats = lively(
+def test_modulation_of_the_joint_network(x64, images):
+    graph, params, stats = with_normal_weights(
         modulation.NormalisedModulation(CHANNELS, HIDDEN, rngs=nnx.Rngs(0))
     )
     norm = torch.nn.BatchNorm2d(CHANNELS, affine=False).double()
@@ -87,23 +79,23 @@ def test_joint_networks_modulation(x64, images):
 
     for training in (True, False):
         norm.train(training)
-        found, after = jax.jit(forward, static_argnums=1)(stats, training)
+        actual, after = jax.jit(forward, static_argnums=1)(stats, training)
         stats = {name: jax.tree.map(lambda _, new: new, old, {k: after[name][k] for k in old})
                  for name, old in stats.items()}  # fmt: skip
-        close(found, modulated(params, stats, x, norm(x), context))
+        assert_close(actual, nhwc(modulated(params, stats, x, norm(x), context)))
         np.testing.assert_allclose(stats["norm"]["mean"], norm.running_mean, rtol=0, atol=1e-12)
 
 
-def test_only_the_joint_one_normalises_the_feature(x64):
-    """A constant feature is all gone after batch norm, and passes the other one as it is."""
+def test_only_the_joint_network_normalises_the_feature(x64):
+    """Batch norm removes a constant feature; the other modulation keeps it."""
     x, degradation = np.full((2, 4, 4, CHANNELS), 7.0), np.ones((2, 4, 4, CHANNELS))
     sizes, rngs = (CHANNELS, HIDDEN), nnx.Rngs(0)
-    as_is = modulation.SpatiallyAdaptiveModulation(CHANNELS, *sizes, rngs=rngs)
+    plain = modulation.SpatiallyAdaptiveModulation(CHANNELS, *sizes, rngs=rngs)
     for layer, vanishes in (
-        (as_is, False),
+        (plain, False),
         (modulation.NormalisedModulation(*sizes, rngs=rngs), True),
     ):
-        graph, params, stats = lively(layer)
+        graph, params, stats = with_normal_weights(layer)
         params["beta"] = jax.tree.map(jnp.zeros_like, params["beta"])
         params["project"]["bias"] = jnp.zeros(CHANNELS)
         network = merge(graph, params, stats, training=True)

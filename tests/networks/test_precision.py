@@ -1,4 +1,4 @@
-"""bfloat16 steps beside float32 ones: close in what they compute, float32 in what they keep."""
+"""Training steps in bfloat16: results close to those in float32, weights kept in float32."""
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from msdi_jax.training.stage2_deblur import DeblurStage
 def first_step(name, compute_dtype):
     config = base.get_config()
     config.width, config.compute_dtype = 4, compute_dtype
-    # Plain descent (see sharded_steps.py), so that the change tells the gradient.
+    # Plain descent (see sharded_steps.py), so that the change is the gradient.
     config[name].update({"adam_eps": 1.0, "learning_rate": 1.0, "clip_norm": 1e9})
     if name == "reblur":
         stage = ReblurStage(config)
@@ -32,9 +32,9 @@ def first_step(name, compute_dtype):
 
 @pytest.mark.slow  # four training steps to compile
 @pytest.mark.parametrize("name", ["deblur", "reblur"])
-def test_bfloat16(name):
+def test_bfloat16_steps_are_close_to_float32_steps(name):
     before, wide, expected = first_step(name, "float32")
-    _, narrow, found = first_step(name, "bfloat16")
+    _, narrow, scalars = first_step(name, "bfloat16")
     for state in (wide, narrow):
         kept = jax.tree.leaves((state.params, state.stats))
         assert all(x.dtype == np.float32 for x in kept)
@@ -42,9 +42,9 @@ def test_bfloat16(name):
         # Biases of the outputs add up thousands of gradients that nearly cancel.
         rel = 0.25 if "gradient_norm" in key else 0.05
         if "accuracy" not in key:
-            assert found[key] == pytest.approx(value, rel=rel, abs=0.02), key
+            assert scalars[key] == pytest.approx(value, rel=rel, abs=0.02), key
     # It is not float32 under another name.
-    assert found != expected
+    assert scalars != expected
 
     def change(state):
         new, old = (jax.tree.leaves(s.params) for s in (state, before))

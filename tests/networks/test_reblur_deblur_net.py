@@ -11,7 +11,7 @@ def network(stand_in):
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_published_outputs(network, golden, image, mode):
+def test_outputs_and_statistics_match_the_published_ones(network, golden, image, mode):
     expected = golden("MSDI2E-w8")
     shape = (2, 64, 64, 3)
     getattr(network, mode)()

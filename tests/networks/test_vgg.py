@@ -22,7 +22,7 @@ def weights(stand_in):
 
 
 def published_features(weights, x):
-    index, found = 0, []
+    index, features = 0, []
     for i, layer in enumerate(LAYERS):
         if layer == "M":
             x, index = functional.max_pool2d(x, 2), index + 1
@@ -33,23 +33,23 @@ def published_features(weights, x):
         assert len(kernel) == layer
         x, index = functional.relu(functional.conv2d(x, kernel, bias, padding=1)), index + 2
         if i in RELU_1:
-            found.append(x)
-    return found
+            features.append(x)
+    return features
 
 
 @pytest.mark.parametrize("normalise", [False, True])
-def test_features(weights, image, normalise):
+def test_features_match_pytorchs(weights, image, normalise):
     ours, published = weights
     x = image("vgg", (1, 32, 32, 3))
     graph = nnx.split(abstract(lambda rngs: VGG19(normalise=normalise, rngs=rngs)))[0]
-    found = jax.jit(lambda arrays, x: nnx.merge(graph, arrays)(x))(ours, x)
+    actual = jax.jit(lambda arrays, x: nnx.merge(graph, arrays)(x))(ours, x)
     shifted = x
     if normalise:
         shifted = (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     expected = published_features(published, torch.tensor(np.moveaxis(shifted, -1, 1)))
-    assert [f.shape for f in found] == [
+    assert [f.shape for f in actual] == [
         (1, 32, 32, 64), (1, 16, 16, 128), (1, 8, 8, 256), (1, 4, 4, 512), (1, 2, 2, 512)
     ]  # fmt: skip
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(actual, expected, strict=True):
         b = np.moveaxis(b.numpy(), 1, -1)
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * b.max())

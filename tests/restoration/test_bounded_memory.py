@@ -147,7 +147,7 @@ def test_a_large_photograph_may_take_what_it_is_itself(large):
 def test_models_that_deblur_nothing_are_refused():
     other = abstract(lambda rngs: MultiscaleDiscriminator(2, rngs=rngs))
     description = models.Description(models.Architecture("discriminator", 2), {}, "")
-    with pytest.raises(ValueError, match="a discriminator model deblurs nothing"):
+    with pytest.raises(ValueError, match="a discriminator model does not deblur"):
         bounded_memory.BoundedRestorer(models.Model(other, description))
 
 

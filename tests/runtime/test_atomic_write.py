@@ -6,7 +6,7 @@ import pytest
 
 from msdi_jax.runtime.atomic_write import atomic_write
 
-# As long as file systems allow, in bytes.
+# The longest name that file systems allow, in bytes.
 LONGEST = "ü" * 125 + "a.txt"
 
 
@@ -25,7 +25,7 @@ def content(path):
 
 @pytest.mark.parametrize("write", [put, put_folder])
 @pytest.mark.parametrize("name", ["a.txt", "a", ".a", LONGEST, "a." + "b" * 253])
-def test_the_old_stays_until_the_new_is_whole(tmp_path, write, name):
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path, write, name):
     path = tmp_path / name
     for text in ("first", "second"):
         with atomic_write(path) as temporary:
@@ -53,7 +53,7 @@ def test_an_interruption_changes_nothing(tmp_path, write, error, old):
     assert [content(path) for path in tmp_path.iterdir()] == ["old"] * old
 
 
-def test_an_interruption_between_two_folders_brings_the_old_one_back(tmp_path, monkeypatch):
+def test_an_interruption_between_two_renames_restores_the_old_folder(tmp_path, monkeypatch):
     path, rename = tmp_path / "a", Path.rename
     put_folder(path, "old")
     outcomes = iter([rename, KeyboardInterrupt, rename])

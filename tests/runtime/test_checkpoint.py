@@ -35,9 +35,9 @@ def state(step):
     )
 
 
-def assert_equal(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+def assert_equal(actual, expected):
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 
@@ -55,7 +55,7 @@ def open_checkpoints(tmp_path):
         checkpoints.close()
 
 
-def test_nothing_saved_yet(open_checkpoints):
+def test_without_checkpoints_there_is_no_latest(open_checkpoints):
     assert open_checkpoints().latest() is None
 
 
@@ -96,7 +96,7 @@ def test_saving_a_step_twice_does_nothing(open_checkpoints):
     assert_equal(checkpoints.restore(state(0)), state(3))
 
 
-def test_what_was_saved_does_not_change_with_its_source(open_checkpoints):
+def test_saved_arrays_do_not_depend_on_their_source(open_checkpoints):
     """Training steps donate the state: the background writer must have its own copy."""
     checkpoints, source = open_checkpoints(), state(3)
     checkpoints.save(source)
@@ -106,7 +106,7 @@ def test_what_was_saved_does_not_change_with_its_source(open_checkpoints):
     assert_equal(checkpoints.restore(state(0)), state(3))
 
 
-def test_an_unfinished_checkpoint_does_not_count(open_checkpoints, tmp_path):
+def test_an_unfinished_checkpoint_is_ignored(open_checkpoints, tmp_path):
     first = open_checkpoints()
     first.save(state(3))
     first.wait()
@@ -114,8 +114,8 @@ def test_an_unfinished_checkpoint_does_not_count(open_checkpoints, tmp_path):
     assert open_checkpoints().latest() == 3
 
 
-def test_arrays(tmp_path, monkeypatch):
-    """A relative path is the working directory's, though orbax wants absolute ones."""
+def test_arrays_are_saved_and_read_by_relative_paths(tmp_path, monkeypatch):
+    """Relative paths work, although orbax needs absolute ones."""
     monkeypatch.chdir(tmp_path)
     arrays = {"a": {"0": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.asarray(3, jnp.int32)}
     save_arrays(tmp_path.relative_to(tmp_path) / "arrays", arrays)
@@ -126,8 +126,8 @@ def test_arrays(tmp_path, monkeypatch):
         load_arrays(tmp_path / "arrays", shapes)
 
 
-def test_a_shortened_file_of_arrays_is_refused(tmp_path):
-    """The index is whole, the array it points to is not: noticed when that is read."""
+def test_a_truncated_file_of_arrays_is_refused(tmp_path):
+    """The index is complete, the array is not: reading it fails."""
     arrays = {"a": np.random.default_rng(0).random((1024, 1024), np.float32)}
     save_arrays(tmp_path / "arrays", arrays)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

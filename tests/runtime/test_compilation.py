@@ -1,4 +1,4 @@
-"""How programs are compiled and kept; jax's own configuration is put back after each test."""
+"""Compilation and its cache; JAX's configuration is restored after each test."""
 
 import subprocess
 import sys
@@ -19,15 +19,15 @@ def _unset():
     jax.config.update("jax_compilation_cache_dir", before)
 
 
-def test_programs_are_kept_below_the_cache_directory(tmp_path, monkeypatch):
+def test_the_cache_is_below_the_users_cache_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     compilation.keep_programs()
-    found = Path(jax.config.jax_compilation_cache_dir)
-    assert found.parent == tmp_path / "msdi_jax"
-    assert found.is_dir()
+    directory = Path(jax.config.jax_compilation_cache_dir)
+    assert directory.parent == tmp_path / "msdi_jax"
+    assert directory.is_dir()
 
 
-def test_a_directory_that_was_chosen_stays(tmp_path, monkeypatch):
+def test_a_configured_cache_directory_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", "/elsewhere")
     compilation.keep_programs()
@@ -35,7 +35,7 @@ def test_a_directory_that_was_chosen_stays(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-def test_switched_off(tmp_path, monkeypatch):
+def test_the_cache_can_be_disabled(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_enable_compilation_cache", False)
     try:
@@ -45,23 +45,23 @@ def test_switched_off(tmp_path, monkeypatch):
     assert jax.config.jax_compilation_cache_dir is None
 
 
-def test_where_nothing_can_be_written_there_is_no_cache(tmp_path, monkeypatch):
+def test_without_a_writable_directory_there_is_no_cache(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     compilation.keep_programs()
     assert jax.config.jax_compilation_cache_dir is None
 
 
-def test_a_second_process_finds_the_program_of_the_first(tmp_path):
+def test_a_second_process_uses_the_program_of_the_first(tmp_path):
     code = (
         "import jax, jax.numpy as jnp\n"
         "from msdi_jax.runtime.compilation import keep_programs\n"
         "keep_programs()\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
-        "found = []\n"
-        "jax.monitoring.register_event_listener(lambda event, **_: found.append(event))\n"
+        "events = []\n"
+        "jax.monitoring.register_event_listener(lambda event, **_: events.append(event))\n"
         "jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()\n"
-        "print(sum(event.endswith('/cache_hits') for event in found))\n"
+        "print(sum(event.endswith('/cache_hits') for event in events))\n"
     )
     root = Path(__file__).parents[2]
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(root)}
@@ -83,7 +83,7 @@ def test_a_second_process_finds_the_program_of_the_first(tmp_path):
 
 
 def many_sums_of_weights():
-    """A program that may begin with large arrays all at once, or make each when it is its turn."""
+    """Lower a program that can compute its large arrays all at first, or each when needed."""
 
     def chained(x, weights):
         for w in weights:
@@ -95,16 +95,19 @@ def many_sums_of_weights():
     return jax.jit(chained).lower(x, weights)
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="only XLA's CPU compiler is asked")
-def test_compiled_for_memory():
-    def taken(compiled):
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="only for XLA's CPU compiler")
+def test_the_order_of_instructions_saves_memory():
+    def temporary_bytes(compiled):
         return compiled.memory_analysis().temp_size_in_bytes
 
     lowered = many_sums_of_weights()
-    assert taken(compilation.compile_for_memory(lowered)) < taken(lowered.compile()) / 4
+    assert (
+        temporary_bytes(compilation.compile_for_memory(lowered))
+        < temporary_bytes(lowered.compile()) / 4
+    )
 
 
-def test_without_the_option_it_is_compiled_all_the_same(monkeypatch):
+def test_an_unknown_compiler_option_is_ignored(monkeypatch):
     monkeypatch.setattr(compilation, "_ORDER", {"xla_cpu_no_such_option": "1"})
     compiled = compilation.compile_for_memory(jax.jit(jnp.sin).lower(jnp.ones(3)))
     assert compiled(jnp.zeros(3)).tolist() == [0, 0, 0]

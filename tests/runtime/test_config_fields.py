@@ -6,7 +6,7 @@ from msdi_jax.configs import base
 from msdi_jax.runtime import config_fields
 
 
-def test_present_names_are_fields_and_earlier_ones_are_not():
+def test_new_names_are_fields_and_old_ones_are_not():
     present = config_fields.flattened(base.get_config().to_dict()).keys()
     assert present >= set(config_fields.RENAMED.values())
     assert not present & config_fields.RENAMED.keys()
@@ -47,6 +47,6 @@ def test_without_known_fields_nothing_is_suggested():
     assert "did you mean" not in config_fields.unknown_field_message("deblur.step")
 
 
-def test_a_resumed_run_may_change_where_and_how_often_only():
+def test_fields_that_may_change_or_are_off_are_left_out():
     config = {"mesh": {"data": 2}, "deblur": {"log_every": 10, "crop": 256, "context": 0}}
     assert config_fields.of_what_is_computed(config) == {"deblur.crop": 256}

@@ -1,17 +1,17 @@
-"""Two processes never work in one folder."""
+"""Locks of directories."""
 
 import pytest
 
 from msdi_jax.runtime.directory_lock import alone_in
 
 
-def test_a_folder_is_for_one_at_a_time(tmp_path):
+def test_a_locked_folder_is_refused_until_it_is_released(tmp_path):
     folder = tmp_path / "new" / "folder"
     with (
         alone_in(folder),
-        pytest.raises(ValueError, match=f"at work in {folder}"),
+        pytest.raises(ValueError, match=f"working in {folder}"),
         alone_in(folder),
     ):
-        pytest.fail("two at work")
+        pytest.fail("two at once")
     with alone_in(folder):
         pass

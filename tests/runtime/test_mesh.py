@@ -7,11 +7,11 @@ from jax.sharding import PartitionSpec as P
 from msdi_jax.runtime import mesh
 
 
-def test_one_device():
-    for found in (mesh.make_mesh(), mesh.make_mesh(1, 1), mesh.make_mesh(-1, 1)):
-        assert dict(found.shape) == {"data": 1, "rows": 1}
-        # Explicit axes would refuse the networks' reshapes.
-        assert found.axis_types == (AxisType.Auto,) * 2
+def test_a_mesh_of_one_device():
+    for devices in (mesh.make_mesh(), mesh.make_mesh(1, 1), mesh.make_mesh(-1, 1)):
+        assert dict(devices.shape) == {"data": 1, "rows": 1}
+        # With explicit axes, reshapes of the networks would fail.
+        assert devices.axis_types == (AxisType.Auto,) * 2
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_wrong_products_of_eight_devices_are_refused(monkeypatch, sizes, message
         mesh.make_mesh(*sizes)
 
 
-def test_processes_take_all_devices(monkeypatch):
+def test_several_processes_must_use_all_devices(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
     assert mesh.make_mesh(1, 1).size == 1
     monkeypatch.setattr(jax, "process_count", lambda: 2)
@@ -51,10 +51,10 @@ def test_processes_take_all_devices(monkeypatch):
         mesh.make_mesh(1, 1)
 
 
-def test_shardings():
-    found = mesh.make_mesh()
-    assert mesh.replicated(found).spec == P()
-    assert mesh.over_batch(found).spec == P("data", "rows")
-    assert mesh.over_batch(found, rank=2).spec == P("data")
-    batch = jax.device_put(np.ones((2, 4, 4, 3)), mesh.over_batch(found))
-    assert batch.sharding.mesh == found
+def test_shardings_of_batches_and_replicas():
+    devices = mesh.make_mesh()
+    assert mesh.replicated(devices).spec == P()
+    assert mesh.over_batch(devices).spec == P("data", "rows")
+    assert mesh.over_batch(devices, rank=2).spec == P("data")
+    batch = jax.device_put(np.ones((2, 4, 4, 3)), mesh.over_batch(devices))
+    assert batch.sharding.mesh == devices

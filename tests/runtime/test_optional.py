@@ -7,7 +7,7 @@ import pytest
 from msdi_jax.runtime.optional import require
 
 
-def test_a_package_that_is_there_is_returned():
+def test_an_installed_package_is_returned():
     assert require("json", "export", "a file") is json
 
 

@@ -1,4 +1,4 @@
-"""Which environments are taken for several processes."""
+"""Detection of clusters, and printing."""
 
 import io
 import sys
@@ -11,7 +11,7 @@ SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
 
 
 @pytest.mark.parametrize(
-    ("environment", "found"),
+    ("environment", "several"),
     [
         ({}, False),
         # In a batch script, before `srun`.
@@ -22,15 +22,15 @@ SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
         ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
     ],
 )
-def test_several_processes(monkeypatch, environment, found):
+def test_clusters_are_detected_from_the_environment(monkeypatch, environment, several):
     for name in (*SLURM, "SLURM_STEP_NODELIST", "TPU_WORKER_HOSTNAMES"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert processes._on_a_cluster() is found
+    assert processes._on_a_cluster() is several
 
 
-def test_characters_that_a_terminal_cannot_show_become_question_marks(monkeypatch):
+def test_characters_without_encoding_are_printed_as_question_marks(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))

@@ -56,7 +56,7 @@ def test_walk_through(photographs, start, tmp_path, monkeypatch, capsys):
     shrunk = {"steps": 2, "schedule_steps": 2, "batch_size": 2, "crop": 32, "val_images": 2}
     config.deblur.update({"start_from": str(start), **shrunk})
     run.run(config, tmp_path / "runs" / "mine")
-    # The start is measured beside the result.
+    # The start is also evaluated.
     measured = results_file.read(tmp_path / "runs" / "mine")
     assert measured.other_weights["start"]["psnr_deblurred"] > 0
     assert "deblurred by start weights: PSNR" in capsys.readouterr().out

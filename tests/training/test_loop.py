@@ -189,7 +189,7 @@ def test_asked_to_stop(run, monkeypatch):
     train_step = Sum.train_step
 
     def ask(stage, state, batch):
-        jax.debug.callback(lambda step: setattr(request, "made", int(step) >= 4), state.step)
+        jax.debug.callback(lambda step: setattr(request, "requested", int(step) >= 4), state.step)
         return train_step(stage, state, batch)
 
     monkeypatch.setattr(Sum, "train_step", ask)
@@ -197,7 +197,7 @@ def test_asked_to_stop(run, monkeypatch):
         run()
     assert 5 <= stop.value.step <= 7
     assert saved(run)[-1] == stop.value.step
-    request.made = False
+    request.requested = False
     monkeypatch.setattr(Sum, "train_step", train_step)
     interrupted = float(run()["last"].params["sum"])
     assert [row["step"] for row in rows(run, "other")] == list(range(1, 13))

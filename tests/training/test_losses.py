@@ -102,21 +102,21 @@ def test_psnr_loss_refuses_to_broadcast():
         losses.psnr_loss(jnp.ones((2, 4, 4, 3)), jnp.zeros((1, 4, 4, 3)))
 
 
-def test_motion_is_how_the_first_channels_correlate_with_it():
+def test_motion_is_one_minus_the_correlation_of_channel_differences():
     rng = np.random.default_rng(0)
     true = rng.normal(size=(6, 2)).astype(np.float32)
-    told = np.broadcast_to(true[:, None, None], (6, 3, 4, 2))
+    expanded = np.broadcast_to(true[:, None, None], (6, 3, 4, 2))
     rest = rng.normal(size=(6, 3, 4, 5)).astype(np.float32)
     base = rng.normal(size=(6, 3, 4, 2)).astype(np.float32)
     # Neither scale nor offset matters, nor what pairs of channels have in common.
-    right = np.concatenate([3 * told + 1 + base, base, rest], axis=-1)
+    right = np.concatenate([3 * expanded + 1 + base, base, rest], axis=-1)
     assert losses.motion(jnp.asarray(right), jnp.asarray(true)) == pytest.approx(0, abs=1e-5)
-    wrong = np.concatenate([base - told, base, rest], axis=-1)
+    wrong = np.concatenate([base - expanded, base, rest], axis=-1)
     assert losses.motion(jnp.asarray(wrong), jnp.asarray(true)) == pytest.approx(2, abs=1e-5)
     mixed = np.concatenate([base, base[::-1], rest], axis=-1)
     found = np.mean(
         [
-            1 - np.corrcoef((base - base[::-1])[..., k].ravel(), told[..., k].ravel())[0, 1]
+            1 - np.corrcoef((base - base[::-1])[..., k].ravel(), expanded[..., k].ravel())[0, 1]
             for k in range(2)
         ]
     )

@@ -30,17 +30,17 @@ def config(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("fields", "used"),
     [
         ({}, (64, 4)),
         ({"window": 32}, (32, 4)),
         ({"window": 0, "orientations": 1}, (None, 1)),
     ],
 )
-def test_it_is_used_as_what_it_started_from_unless_told_otherwise(config, tmp_path, asked, found):
-    config.evaluation.update(asked)
+def test_settings_of_use_come_from_the_start_or_the_configuration(config, tmp_path, fields, used):
+    config.evaluation.update(fields)
     description = provenance.describe_network("deblur", config, tmp_path)
-    assert (description.window, description.orientations) == found
+    assert (description.window, description.orientations) == used
 
 
 def test_a_stage_is_given_host_arrays():
@@ -66,11 +66,11 @@ def test_provenance_and_licence_of_what_it_took_weights_from(config, tmp_path):
     assert both.provenance["degradation_from"] == {"file": "net_E.pth"}
     assert both.licence == f"{provenance.LICENCE}; unclear; theirs"
 
-    # Twice the same is told once.
+    # The same model twice is recorded once.
     config.deblur.degradation_from = config.deblur.start_from
     assert provenance.describe_network("deblur", config, tmp_path) == alone
 
-    # And so is a licence, of whatever generation.
+    # The same holds for a licence, also of an earlier generation.
     models.save(tmp_path / "start", small_network(), alone)
     assert provenance.describe_network("deblur", config, tmp_path).licence == alone.licence
 
@@ -91,7 +91,7 @@ def test_a_run_of_both_stages_has_its_own_encoder(tmp_path):
 
 
 def test_the_start_may_go_while_it_is_trained(config, tmp_path, monkeypatch):
-    """Of what it was, its description was made before."""
+    """The description is made before training starts."""
     network = models.load(config.deblur.start_from).network
 
     def train(*arguments, **options):

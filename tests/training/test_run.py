@@ -217,7 +217,7 @@ def test_a_workdir_of_another_configuration_is_refused(interrupted_run, prepared
     assert sorted(p.name for p in workdir.iterdir()) == before
 
 
-def test_a_run_goes_on_when_fields_were_added_that_are_off(tmp_path):
+def test_a_run_resumes_when_fields_were_added_that_are_off(tmp_path):
     config = quickstart.get_config()
     run_directory.claim(config, "a_1", tmp_path)
     file = tmp_path / "config.json"
@@ -246,7 +246,7 @@ def stub(tmp_path, monkeypatch):
 
     def train(name, *arguments, stop, **options):
         done.append(name)
-        stop.made = name == asked.get("during")
+        stop.requested = name == asked.get("during")
         return {}
 
     def save(name, *arguments):
@@ -288,7 +288,7 @@ def test_asked_to_stop_while_a_stage_ends(stub, stage, left):
 def test_a_run_that_another_process_is_at_is_left_alone(stub, tmp_path):
     with (
         directory_lock.alone_in(tmp_path / "run"),
-        pytest.raises(ValueError, match="another process is at work in"),
+        pytest.raises(ValueError, match="another process is working in"),
     ):
         stub.run()
     assert not stub.done
@@ -305,18 +305,18 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     stub.asked.clear()
     with monkeypatch.context() as patch:
         patch.setattr(run, "open_splits", lambda config: run.Splits([], [], [], "folder_2"))
-        with pytest.raises(ValueError, match=r"begun on the set folder_1, .* now .* folder_2"):
+        with pytest.raises(ValueError, match=r"started on the set folder_1, .* now folder_2"):
             stub.run()
     assert not stub.done
     stub.run()
     assert stub.done == ["deblur", "evaluated"]
-    # A run of an earlier version did not tell.
+    # Without a record, the set of the next start is recorded.
     (tmp_path / "run" / run_directory.DATA).unlink()
     stub.run()
     assert (tmp_path / "run" / run_directory.DATA).read_text() == "folder_1\n"
 
 
-def test_data_that_moved_are_gone_on_with(tmp_path):
+def test_a_run_resumes_when_its_data_have_moved(tmp_path):
     config = quickstart.get_config()
     run_directory.claim(config, "a_1", tmp_path)
     config.dataset.directory = "/elsewhere"

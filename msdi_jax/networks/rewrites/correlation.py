@@ -9,27 +9,27 @@ from jaxtyping import Array, Float
 
 from msdi_jax.runtime.mesh import shares_rows
 
-# Zeros before and after the rows, and the columns.
+# Zeros before and after the rows, and before and after the columns.
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 NO_PADDING = ((0, 0), (0, 0))
-# What Linux knows of the CPU.
+# Linux lists the features of the CPU here.
 CPUINFO = Path("/proc/cpuinfo")
-# With fewer, in and out, XLA's gradient of a kernel takes less time than products do.
+# With fewer input and output channels, XLA's kernel gradient is faster than matrix products.
 PRODUCT_CHANNELS = 32
 
 
 def correlate(x: Array, kernel: Array, padding: Padding = NO_PADDING) -> Array:
-    """XLA's convolution, but for what its CPU backend is slow at.
+    """Return XLA's convolution, with exceptions for cases in which its CPU backend is slow.
 
-    For float64 it has nothing but loops. Where registers are narrow, the gradient of the kernel
-    takes it longer than matrix products take: somewhat for most shapes, ten times for some.
+    For float64, XLA runs plain loops. Where registers are narrow, its kernel gradient is slower
+    than matrix products: slightly for most shapes, ten times for some.
     """
     size, _, *channels = kernel.shape
     if x.dtype == jnp.float64 and size > 1:
         return correlate_as_product(x, kernel, padding)
     wide = size == 1 or max(channels) >= PRODUCT_CHANNELS
-    # To flatten images that devices share would be to gather them.
+    # Flattening images whose rows are spread over devices would gather them.
     if wide and x.dtype == jnp.float32 and has_narrow_registers() and not shares_rows():
         return _correlate_with_products(x, kernel, padding)
     return _correlate(x, kernel, padding)
@@ -37,7 +37,7 @@ def correlate(x: Array, kernel: Array, padding: Padding = NO_PADDING) -> Array:
 
 @functools.cache
 def has_narrow_registers() -> bool:
-    """Whether an x86 CPU without AVX-512 computes: eight float32 to a register, not sixteen."""
+    """Return whether this is an x86 CPU without AVX-512: a register holds 8 float32, not 16."""
     if jax.default_backend() != "cpu":
         return False
     try:
@@ -48,9 +48,9 @@ def has_narrow_registers() -> bool:
 
 
 def correlate_as_product(x: Array, kernel: Array, padding: Padding) -> Array:
-    """The window around each pixel times the kernel as a matrix, which stays as it lies in memory.
+    """Multiply the window around each pixel by the kernel as a matrix, as it is in memory.
 
-    XLA's own convolution first packs the kernel, which takes up to five times as long as the work.
+    XLA's convolution first packs the kernel, which takes up to five times as long as the products.
     """
     rows, columns, inputs, outputs = kernel.shape
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -70,7 +70,7 @@ def _correlate(x: Array, kernel: Array, padding: Padding) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _correlate_with_products(x: Array, kernel: Array, padding: Padding) -> Array:
-    """`_correlate`, with matrix products for the gradient of the kernel."""
+    """`_correlate`, with the kernel gradient as matrix products."""
     return _correlate(x, kernel, padding)
 
 
@@ -91,7 +91,7 @@ _correlate_with_products.defvjp(_forward, _backward)
 def _gradient_of_kernel(
     x: Float[Array, "b h w i"], dy: Float[Array, "b h2 w2 o"], columns: int
 ) -> Float[Array, "h-h2+1 columns*i o"]:
-    """A matrix product for each row of the kernel, of the pixels that its taps meet with `dy`."""
+    """Compute one matrix product per kernel row: the pixels under its taps times `dy`."""
     _, height, width, outputs = dy.shape
     x = jnp.concatenate([x[:, :, j : j + width] for j in range(columns)], axis=-1)
     rows = (x[:, i : i + height] for i in range(x.shape[1] - height + 1))

@@ -1,4 +1,4 @@
-"""Recomputed blocks: less to keep for the backward pass, the same gradients."""
+"""Recomputed blocks: less memory for the backward pass, the same gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ WIDTH = 4
 
 
 def kept_bytes(remat):
-    """What the forward pass leaves for the backward pass, beside the weights."""
+    """Count the bytes that the forward pass keeps for the backward pass, without the weights."""
     graph, params, stats = split(abstract(lambda rngs: MSDINet(WIDTH, remat=remat, rngs=rngs)))
     image = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
     maps = tuple(
@@ -33,20 +33,20 @@ def kept_bytes(remat):
     return sum(x.size * x.dtype.itemsize for x in kept if x.size > 0)
 
 
-def test_less_is_kept():
+def test_recomputed_blocks_keep_less():
     assert kept_bytes(2) < 0.6 * kept_bytes(0)
 
 
 @pytest.mark.slow
-def test_each_level_keeps_less():
-    found = [kept_bytes(levels) for levels in (0, 1, 2, 5)]
-    print([f"{size / 2**20:.1f} MiB" for size in found])
-    assert found == sorted(found, reverse=True)
+def test_each_recomputed_level_keeps_less():
+    sizes = [kept_bytes(levels) for levels in (0, 1, 2, 5)]
+    print([f"{size / 2**20:.1f} MiB" for size in sizes])
+    assert sizes == sorted(sizes, reverse=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("levels", [1, 5])
-def test_gradients_are_the_same(levels):
+def test_recomputed_blocks_have_the_same_gradients(levels):
     image = np.random.default_rng(0).random((1, 32, 32, WIDTH), np.float32)
 
     def gradient(remat):
