@@ -95,12 +95,15 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--output {options.output} is a run directory: choose another folder")
     local_statistics.check(options.window or 0, "--window")
     # Before the data, whose preparation may take longer.
-    if (
-        options.model
-        and (network := models.read_description(options.model).network) not in models.DEBLURRING
-    ):
+    if options.model:
+        _check_deblurs(options.model)
+
+
+def _check_deblurs(model: str) -> None:
+    kind = models.read_description(model).architecture.kind
+    if kind not in models.DEBLURRING:
         raise ValueError(
-            f"{options.model} holds a {network} model, which cannot deblur: give one of "
+            f"{model} holds a {kind} model, which cannot deblur: give one of "
             f"{', '.join(models.DEBLURRING)}"
         )
 

@@ -145,17 +145,8 @@ class Architecture:
         return _abstract(self)
 
     @property
-    def deblurs(self) -> bool:
-        return KINDS[self.kind].deblurs
-
-    @property
     def reblurs(self) -> bool:
         return self.kind == "reblur_deblur_net"
-
-    @property
-    def estimates(self) -> bool:
-        """Whether the network has a degradation encoder with its pyramid."""
-        return KINDS[self.kind].deblurs or self.kind == "degradation"
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -192,6 +183,7 @@ class Kind:
         config_paths: field of `Architecture` → field of a configuration, if a stage trains it.
         inputs: names of the arrays that a call takes.
         deblurs: whether the output has an image `deblurred`.
+        estimates: whether it has a degradation encoder and pyramid, or is these.
         frozen: parts that its stage does not train.
         fixed: fields that are no arguments of the class, with their only value.
     """
@@ -200,6 +192,7 @@ class Kind:
     config_paths: Mapping[str, str] = dataclasses.field(default_factory=dict)
     inputs: tuple[str, ...] = ("blurry",)
     deblurs: bool = False
+    estimates: bool = False
     frozen: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -230,6 +223,7 @@ KINDS = {
             **_ENCODER_PATHS,
         },
         deblurs=True,
+        estimates=True,
         frozen=("degradation",),
     ),
     "reblur_deblur_net": Kind(
@@ -237,16 +231,17 @@ KINDS = {
         {"width": "width", **_ENCODER_PATHS},
         inputs=("blurry", "sharp"),
         deblurs=True,
+        estimates=True,
         fixed={"version": 2},
     ),
-    "degradation": Kind(DegradationEstimator),
+    "degradation": Kind(DegradationEstimator, estimates=True),
     "encoder": Kind(DegradationEncoder),
     "pyramid": Kind(DegradationPyramid, inputs=("representation",)),
     "discriminator": Kind(MultiscaleDiscriminator, inputs=("sharp and candidate, stacked",)),
     "vgg19": Kind(VGG19, frozen=("conv",), fixed={"width": 64}),
 }
 DEBLURRING = tuple(name for name, kind in KINDS.items() if kind.deblurs)
-ESTIMATING = (*DEBLURRING, "degradation")
+ESTIMATING = tuple(name for name, kind in KINDS.items() if kind.estimates)
 
 
 @functools.lru_cache(maxsize=4)
