@@ -26,17 +26,8 @@ from msdi_jax.runtime.optional import require
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
 NO_CHECKPOINT = "is not a PyTorch checkpoint of tensors"
-# Networks that are complete without both an encoder and a pyramid.
-WITHOUT_PARTS = ("vgg19", "discriminator", "encoder", "pyramid")
 # In files of these parts alone, keys do not have the prefix that they have in a network.
-ALONE = {"encoder": detect.ENCODER, "pyramid": detect.PYRAMID}
-LICENCES = {
-    "vgg19": "torchvision's, see there",
-    None: (
-        "the converted file's; that of the published MSDI-Net weights is unclear: "
-        "do not redistribute them"
-    ),
-}
+ALONE = {"encoder": torch_keys.ENCODER, "pyramid": torch_keys.PYRAMID}
 
 
 class Weights(NamedTuple):
@@ -93,7 +84,7 @@ def convert(
         architecture,
         provenance=_provenance(source, weights.wrapped, architecture)
         | {name: _origin(path) for name, path in parts.items() if path},
-        licence=LICENCES.get(architecture.kind, LICENCES[None]),
+        licence=torch_keys.FILES[architecture.kind].licence,
     )
     check(models.Model(network, description))
     # VGG19's classifier is six times as large as its convolutions, and VGG19 is never exported.
@@ -243,7 +234,7 @@ def _joined(
 
 
 def _check_complete(architecture: models.Architecture, arrays: dict[str, np.ndarray]) -> None:
-    if architecture.kind in WITHOUT_PARTS:
+    if architecture.kind not in models.ESTIMATING:
         return
     for name, prefix in ALONE.items():
         if not any(key.startswith(prefix) for key in arrays):

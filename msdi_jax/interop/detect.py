@@ -6,55 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from msdi_jax.interop.torch_keys import ENCODER, FILES, PYRAMID
 from msdi_jax.models import Architecture
+from msdi_jax.models.architecture import KINDS
 
-ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
 # Keys without the prefix, in files of the encoder or the pyramid alone.
 BARE = {
     ENCODER: r"(layer\d|res_\d|out|conv_7x7)\.",
     PYRAMID: r"conv_latent_",
 }
-# The first pattern that matches any key decides.
-SIGNS = {
-    "vgg19": r"features\.\d",
-    "discriminator": r"discriminator_\d\.",
-    "reblur_deblur_net": r"(inverse_)?generator\.",
-    "msdi_net": r"(down_path|up_path|skip_conv)_\d\.",
-}
 # Keys that only one version has. A pyramid of version 2 has none of either; 2 is the default.
 ONLY_VERSION_1 = r"net_prior\.(layer6|res_[34])\.|prior_upsampling\.conv_latent_init\."
 ONLY_VERSION_2 = r"net_prior\.out\.[147]\."
-# (key, axis, multiple of the width); three each, so that a damaged array is outvoted and reported.
-WIDTHS = {
-    "vgg19": (("features.0.bias", 0, 1), ("features.2.bias", 0, 1), ("features.5.bias", 0, 2)),
-    "discriminator": (
-        ("discriminator_0.model0.0.bias", 0, 1),
-        ("discriminator_1.model0.0.bias", 0, 1),
-        ("discriminator_0.model1.0.0.weight_u", 0, 2),
-    ),
-    "reblur_deblur_net": (
-        ("generator.conv_01.bias", 0, 1),
-        ("inverse_generator.conv_01.bias", 0, 1),
-        ("generator.last.weight", 1, 1),
-    ),
-    "msdi_net": (("conv_01.bias", 0, 1), ("cat12.bias", 0, 1), ("last.weight", 1, 1)),
-    "encoder": (
-        ("net_prior.layer1.0.weight_u", 0, 1),
-        ("net_prior.conv_7x7.bias", 0, 1),
-        ("net_prior.layer2.0.weight_u", 0, 2),
-    ),
-    "pyramid": (
-        ("prior_upsampling.conv_latent_up6.conv_block.1.bias", 0, 1),
-        ("prior_upsampling.conv_latent_up6.conv_block.5.bias", 0, 1),
-        ("prior_upsampling.conv_latent_up5.conv_block.1.bias", 0, 2),
-    ),
-}
-WIDTHS["degradation"] = WIDTHS["encoder"]
-_GAMMAS = [f"ad1_list.{i}.norm_0.mlp_gamma.weight" for i in range(3)]
-HIDDEN = {
-    "msdi_net": [(key, 1, 1) for key in _GAMMAS],
-    "reblur_deblur_net": [(f"generator.{key}", 1, 1) for key in _GAMMAS],
-}
 
 
 def standard_keys(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -82,17 +45,17 @@ def detect(weights: Mapping[str, np.ndarray]) -> Architecture:
         ValueError: it belongs to no network of this package.
     """
     kind = _kind(weights)
-    sizes = {"width": _vote(weights, WIDTHS[kind])}
-    if kind in HIDDEN:
-        sizes["hidden"] = _vote(weights, HIDDEN[kind])
-    if kind not in ("vgg19", "discriminator"):
+    sizes = {"width": _vote(weights, FILES[kind].widths)}
+    if FILES[kind].hidden:
+        sizes["hidden"] = _vote(weights, FILES[kind].hidden)
+    if "version" in KINDS[kind].arguments:
         sizes["version"] = _version(weights)
     return Architecture(kind, **sizes)
 
 
 def _kind(weights: Mapping[str, np.ndarray]) -> str:
-    for kind, sign in SIGNS.items():
-        if any(re.match(sign, key) for key in weights):
+    for kind, file in FILES.items():
+        if file.sign and any(re.match(file.sign, key) for key in weights):
             return kind
     encoder, pyramid = (any(k.startswith(p) for k in weights) for p in (ENCODER, PYRAMID))
     if not (encoder or pyramid):

@@ -95,6 +95,77 @@ NEVER_USED = [
 # Layers of torchvision's VGG19 after relu5_1.
 VGG_REST = r"^(features\.(30|32|34)|classifier\.\d)\.(weight|bias)$"
 
+# Prefixes of the encoder's and the pyramid's keys; files of one of them alone leave it out.
+ENCODER, PYRAMID = "net_prior.", "prior_upsampling."
+
+
+class PublishedFile(NamedTuple):
+    """Recognition of the published files of one kind of network.
+
+    Attributes:
+        sign: pattern of keys that identify the kind; None where other kinds have the same keys.
+        widths: (key, axis, multiple of the width) of three arrays, so that a damaged one is
+            outvoted and reported.
+        hidden: (key, axis, 1) of arrays with the context channels.
+        licence: of the weights.
+    """
+
+    sign: str | None
+    widths: tuple[tuple[str, int, int], ...]
+    hidden: tuple[tuple[str, int, int], ...] = ()
+    licence: str = (
+        "the converted file's; that of the published MSDI-Net weights is unclear: "
+        "do not redistribute them"
+    )
+
+
+_GAMMAS = [f"ad1_list.{i}.norm_0.mlp_gamma.weight" for i in range(3)]
+_ENCODER_WIDTHS = (
+    (f"{ENCODER}layer1.0.weight_u", 0, 1),
+    (f"{ENCODER}conv_7x7.bias", 0, 1),
+    (f"{ENCODER}layer2.0.weight_u", 0, 2),
+)
+# Kind of network → its published files. The first sign that any key matches decides.
+FILES = {
+    "vgg19": PublishedFile(
+        r"features\.\d",
+        (("features.0.bias", 0, 1), ("features.2.bias", 0, 1), ("features.5.bias", 0, 2)),
+        licence="torchvision's, see there",
+    ),
+    "discriminator": PublishedFile(
+        r"discriminator_\d\.",
+        (
+            ("discriminator_0.model0.0.bias", 0, 1),
+            ("discriminator_1.model0.0.bias", 0, 1),
+            ("discriminator_0.model1.0.0.weight_u", 0, 2),
+        ),
+    ),
+    "reblur_deblur_net": PublishedFile(
+        r"(inverse_)?generator\.",
+        (
+            ("generator.conv_01.bias", 0, 1),
+            ("inverse_generator.conv_01.bias", 0, 1),
+            ("generator.last.weight", 1, 1),
+        ),
+        hidden=tuple((f"generator.{key}", 1, 1) for key in _GAMMAS),
+    ),
+    "msdi_net": PublishedFile(
+        r"(down_path|up_path|skip_conv)_\d\.",
+        (("conv_01.bias", 0, 1), ("cat12.bias", 0, 1), ("last.weight", 1, 1)),
+        hidden=tuple((key, 1, 1) for key in _GAMMAS),
+    ),
+    "degradation": PublishedFile(None, _ENCODER_WIDTHS),
+    "encoder": PublishedFile(None, _ENCODER_WIDTHS),
+    "pyramid": PublishedFile(
+        None,
+        (
+            (f"{PYRAMID}conv_latent_up6.conv_block.1.bias", 0, 1),
+            (f"{PYRAMID}conv_latent_up6.conv_block.5.bias", 0, 1),
+            (f"{PYRAMID}conv_latent_up5.conv_block.1.bias", 0, 2),
+        ),
+    ),
+}
+
 Path = tuple[str | int, ...]
 
 

@@ -22,7 +22,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
-from msdi_jax.models import DEBLURRING, Model
+from msdi_jax.models import DEBLURRING, ESTIMATING, Model
 from msdi_jax.models.self_ensemble import Images, ensemble
 from msdi_jax.networks.degradation import ENCODER_SIZE, Degradation
 from msdi_jax.networks.layers import resize_bilinear
@@ -138,8 +138,9 @@ class BoundedRestorer:
         # A self-ensemble holds the sum and a turned copy.
         self._copies = COPIES + (2 if self._orientations > 1 else 0) * BYTES_PER_PIXEL
         self._graph, self._arrays = nnx.split(model.network)
-        # A native encoder estimates tile by tile.
-        estimation = None if model.architecture.native else self._lower(_maps, _image(*_ENCODED))
+        # A native encoder works tile by tile; networks without an encoder need no maps.
+        whole = model.architecture.kind in ESTIMATING and not model.architecture.native
+        estimation = self._lower(_maps, _image(*_ENCODED)) if whole else None
         self._estimation = estimation
         self._maps = estimation.out_info if estimation else ()
         held = jax.tree.leaves((self._arrays, self._maps))
@@ -228,6 +229,8 @@ class BoundedRestorer:
 
     def _compile(self, tile: tuple[int, int]):
         def restore(network, image: Array, maps: tuple[Array, ...], place: Array) -> Array:
+            if not hasattr(network, "degradation"):
+                return network(image).deblurred
             windows = crop_maps(maps, tile, place) if maps else _maps(network, image)
             if hasattr(network, "deblur"):
                 return network.deblur(image, windows)
