@@ -118,16 +118,16 @@ def test_what_the_bundled_model_is_trained_with_is_checked(monkeypatch):
     monkeypatch.setattr(models, "read_description", lambda path: native)
     run.check_config(config)
     config.native = False
-    with pytest.raises(ValueError, match="another degradation encoder: set native=True"):
+    with pytest.raises(ValueError, match="different degradation encoder: set native=True"):
         run.check_config(config)
     monkeypatch.setattr(models, "read_description", lambda path: published)
     run.check_config(config)
     config.native = True
-    with pytest.raises(ValueError, match=r"another degradation encoder: set native=False"):
+    with pytest.raises(ValueError, match=r"different degradation encoder: set native=False"):
         run.check_config(config)
     monkeypatch.setattr(models, "read_description", lambda path: native)
     config.contrast = True
-    with pytest.raises(ValueError, match="another degradation encoder: set contrast=False"):
+    with pytest.raises(ValueError, match="different degradation encoder: set contrast=False"):
         run.check_config(config)
     config.contrast = False
     config.deblur.psnr_floor = 0

@@ -234,7 +234,7 @@ def test_a_foreign_folder_is_refused(tmp_path, prepared):
     (tmp_path / "thesis.tex").write_text("years of work")
     refused = launch(tmp_path, prepared)
     assert refused.returncode == 1
-    assert "no run directory" in refused.stderr
+    assert "neither empty nor a run directory" in refused.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
