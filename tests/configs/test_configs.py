@@ -152,7 +152,7 @@ def test_what_the_bundled_model_is_trained_with_is_checked(monkeypatch):
         models.Architecture("msdi_net", 24, depth=3, degradation_width=8), {}, ""
     )
     monkeypatch.setattr(models, "read_description", lambda path: other)
-    with pytest.raises(ValueError, match=r"another msdi_net: set deblur\.patch=1, or give"):
+    with pytest.raises(ValueError, match=r"different msdi_net: set deblur\.patch=1, or give"):
         run.check_config(config)
     config.deblur.update({"patch": 1})
     run.check_config(config)
@@ -243,7 +243,7 @@ def test_what_a_model_differs_in_can_be_set_as_printed():
     config = module("finetune").get_config()
     config.deblur.start_from = str(models.BUNDLED)
     with pytest.raises(
-        ValueError, match=r"another msdi_net: set deblur\.width=32, width=8"
+        ValueError, match=r"different msdi_net: set deblur\.width=32, width=8"
     ) as error:
         run.check_config(config)
     last = cost.format_table(models.read_description(models.BUNDLED).architecture).splitlines()[-1]
