@@ -22,7 +22,7 @@ from tests.small_networks import SMALL
 def invert(monkeypatch):
     """A model that inverts, so that every file shows whether it was restored."""
     description = models.Description(SMALL, {}, "")
-    loaded = SimpleNamespace(deblur=lambda x: 1 - x, description=description)
+    loaded = SimpleNamespace(deblur=lambda x: 1 - x, description=description, architecture=SMALL)
     monkeypatch.setattr(models, "load", lambda path: loaded)
 
     def deblur(source, target, *more):
@@ -92,7 +92,7 @@ def test_files_left_out_of_a_folder_are_reported(folder, tmp_path, invert, capsy
     (folder / "more").mkdir()
     invert(folder, tmp_path / "out")
     message = (
-        "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without ending; read are .png, .jpg"
+        "in: left out 1 .gif, 2 .heic, 1 .txt, 1 folder, 1 without suffix; images are .png, .jpg"
     )
     assert message in capsys.readouterr().err
 

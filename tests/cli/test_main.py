@@ -61,7 +61,7 @@ def test_restoration_modes(tmp_path, photograph, monkeypatch, restoration, size)
         return 1 - x
 
     description = models.Description(SMALL, {}, "")
-    loaded = SimpleNamespace(deblur=invert, description=description)
+    loaded = SimpleNamespace(deblur=invert, description=description, architecture=SMALL)
     monkeypatch.setattr(models, "load", lambda path: loaded)
     output = tmp_path / "sharp.png"
     paths = [f"--input={photograph}", f"--output={output}"]

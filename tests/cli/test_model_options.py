@@ -78,20 +78,28 @@ def test_using_returns_another_model(saved):
     )
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A model of a published architecture; tests write its usage."""
+    architecture = models.Architecture("msdi_net", 2)
+    path = tmp_path_factory.mktemp("published") / "model"
+    models.save(path, small_network(architecture), models.Description(architecture, {}, ""))
+    return path
+
+
 @pytest.mark.parametrize(
     ("usage", "message"),
     [
-        ({"window": 64}, "give --window 64 to"),
-        ({"orientations": 2}, "give --ensemble 2 to"),
+        ({"window": 64, "orientations": 1}, "give --window 64 to"),
+        ({"window": None, "orientations": 2}, "give --ensemble 2 to"),
         ({"window": 64, "orientations": 2}, "give --ensemble 2 --window 64 to"),
-        ({}, None),
+        ({"window": None, "orientations": 1}, None),
     ],
 )
-def test_export_to_pytorch_prints_the_options(tmp_path, capsys, usage, message):
-    architecture = models.Architecture("msdi_net", 2, version=1)
-    description = models.Description(architecture, {}, "", **usage)
-    models.save(tmp_path / "model", small_network(architecture), description)
-    main(["export", str(tmp_path / "model"), str(tmp_path / "out.pth")])
+def test_export_to_pytorch_prints_the_options(published, tmp_path, capsys, usage, message):
+    description = dataclasses.replace(models.read_description(published), **usage)
+    (published / "model.json").write_text(description.to_json())
+    main(["export", str(published), str(tmp_path / "out.pth")])
     out = capsys.readouterr().out
     assert message in out if message else "how the model is used" not in out
 
@@ -149,5 +157,5 @@ def test_options_need_a_network_that_deblurs(tmp_path):
 def test_a_model_with_an_invalid_option_is_refused(saved, tmp_path, field, value, message):
     description = dataclasses.replace(models.read_description(saved), **{field: value})
     models.save(tmp_path / "model", models.load(saved).network, description)
-    with pytest.raises(ValueError, match=rf"model\.json: {message}"):
+    with pytest.raises(ValueError, match=rf"model\.json is damaged: {message}"):
         models.read_description(tmp_path / "model")

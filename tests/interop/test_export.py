@@ -48,7 +48,7 @@ def test_a_stablehlo_file_gives_the_models_images_for_any_batch(tmp_path, capsys
 @pytest.mark.parametrize(
     ("architecture", "window"),
     [
-        (Architecture("msdi_net", 2), None),
+        (SMALL, None),
         pytest.param(Architecture("msdi_net", 2, version=1), None, marks=pytest.mark.slow),
         (OWN, 24),
         (JOINT, None),

@@ -177,6 +177,6 @@ def test_no_size_at_all_is_refused(run, tmp_path):
 def test_a_model_that_cannot_reblur_is_refused(run, tmp_path):
     out = tmp_path / "x.png"
     pair = [f"--sharp={run / 'sharp.png'}", f"--blurry={run / 'blurry.png'}"]
-    with pytest.raises(SystemExit, match="has no reblurring branch: give a joint one"):
+    with pytest.raises(SystemExit, match="has no reblurring branch: give a joint network"):
         main(["reblur", "transfer", f"--model={run / 'model'}", *pair, f"--output={out}"])
     assert not out.exists()

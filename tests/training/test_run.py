@@ -77,12 +77,14 @@ def prepared(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def interrupted_run(tmp_path_factory, prepared):
-    """A run that was interrupted in stage 1 and then repeated; with what both printed."""
-    workdir = tmp_path_factory.mktemp("runs") / "interrupted"
+# The discriminator takes longest to compile; a slow test trains with it.
+ALONE = "--config.reblur.adversarial=False"
+
+
+def interrupt_and_repeat(workdir, prepared, *extra):
+    """What a run that was interrupted in stage 1 printed, its exit code, and the repeated run."""
     process = subprocess.Popen(
-        command(workdir, prepared), stdout=subprocess.PIPE, cwd=ROOT, text=True
+        command(workdir, prepared, *extra), stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     printed = ""
     for line in process.stdout:
@@ -92,7 +94,14 @@ def interrupted_run(tmp_path_factory, prepared):
             break
     printed += process.stdout.read()
     code = process.wait(timeout=600)
-    return workdir, printed, code, launch(workdir, prepared)
+    return printed, code, launch(workdir, prepared, *extra)
+
+
+@pytest.fixture(scope="module")
+def interrupted_run(tmp_path_factory, prepared):
+    """A run that was interrupted in stage 1 and then repeated; with what both printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "interrupted"
+    return workdir, *interrupt_and_repeat(workdir, prepared, ALONE)
 
 
 def rows(workdir):
@@ -168,17 +177,27 @@ def test_files_that_are_no_configuration_are_refused(tmp_path, prepared, content
     assert not (tmp_path / "run").exists()
 
 
-def test_resumed_run_is_bitwise_the_uninterrupted_one(interrupted_run, tmp_path, prepared):
-    workdir = tmp_path / "straight"
-    straight = launch(workdir, prepared)
-    assert straight.returncode == 0, straight.stderr
-    runs = (interrupted_run[0], workdir)
+def assert_equal_runs(first, second):
     for name in ("model-reblur", "model"):
-        trained = [arrays_of(load(run / name).network) for run in runs]
+        trained = [arrays_of(load(run / name).network) for run in (first, second)]
         jax.tree.map(np.testing.assert_array_equal, *trained)
     for loss in ("l1", "psnr_loss"):
-        first, second = ([row.get(loss) for row in rows(run)] for run in runs)
-        assert first == second
+        assert [r.get(loss) for r in rows(first)] == [r.get(loss) for r in rows(second)]
+
+
+def test_resumed_run_is_bitwise_the_uninterrupted_one(interrupted_run, tmp_path, prepared):
+    straight = launch(tmp_path / "straight", prepared, ALONE)
+    assert straight.returncode == 0, straight.stderr
+    assert_equal_runs(interrupted_run[0], tmp_path / "straight")
+
+
+@pytest.mark.slow  # three processes that compile the discriminator's step
+def test_resumed_adversarial_run_is_bitwise_the_uninterrupted_one(tmp_path, prepared):
+    *_, repeated = interrupt_and_repeat(tmp_path / "interrupted", prepared)
+    straight = launch(tmp_path / "straight", prepared)
+    for process in (repeated, straight):
+        assert process.returncode == 0, process.stderr
+    assert_equal_runs(tmp_path / "interrupted", tmp_path / "straight")
 
 
 @pytest.mark.parametrize(
