@@ -44,16 +44,7 @@ def get_config() -> ConfigDict:
     config.skip_damaged = False
 
     # How work is split over devices.
-    config.mesh = ConfigDict(
-        {
-            # Devices that the batch is split over; -1: all that mesh.rows leaves.
-            "data": -1,
-            # Devices that the rows of every image are split over.
-            "rows": 1,
-            # Split weights and Adam's moments over the devices of mesh.data (ZeRO).
-            "shard_state": False,
-        }
-    )
+    config.mesh = _mesh()
     # Checkpoints that a run keeps.
     config.checkpoints = ConfigDict(
         {
@@ -74,6 +65,20 @@ def get_config() -> ConfigDict:
     # Stage 2: trains the deblurring network with the representation frozen.
     config.deblur = _deblur()
     return config
+
+
+def _mesh() -> ConfigDict:
+    mesh = ConfigDict(
+        {
+            # Devices that the batch is split over; -1: all that mesh.rows leaves.
+            "data": -1,
+            # Devices that the rows of every image are split over.
+            "rows": 1,
+            # Split weights and Adam's moments over the devices of mesh.data (ZeRO).
+            "shard_state": False,
+        }
+    )
+    return mesh
 
 
 def _augmentation() -> ConfigDict:
