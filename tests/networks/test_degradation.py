@@ -165,7 +165,7 @@ def test_the_encoder_sees_the_context_of_stage_2s_crops(stage_1):
     degradation = arrays_of(stage_1[0].network(stage_1[1]).degradation)
     degradation["encoder"] = arrays_of(drawn(native=True).encoder)
     config = small_config()
-    config.deblur.update({"crop": 32, "context": 32, "batch_size": 2, "depth": 2})
+    config.deblur.update({"crop": 32, "context": 32, "batch_size": 2, "depth": 3})
     stage = DeblurStage(config, degradation, degradation["encoder"]["shallow"])
     state = stage.init(jax.random.key(0))
     # It starts from the identity.
