@@ -1,7 +1,7 @@
 """The contribution of each part of the method, at the size of configs/quickstart.py.
 
     python launch.py --config configs/ablation.py:no_degradation --workdir runs/ablation/none
-    python -m msdi_jax table runs/ablation/*
+    msdi table runs/ablation/*
 
 The name after the colon is one of `VARIANTS`. Published on GoPro, at full size: 32.81 dB without
 the representation, 33.09 dB with one that is learned without reblurring, 33.28 dB in full. To

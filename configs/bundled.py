@@ -9,8 +9,8 @@ Unpack into `unpacked` the packages that data/open_photographs.py lists. Then:
     python -m msdi_jax.data.synthesis.cables --folder photographs_4/train
     python launch.py --config configs/bundled.py:deblur --workdir runs/bundled/deblur
 
-    python -m msdi_jax compact runs/bundled/reblur/model-reblur bundled/model-reblur
-    python -m msdi_jax compact runs/bundled/deblur/model-ema bundled/model
+    msdi compact runs/bundled/reblur/model-reblur bundled/model-reblur
+    msdi compact runs/bundled/deblur/model-ema bundled/model
 
 `reblur` has the settings that the bundled reblurring network was trained with.
 `deblur` was NOT trained to its end as it stands here. The bundled deblurring network was trained in

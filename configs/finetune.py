@@ -1,12 +1,12 @@
 """Fine-tune a model on pairs of your own.
 
-    python -m msdi_jax prepare pairs --from FOLDER  # holds blurry/ and sharp/
+    msdi prepare pairs --from FOLDER  # holds blurry/ and sharp/
     python launch.py --config configs/finetune.py --workdir runs/mine \\
         --config.deblur.start_from=MODEL
 
 MODEL is a model directory, converted from published weights or trained here, or a run directory.
 Its degradation encoder stays frozen. If MODEL is not version 2 of width 64, add the options that
-`python -m msdi_jax summary MODEL` ends with.
+`msdi summary MODEL` ends with.
 
 Hardware: one GPU for width 64, two CPU cores for width 8. Hours: not measured.
 Expected: no published figure. Steps and learning rate are a starting point and not tuned: watch the

@@ -1,6 +1,6 @@
 """Stage 2 on GoPro: MSDI-Net, version 1, whose degradation encoder is smaller.
 
-    python -m msdi_jax convert msdi_net.pth models/msdi
+    msdi convert msdi_net.pth models/msdi
     python launch.py --config configs/gopro_deblur_v1.py --workdir runs/gopro_deblur_v1
 
 Stage 1 of this project learns the representation of version 2, so that of version 1 comes from

@@ -1,6 +1,6 @@
 """Stage 1 on GoPro: the degradation representation, learned by reblurring and deblurring.
 
-    python -m msdi_jax prepare gopro --from GOPRO_Large
+    msdi prepare gopro --from GOPRO_Large
     python launch.py --config configs/gopro_reblur.py --workdir runs/gopro_reblur \\
         --config.reblur.vgg_weights=vgg19-dcbb9e9d.pth
 

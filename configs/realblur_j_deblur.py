@@ -1,8 +1,8 @@
 """Stage 2 on RealBlur-J: MSDI-Net, version 2, with the representation of configs/gopro_reblur.py.
 
-    python -m msdi_jax prepare realblur_j --from RealBlur
+    msdi prepare realblur_j --from RealBlur
     python launch.py --config configs/realblur_j_deblur.py --workdir runs/realblur_j_deblur
-    python -m msdi_jax evaluate --model runs/realblur_j_deblur/model --dataset realblur_j \\
+    msdi evaluate --model runs/realblur_j_deblur/model --dataset realblur_j \\
         --protocol realblur
 
 To learn the representation on RealBlur-J too, add both of

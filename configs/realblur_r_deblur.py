@@ -1,6 +1,6 @@
 """Stage 2 on RealBlur-R: MSDI-Net, version 2, with the representation of configs/gopro_reblur.py.
 
-    python -m msdi_jax prepare realblur_r --from RealBlur
+    msdi prepare realblur_r --from RealBlur
     python launch.py --config configs/realblur_r_deblur.py --workdir runs/realblur_r_deblur
 
 Hardware: as configs/gopro_deblur.py. Hours: not measured.
