@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from msdi_jax.restoration import exif, image_io
+from msdi_jax.restoration import image_io
 
 # Where `launch.py` prepares data sets too.
 PREPARED = "prepared"
@@ -107,7 +107,7 @@ class FolderPairs(Sequence):
         self.files = {"sharp": list_images(sharp)}
         if blurry is not None:
             names = list(self.files["sharp"])
-            sizes = [read_size(path) for path in self.files["sharp"].values()]
+            sizes = _sizes(self.files["sharp"].values())
             self.files["blurry"] = match_images(blurry, names, sizes)
         self.names = list(self.files["sharp"])
 
@@ -137,7 +137,7 @@ def list_images(folder: Path) -> dict[str, Path]:
         if (first := images.setdefault(name, path)) is not path:
             raise ValueError(f"{first} and {path} have one name: remove one")
     if not images:
-        raise ValueError(f"{folder} holds no images (files in {', '.join(image_io.SUFFIXES)})")
+        raise ValueError(f"{folder} holds no images (files in {', '.join(image_io.READABLE)})")
     return images
 
 
@@ -145,7 +145,7 @@ def match_images(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> d
     """The image of every name in a folder of exactly these images.
 
     Args:
-        folder: with files NAME.png, or any other suffix of `image_io.SUFFIXES`; a suffix in a
+        folder: with files NAME.png, or any other suffix of `image_io.READABLE`; a suffix in a
             name itself is ignored.
         names: of records.
         sizes: that the images must have.
@@ -162,7 +162,7 @@ def match_images(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> d
             continue
         matched[name] = path
         try:
-            if (actual := read_size(path)) != size:
+            if (actual := Size(*image_io.read_size(path))) != size:
                 problems.append(f"size: {path} is {actual} px and its sharp image {size} px")
         except ValueError as error:
             problems.append(f"unreadable: {error}")
@@ -175,27 +175,13 @@ def match_images(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> d
     return matched
 
 
+def _sizes(paths: Iterable[Path]) -> list[Size]:
+    return [Size(*image_io.read_size(path)) for path in paths]
+
+
 def _without_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in image_io.SUFFIXES else name
-
-
-def read_size(path: Path) -> Size:
-    """The size of an image turned upright, from the head of its file.
-
-    Raises:
-        ValueError: naming the file if it is not an image.
-    """
-    try:
-        with Image.open(path) as image:
-            # Pillow turns TIFF itself, and reads the whole of a PNG to find EXIF at its end.
-            plain = image.format == "PNG" and "exif" not in image.info
-            upright = plain or image.format == "TIFF"
-            orientation = 1 if upright else image.getexif().get(exif.ORIENTATION, 1)
-            # From 5 on, images lie on their side.
-            return Size(*(image.size[::-1] if orientation < 5 else image.size))
-    except image_io.UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+    return stem if dot and f".{suffix.lower()}" in image_io.READABLE else name
 
 
 def names_and_sizes(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
@@ -205,7 +191,7 @@ def names_and_sizes(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
         ValueError: when two records have one name, or one cannot be read.
     """
     if isinstance(source, FolderPairs):
-        return source.names, [read_size(path) for path in source.files["sharp"].values()]
+        return source.names, _sizes(source.files["sharp"].values())
     if hasattr(source, "undecoded"):
         source = source.undecoded()
     names: dict[str, Size] = {}

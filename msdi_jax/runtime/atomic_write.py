@@ -11,10 +11,12 @@ from pathlib import Path
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; at the end of the block, it replaces `path`.
 
+    A link stays, and what it leads to is replaced.
     The block writes a file or creates a folder there. If it raises, or is interrupted, `path` does
     not change and the temporary file is removed. The suffix is that of `path`, for writers that
     choose a format by it.
     """
+    path = path.resolve() if path.is_symlink() else path
     temporary = _next_to(path)
     try:
         yield temporary

@@ -61,14 +61,6 @@ def test_folders_without_images_are_refused(tmp_path, folder, message):
         test_sets.list_images(tmp_path / folder)
 
 
-def test_sizes_are_those_of_upright_images(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    for name in ("a.jpg", "a.png", "a.tif"):
-        assert test_sets.read_size(write(tmp_path / name, (12, 16), exif=exif)) == Size(16, 12)
-    assert test_sets.read_size(write(tmp_path / "b.png")) == Size(12, 16)
-
-
 def test_folders_are_a_source(tmp_path):
     for name in ("b/1", "a"):
         write(tmp_path / "sharp" / f"{name}.png")

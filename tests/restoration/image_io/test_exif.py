@@ -9,7 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from msdi_jax.restoration import exif, image_io
+from msdi_jax.restoration import image_io
+from msdi_jax.restoration.image_io import exif
 from tests.restoration.pictures import HEIGHT, WIDTH, draw, write_png
 
 
@@ -33,6 +34,7 @@ def test_what_the_camera_noted_is_kept_but_for_the_orientation(tmp_path, dtype, 
         tags = picture.getexif()
         tags[exif.ORIENTATION], tags[0x010F] = 6, "Maker"
         tags.get_ifd(0x8769)[0x9003] = "2026:11:27 12:00:00"
+        tags.get_ifd(0x8769).update({0xA002: WIDTH, 0xA003: HEIGHT})
         picture.save(tmp_path / "a.jpg", exif=tags)
     found = image_io.read_photograph(tmp_path / "a.jpg")
     assert found.rgb.shape == (WIDTH, HEIGHT, 3)
@@ -44,8 +46,11 @@ def test_what_the_camera_noted_is_kept_but_for_the_orientation(tmp_path, dtype, 
         assert exif.ORIENTATION not in tags
         assert tags[0x010F] == "Maker"
         assert tags.get_ifd(0x8769)[0x9003] == "2026:11:27 12:00:00"
+        # The sides of the upright picture.
+        assert tags.get_ifd(0x8769)[0xA002] == HEIGHT
+        assert tags.get_ifd(0x8769)[0xA003] == WIDTH
     again = image_io.read_photograph(tmp_path / f"b{suffix}")
-    assert again.exif
+    assert again.metadata.exif
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -72,3 +77,18 @@ def test_what_is_noted_in_a_tiff_is_kept_but_for_where_its_pixels_lie(tmp_path, 
     assert not {exif.ORIENTATION, 0x0100, 0x0111} & set(tags)
     if dtype == np.uint8:
         assert tags.get_ifd(0x8769)[0x9003] == "2026:11:27 12:00:00"
+
+
+@pytest.mark.parametrize(
+    "form", [b'tiff:Orientation="6"', b"<tiff:Orientation>6</tiff:Orientation>"]
+)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_an_orientation_in_xmp_turns_once(tmp_path, form, suffix):
+    xmp = b"<x:xmpmeta>" + form + b"</x:xmpmeta>"
+    sideways = image_io.Photograph(draw(HEIGHT, WIDTH, 3), metadata=image_io.Metadata(xmp=xmp))
+    image_io.write_photograph(tmp_path / f"a{suffix}", sideways)
+    assert image_io.read_size(tmp_path / f"a{suffix}") == (WIDTH, HEIGHT)
+    found = image_io.read_photograph(tmp_path / f"a{suffix}")
+    assert found.rgb.shape == (WIDTH, HEIGHT, 3)
+    image_io.write_photograph(tmp_path / f"b{suffix}", found)
+    assert image_io.read_photograph(tmp_path / f"b{suffix}").rgb.shape == (WIDTH, HEIGHT, 3)
