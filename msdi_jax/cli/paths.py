@@ -1,7 +1,6 @@
 """The argparse type of options that are paths."""
 
 import argparse
-import os
 from pathlib import Path
 
 
@@ -15,4 +14,7 @@ def path(text: str) -> Path:
     """
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
-    return Path(os.path.expanduser(text))
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
