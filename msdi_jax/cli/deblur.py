@@ -4,15 +4,16 @@ import argparse
 import errno
 import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from msdi_jax import models
-from msdi_jax.cli import model_options
+from msdi_jax.cli import model_options, photographs
+from msdi_jax.cli.paths import path
+from msdi_jax.cli.photographs import Job
 from msdi_jax.restoration import bounded_memory, image_io, restore
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -25,12 +26,30 @@ def add_to(commands) -> None:
     parser = commands.add_parser("deblur")
     parser.set_defaults(command=run)
     model_options.add_model(parser)
-    parser.add_argument("--input", required=True, help="image file, or folder of images")
-    parser.add_argument("--output", required=True, help="image file or folder to write")
+    parser.add_argument(
+        "--input",
+        type=path,
+        nargs="+",
+        required=True,
+        help="image files, folders of images, or patterns such as 'photos/*.jpg'",
+    )
+    parser.add_argument(
+        "--output",
+        type=path,
+        required=True,
+        help="folder to write; for a single input file, an image file too",
+    )
+    parser.add_argument(
+        "--recursive", action="store_true", help="enter subfolders, and keep them in the output"
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="leave out images whose output exists"
+    )
     parser.add_argument(
         "--format",
         choices=[suffix.removeprefix(".") for suffix in image_io.SUFFIXES],
-        help="format of all files of a folder; default: the format of each input",
+        help="format of all files of a folder; default: the format of each input, and png for "
+        f"{', '.join(image_io.READ_ONLY)}",
     )
     parser.add_argument(
         "--restore",
@@ -52,21 +71,16 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(
             f"--restore {options.restore} leaves nothing for --memory to choose: give one of them"
         )
-    source, target = Path(options.input), Path(options.output)
-    work = _folder_work(source, target, options.format) if source.is_dir() else [(source, target)]
-    check_work(work)
-    if not source.is_dir():
-        if options.format:
-            raise ValueError(f"--format is for folders: give {target} the suffix of the format")
-        image_io.check_writable(target)
+    jobs = photographs.jobs(options.input, options.output, options.format, options.recursive)
+    if options.skip_existing:
+        jobs = _without_existing(jobs)
+    if len(jobs) == 1:
         # Before the model, whose loading takes longer.
-        image_io.read_photograph(source)
-    network = model_options.as_asked(models.load(options.model), options)
-    restored = _restorer(network, options.restore, memory)
-    if source.is_dir():
-        target.mkdir(exist_ok=True)
-    restore_files(work, restored)
-    print(target)
+        _read(*jobs[0], memory)
+    if jobs:
+        network = model_options.as_asked(models.load(options.model), options)
+        restore_files(jobs, _restorer(network, options.restore, memory), memory)
+    print(options.output)
 
 
 def parse_memory(text: str) -> int:
@@ -77,54 +91,11 @@ def parse_memory(text: str) -> int:
     return int(float(match[1]) * UNITS[match[2]])
 
 
-def _folder_work(source: Path, target: Path, kind: str | None) -> list[tuple[Path, Path]]:
-    inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in image_io.SUFFIXES)
-    # A broken link is kept: it is reported as an image that cannot be read.
-    inputs = [p for p in inputs if not p.is_dir() and not p.name.startswith(".")]
-    if not inputs:
-        raise ValueError(f"{source} holds no images (files in {', '.join(image_io.SUFFIXES)})")
-    _report_others(source, inputs)
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target} is a file, and {source} is a folder: name a folder to write to")
-    work = [(p, target / (p.with_suffix(f".{kind}") if kind else p).name) for p in inputs]
-    image_io.check_folder_of(work[0][1] if target.exists() else target)
-    return work
-
-
-def _report_others(source: Path, inputs: list[Path]) -> None:
-    """Print how many files of a folder are left out, by their suffixes."""
-    others = {p for p in source.iterdir() if not p.name.startswith(".")} - set(inputs)
-    kinds = Counter(
-        "folder" if p.is_dir() else p.suffix.lower() or "without suffix" for p in others
-    )
-    if kinds:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        print(
-            f"{source}: left out {counts}; images are {', '.join(image_io.SUFFIXES)}",
-            file=sys.stderr,
-        )
-
-
-def check_work(work: list[tuple[Path, Path]]) -> None:
-    """Raise ValueError if an output would overwrite an input or another output."""
-    inputs = {source.resolve() for source, _ in work}
-    outputs: dict[str, Path] = {}
-    for source, target in work:
-        # By lower case: file systems that ignore it would mix them up.
-        earlier = outputs.setdefault(str(target.resolve()).lower(), source)
-        if earlier is not source:
-            raise ValueError(
-                f"{earlier} and {source} would both become {target}: rename one, or leave out "
-                "--format"
-            )
-        check_no_input(target, inputs)
-
-
-def check_no_input(target: Path, inputs: Set[Path]) -> None:
-    """Raise ValueError if `target` is one of `inputs`, which are resolved."""
-    same = target.exists() and any(target.samefile(path) for path in inputs if path.exists())
-    if same or target.resolve() in inputs:
-        raise ValueError(f"{target} would overwrite an input: choose another --output")
+def _without_existing(jobs: list[Job]) -> list[Job]:
+    left = [job for job in jobs if not job.target.exists()]
+    if len(left) < len(jobs):
+        print(f"{len(jobs) - len(left)} of {len(jobs)} exist already", file=sys.stderr)
+    return left
 
 
 def _restorer(network: models.Model, restoration: str | None, memory: int | None) -> Restore:
@@ -135,27 +106,29 @@ def _restorer(network: models.Model, restoration: str | None, memory: int | None
     return lambda image: np.clip(bounded(image[None])[0], 0, 1)
 
 
-def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
+def restore_files(jobs: list[Job], restored: Restore, memory: int | None = None) -> None:
     """Restore each file; errors are reported at the end, when the good files are done."""
     problems, tried = [], 0
-    progress = tqdm(work, desc="deblur", unit="image", disable=len(work) == 1)
+    progress = tqdm(jobs, desc="deblur", unit="image", disable=len(jobs) == 1)
     for source, target in progress:
         tried += 1
         progress.set_postfix_str(source.name)
         try:
-            photograph = image_io.read_photograph(source)
-            image_io.write_photograph(target, photograph.restored(restored(photograph.unit())))
-            _report_losses(photograph, target)
+            photograph = _read(source, target, memory)
+            result = photograph.restored(restored(photograph.unit()))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            image_io.write_photograph(target, result)
+            _report(photograph, target)
         except ValueError as error:
             problems.append(str(error))
         except OSError as error:
             problems.append(f"{target} cannot be written: {error.strerror or error}")
             if error.errno in FULL:
                 break
-    if len(work) == 1 and problems:
+    if len(jobs) == 1 and problems:
         raise ValueError(problems[0])
     if problems:
-        untried = f"\n{len(work) - tried} more were not tried" if tried < len(work) else ""
+        untried = f"\n{len(jobs) - tried} more were not tried" if tried < len(jobs) else ""
         raise ValueError(
             f"{len(problems)} of {tried} images could not be restored:\n  "
             + "\n  ".join(problems)
@@ -163,17 +136,22 @@ def restore_files(work: list[tuple[Path, Path]], restored: Restore) -> None:
         )
 
 
-def _report_losses(photograph: image_io.Photograph, target: Path) -> None:
-    suffix = target.suffix.lower()
-    lost = []
-    if photograph.alpha is not None and suffix not in image_io.HOLD_ALPHA:
-        lost.append("the alpha channel")
-    if photograph.rgb.dtype == np.uint16 and suffix not in image_io.HOLD_16_BIT:
-        lost.append("16-bit depth")
-    if photograph.profile is not None and suffix not in image_io.HOLD_PROFILE:
-        lost.append("the colour profile")
-    if photograph.exif is not None and suffix not in image_io.HOLD_EXIF:
-        lost.append("EXIF")
-    if lost:
-        message = f"{target}: written without {' and '.join(lost)}, which .png keeps"
+def _read(source: Path, target: Path, memory: int | None) -> image_io.Photograph:
+    """Read a photograph that can be restored and written.
+
+    Raises:
+        ValueError: naming the file, before its pixels are decoded where that is possible.
+    """
+    height, width = image_io.read_size(source)
+    image_io.check_fits(target, height, width)
+    try:
+        bounded_memory.check_room(height, width, memory)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return image_io.read_photograph(source, truncated=True)
+
+
+def _report(photograph: image_io.Photograph, target: Path) -> None:
+    losses = image_io.losses(target, photograph)
+    for message in (*photograph.warnings, *([f"{target}: {losses}"] if losses else [])):
         tqdm.write(message, file=sys.stderr)

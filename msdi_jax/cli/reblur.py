@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from msdi_jax import models
-from msdi_jax.cli import deblur, model_options
+from msdi_jax.cli import model_options, photographs
 from msdi_jax.research import transfer
 from msdi_jax.restoration import image_io
 
@@ -79,7 +79,7 @@ def _interpolate(options: argparse.Namespace) -> None:
         Path(path).resolve() for path in (options.sharp, options.blurry, options.start) if path
     }
     for name in (STRIP, ANIMATION, CURVE, CURVE_PLOT):
-        deblur.check_no_input(folder / name, given)
+        photographs.check_no_input(folder / name, given)
     alphas = np.linspace(0, options.beyond, options.levels)
     levels = transfer.interpolate(joint, sharp, blurry, alphas, start=start)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _maps(options: argparse.Namespace) -> None:
 
 def _check_output(output: str, *inputs: str) -> None:
     image_io.check_writable(output)
-    deblur.check_no_input(Path(output), {Path(path).resolve() for path in inputs})
+    photographs.check_no_input(Path(output), {Path(path).resolve() for path in inputs})
 
 
 def _joint(path: str | Path) -> models.Model:

@@ -39,6 +39,8 @@ _ENCODED = (ENCODER_SIZE, ENCODER_SIZE)
 # The outermost pixels of a tile see the zeros that convolutions pad with: they get no weight.
 MARGIN = 16
 SMALLEST = 2 * OVERLAP
+# Programs of longer tiles hold matrices of window statistics that grow with the square of a side.
+LONGEST = 4096
 # Side of the program that the cost per pixel is read from.
 PROBE = 512
 # A float32 RGB image.
@@ -61,13 +63,13 @@ def spans(side: int, tile: int, overlap: int = OVERLAP) -> list[Span]:
     count = -(-(side - overlap) // (tile - overlap))
     last = side - tile
     starts = [last * i // (count - 1) // MULTIPLE * MULTIPLE for i in range(count)]
-    weights = np.zeros((count, side))
-    for row, start in zip(weights, starts, strict=True):
-        row[start : start + tile] = _ramps(tile, overlap, start > 0, start < last)
-    weights /= weights.sum(0)
+    ramps = [_ramps(tile, overlap, start > 0, start < last) for start in starts]
+    total = np.zeros(side)
+    for start, ramp in zip(starts, ramps, strict=True):
+        total[start : start + tile] += ramp
     return [
-        Span(start, row[start : start + tile].astype(np.float32))
-        for start, row in zip(starts, weights, strict=True)
+        Span(start, (ramp / total[start : start + tile]).astype(np.float32))
+        for start, ramp in zip(starts, ramps, strict=True)
     ]
 
 
@@ -86,14 +88,15 @@ def _ramps(tile: int, overlap: int, before: bool, after: bool) -> np.ndarray:
 def tile_shape(height: int, width: int, pixels: float) -> tuple[int, int] | None:
     """Sides of the tiles for a photograph whose sides are multiples of 16.
 
-    The photograph itself if it has at most `pixels`; else as square as may be, and no larger than
-    their number asks for. None when `pixels` are too few for a tile of `SMALLEST` or a short side.
+    The photograph itself if it has at most `pixels` and no side above `LONGEST`; else as square as
+    possible, and no larger than their number asks for. None when `pixels` are too few for a tile of
+    `SMALLEST` or a short side.
     """
-    if height * width <= pixels:
+    if height * width <= pixels and max(height, width) <= LONGEST:
         return height, width
     short, long = sorted((height, width))
-    first = min(short, _multiple_below(math.sqrt(pixels)))
-    second = min(long, _multiple_below(pixels / max(first, 1)))
+    first = min(short, LONGEST, _multiple_below(math.sqrt(pixels)))
+    second = min(long, LONGEST, _multiple_below(pixels / max(first, 1)))
     if first < min(short, SMALLEST) or second < min(long, SMALLEST):
         return None
     sides = _even(short, first), _even(long, second)
@@ -112,6 +115,16 @@ def _even(side: int, tile: int) -> int:
     # One multiple of slack, since starts are rounded down to multiples.
     least = -(-(side - OVERLAP) // count) + OVERLAP + MULTIPLE
     return min(tile, -(-least // MULTIPLE) * MULTIPLE)
+
+
+def check_room(height: int, width: int, memory: int | None) -> None:
+    """Raise ValueError if `memory` bytes are too few for a photograph by itself."""
+    least = PROCESS + COPIES * height * width
+    if memory is not None and least > memory:
+        raise ValueError(
+            f"memory of {memory / 1e6:.0f} MB is too little for a photograph of {height}×{width} "
+            f"pixels: allow more than {math.ceil(least / 1e6)} MB"
+        )
 
 
 class BoundedRestorer:
@@ -161,18 +174,22 @@ class BoundedRestorer:
     def _restore(self, image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
         padded = pad_to_multiple(image)
         height, width, _ = padded.shape
-        # First, since it is computed while the programs of tiles are traced.
-        maps = self._degradation(padded)
-        tile = self.tile(height, width)
-        program = self.program(tile)
-        total = np.zeros_like(padded)
-        places = list(itertools.product(spans(height, tile[0]), spans(width, tile[1])))
-        for row, column in tqdm(places, "tiles", leave=False, disable=len(places) == 1):
-            top, left = row.start, column.start
-            window = np.s_[top : top + tile[0], left : left + tile[1]]
-            place = jnp.array([top, left, height, width], jnp.int32)
-            restored = np.asarray(program(self._arrays, padded[window][None], maps, place))[0]
-            total[window] += restored * np.outer(row.weights, column.weights)[..., None]
+        with tqdm(desc="compiling", unit="tile", leave=False) as progress:
+            # First, since it is computed while the programs of tiles are traced.
+            maps = self._degradation(padded)
+            tile = self.tile(height, width)
+            program = self.program(tile)
+            total = np.zeros_like(padded)
+            places = list(itertools.product(spans(height, tile[0]), spans(width, tile[1])))
+            progress.reset(len(places))
+            progress.set_description(f"{height}×{width} px")
+            for row, column in places:
+                top, left = row.start, column.start
+                window = np.s_[top : top + tile[0], left : left + tile[1]]
+                place = jnp.array([top, left, height, width], jnp.int32)
+                restored = np.asarray(program(self._arrays, padded[window][None], maps, place))[0]
+                total[window] += restored * np.outer(row.weights, column.weights)[..., None]
+                progress.update()
         return total[: image.shape[0], : image.shape[1]]
 
     def _degradation(self, image: Float[np.ndarray, "h w 3"]) -> tuple[Array, ...]:
