@@ -60,7 +60,8 @@ def _expanded(given: Path) -> list[Path]:
     # A broken link is reported as an image that cannot be read.
     if os.path.lexists(given) or not glob.has_magic(str(given)):
         return [given]
-    paths = sorted(map(Path, glob.glob(str(given), recursive=True)))
+    # Path.glob takes no absolute patterns.
+    paths = sorted(map(Path, glob.glob(str(given), recursive=True)))  # noqa: PTH207
     if not paths:
         raise ValueError(f"{given} matches no file: check --input")
     return paths
@@ -76,9 +77,7 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterable[tuple[Pa
         found = [p for p in found if not p.resolve().is_relative_to(output.resolve())]
     if not found:
         hint = "" if recursive else "; --recursive enters its subfolders"
-        raise ValueError(
-            f"{path} holds no images (files in {', '.join(image_io.READABLE)}{hint})"
-        )
+        raise ValueError(f"{path} holds no images (files in {', '.join(image_io.READABLE)}{hint})")
     if not recursive:
         _report_others(path, found)
     return [(p, p.relative_to(path)) for p in found]

@@ -1,6 +1,5 @@
 """Which photographs a command line names, and where they go."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ def test_names_that_differ_by_case_are_as_the_disk_has_them(
 def test_a_disk_is_asked_for_case_before_the_folder_exists(tmp_path):
     expected = not (tmp_path / "a").touch() and not (tmp_path / "A").exists()
     assert photographs.distinguishes_case(tmp_path / "not" / "yet") == expected
-    assert os.listdir(tmp_path) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("way", ["itself", "folder", "link"])

@@ -169,9 +169,7 @@ def test_slightly_truncated_jpegs_are_read_where_allowed(tmp_path):
     np.testing.assert_array_equal(found.rgb[:360], expected[:360])
     with pytest.raises(ValueError, match=r"a\.jpg cannot be read as an image: .*truncated"):
         image_io.read(tmp_path / "a.jpg")
-    with pytest.raises(
-        ValueError, match=r"half\.jpg .* truncated: \d\d\d of its 400 rows"
-    ):
+    with pytest.raises(ValueError, match=r"half\.jpg .* truncated: \d\d\d of its 400 rows"):
         image_io.read_photograph(tmp_path / "half.jpg", truncated=True)
 
 
