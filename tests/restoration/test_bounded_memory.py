@@ -1,5 +1,7 @@
 """Tiles within a bound on memory against the photograph in one piece."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,10 +70,19 @@ def test_weights_are_smooth_and_leave_out_a_tiles_own_border():
         ((4000, 256), 256 * 1000, (928, 256)),
         ((1024, 1024), 128 * 128, None),
         ((16, 1024), 16 * 256, (16, 256)),
+        ((16, 70000), 10**9, (16, 4032)),
+        ((30000, 128), 10**9, (3888, 128)),
     ],
 )
 def test_tile_shape(size, pixels, found):
     assert bounded_memory.tile_shape(*size, pixels) == found
+
+
+def test_the_weights_of_a_long_side_take_memory_in_proportion():
+    tracemalloc.start()
+    assert len(bounded_memory.spans(320_000, 256)) == 2499
+    assert tracemalloc.get_traced_memory()[1] < 64 * 320_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (3008, 4000), (272, 8000), (736, 1280)])
