@@ -18,7 +18,7 @@ from flax import nnx
 
 from msdi_jax import models
 from msdi_jax.interop import detect, torch_keys
-from msdi_jax.interop.torch_keys import Entry, from_published, key_table, to_published
+from msdi_jax.interop.torch_keys import FILES, Entry, from_published, key_table, to_published
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime.atomic_write import atomic_write, check_file
 from msdi_jax.runtime.optional import require
@@ -254,7 +254,12 @@ def _network(architecture: models.Architecture, arrays: dict) -> tuple[nnx.Modul
 
 def _check_publishable(source: Path | str, architecture: models.Architecture) -> None:
     """Raise ValueError if no published file can hold this architecture."""
-    sizes = ("width", "version", "hidden")
+    sizes = ("width", "version", "hidden", "blocks")
+    if architecture.kind not in FILES:
+        raise ValueError(
+            f"{source} is a {architecture.kind}, of which there are no published files: export a "
+            f"model of one of {', '.join(FILES)}"
+        )
     published = models.Architecture(
         architecture.kind, **{name: getattr(architecture, name) for name in sizes}
     )

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -50,6 +51,8 @@ def detect(weights: Mapping[str, np.ndarray]) -> Architecture:
         sizes["hidden"] = _vote(weights, FILES[kind].hidden)
     if "version" in KINDS[kind].arguments:
         sizes["version"] = _version(weights)
+    if "blocks" in KINDS[kind].arguments:
+        sizes["blocks"] = _blocks(weights)
     return Architecture(kind, **sizes)
 
 
@@ -69,6 +72,19 @@ def _version(weights: Mapping[str, np.ndarray]) -> int:
         sum(bool(re.match(p, key)) for key in weights) for p in (ONLY_VERSION_1, ONLY_VERSION_2)
     )
     return 1 if first > second else 2
+
+
+def _blocks(weights: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """Count the blocks of a NAFNet's levels: down, in the middle, and up."""
+    numbers = Counter()
+    for key in weights:
+        if match := re.match(r"(encoders|middle_blks|decoders)\.([\d.]+)\.", key):
+            part, place = match[1], tuple(map(int, match[2].split(".")))
+            level = (part, *place[:-1])
+            numbers[level] = max(numbers[level], place[-1] + 1)
+    levels = range(1 + max((level[1] for level in numbers if len(level) > 1), default=0))
+    down, up = ([numbers["encoders", i] for i in levels], [numbers["decoders", i] for i in levels])
+    return (*down, numbers["middle_blks",], *up)
 
 
 def _vote(weights: Mapping[str, np.ndarray], witnesses) -> int:

@@ -55,6 +55,12 @@ RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"^attention\.to_image", "sam12.conv2"),
     (r"^attention\.gate", "sam12.conv3"),
     (r"^merge", "cat12"),
+    (r"\bskip_([12])\.(\d)", lambda m: f"skip_conv_{m[1]}.{3 - int(m[2])}"),
+    (r"^(encoders|decoders)\.(\d)\.(\d+)\.(norm|conv)_(\d)", r"\1.\2.\3.\4\5"),
+    (r"^middle\.(\d+)\.(norm|conv)_(\d)", r"middle.\1.\2\3"),
+    (r"^middle\.", "middle_blks."),
+    (r"(\d)\.attention\.project", r"\1.sca.1"),
+    (r"^ups\.(\d)", r"ups.\1.0"),
     (r"^scale\.(\d)\.first", r"discriminator_\1.model0.0"),
     (r"^scale\.(\d)\.middle\.(\d)", lambda m: f"discriminator_{m[1]}.model{int(m[2]) + 1}.0.0"),
     (r"^scale\.(\d)\.last", r"discriminator_\1.model4.0"),
@@ -149,6 +155,16 @@ FILES = {
         ),
         hidden=tuple((f"generator.{key}", 1, 1) for key in _GAMMAS),
     ),
+    "nafnet": PublishedFile(
+        r"(intro|ending|encoders|middle_blks)\.",
+        (("intro.bias", 0, 1), ("ending.weight", 1, 1), ("downs.0.bias", 0, 2)),
+        licence="MIT, as NAFNet's",
+    ),
+    "hinet": PublishedFile(
+        r"skip_conv_1\.\d\.(weight|bias)$",
+        (("conv_01.bias", 0, 1), ("cat12.bias", 0, 1), ("last.weight", 1, 1)),
+        licence="MIT, as HINet's",
+    ),
     "msdi_net": PublishedFile(
         r"(down_path|up_path|skip_conv)_\d\.",
         (("conv_01.bias", 0, 1), ("cat12.bias", 0, 1), ("last.weight", 1, 1)),
@@ -231,6 +247,8 @@ def _entry(path: Path, arrays: Mapping[Path, np.ndarray], version_rules: list) -
         spectral = (*stem, "u") in arrays
         key = key.removesuffix("kernel") + ("weight_orig" if spectral else "weight")
         kind = "up" if stem[-1] == "up" else "kernel"
+    elif leaf in ("beta", "gamma"):
+        kind = "up"  # (1, 1, 1, c) is (1, c, 1, 1) there
     else:
         kind = leaf if leaf in ("u", "v") else "vector"
     return Entry(key, kind, kernel_shape)

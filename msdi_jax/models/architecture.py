@@ -22,12 +22,15 @@ from msdi_jax.networks.degradation import (
 )
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import Arrays, abstract
+from msdi_jax.networks.hinet import HINet
 from msdi_jax.networks.msdi_net import LEVELS, MSDINet, check_depth_and_patch
+from msdi_jax.networks.nafnet import ModulatedNAFNet, NAFNet, check_blocks
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 from msdi_jax.networks.vgg import VGG19
 
 # Stage → kind of the network that it trains.
 STAGE_KINDS = {"reblur": "reblur_deblur_net", "deblur": "msdi_net"}
+_TUPLES = ("injected", "blocks")
 # Fields of a configuration in which 0 means: derived from other fields.
 _IMPLIED = ("deblur.width", "hidden")
 
@@ -48,6 +51,7 @@ class Architecture:
         depth: levels of the U-Nets.
         patch: side of the pixel squares that the U-Nets take as one pixel.
         injected: levels whose skips the degradation maps modulate, 0 the finest.
+        blocks: NAFNet's blocks per level, from the finest down, in the middle, and up again.
         native: the degradation encoder takes images at full resolution.
         contrast: the degradation encoder takes local contrast.
 
@@ -63,6 +67,7 @@ class Architecture:
     depth: int | None = None
     patch: int | None = None
     injected: tuple[int, ...] | None = None
+    blocks: tuple[int, ...] | None = None
     native: bool | None = None
     contrast: bool | None = None
 
@@ -79,7 +84,7 @@ class Architecture:
             value = getattr(self, field)
             value = derived.get(field, default) if value is None else value
             # JSON has no tuples.
-            object.__setattr__(self, field, tuple(value) if field == "injected" else value)
+            object.__setattr__(self, field, tuple(value) if field in _TUPLES else value)
 
     @classmethod
     def from_config(cls, config: ml_collections.ConfigDict, stage: str) -> "Architecture":
@@ -116,17 +121,20 @@ class Architecture:
             raise ValueError(f"{names.get('version', 'version')}={self.version} must be 1 or 2")
         if self.depth is not None:
             check_depth_and_patch(self.depth, self.patch, names)
+        if self.blocks is not None:
+            check_blocks(self.blocks, names.get("blocks", "blocks"))
         if self.injected is not None:
             self._check_injected(names.get("injected", "injected"))
 
     def _check_injected(self, name: str) -> None:
         if not set(self.injected) <= set(LEVELS):
             raise ValueError(f"{name}={self.injected} must be some of {LEVELS}")
-        skips = tuple(range(self.depth - 1))
+        depth = self.depth or len(self.blocks) // 2 + 1
+        skips = tuple(range(depth - 1))
         if self.injected and not set(self.injected) & set(skips):
             raise ValueError(
-                f"{name}={self.injected} modulates nothing: a U-Net of depth {self.depth} has "
-                f"skips at {skips}"
+                f"{name}={self.injected} modulates nothing: a U-Net of depth {depth} has skips at "
+                f"{skips}"
             )
 
     def build(self, rngs: nnx.Rngs, **training: Any) -> nnx.Module:
@@ -234,6 +242,11 @@ KINDS = {
         estimates=True,
         fixed={"version": 2},
     ),
+    "nafnet": Kind(NAFNet, deblurs=True),
+    "modulated_nafnet": Kind(
+        ModulatedNAFNet, deblurs=True, estimates=True, frozen=("degradation",)
+    ),
+    "hinet": Kind(HINet, deblurs=True),
     "degradation": Kind(DegradationEstimator, estimates=True),
     "encoder": Kind(DegradationEncoder),
     "pyramid": Kind(DegradationPyramid, inputs=("representation",)),

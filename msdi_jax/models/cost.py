@@ -13,7 +13,7 @@ from flax import nnx
 
 from msdi_jax.models.architecture import Architecture
 from msdi_jax.models.model import Model
-from msdi_jax.networks.layers import Conv, UpConv
+from msdi_jax.networks.layers import Conv, DepthwiseConv, UpConv
 
 # The paper's figure for MSDI-Net.
 PAPER_GMACS, PAPER_SIZE, PAPER_WIDTH = 336.43, 256, 64
@@ -90,7 +90,7 @@ def _macs(abstract: nnx.Module, shapes: list[tuple[int, ...]]) -> Counter:
 @contextlib.contextmanager
 def _recorded_calls() -> Iterator[list]:
     """Yield a list to which each call of a convolution in the block adds (layer, input, output)."""
-    calls, originals = [], {kind: kind.__call__ for kind in (Conv, UpConv)}
+    calls, originals = [], {kind: kind.__call__ for kind in (Conv, UpConv, DepthwiseConv)}
 
     def recording(original):
         def call(layer, *parts):

@@ -17,7 +17,6 @@ from msdi_jax.models.description import Description
 from msdi_jax.models.self_ensemble import ensemble
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
 from msdi_jax.networks.functional import arrays_of
-from msdi_jax.networks.layers import HalfInstanceNorm
 from msdi_jax.networks.msdi_net import MSDIOutput
 from msdi_jax.networks.reblur_deblur_net import JointOutput
 from msdi_jax.runtime.compilation import precise
@@ -35,7 +34,7 @@ class Model:
         self.network = network
         self.description = description
         for _, layer in nnx.iter_graph(network):
-            if isinstance(layer, HalfInstanceNorm):
+            if hasattr(layer, "window"):
                 layer.window = _window(description, layer.channels)
         graph, self._arrays = nnx.split(network)
         self._call, self._degradation, self._maps, self._reblur = _compiled_calls(graph)

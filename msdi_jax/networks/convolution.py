@@ -179,6 +179,30 @@ def _convolve_stride_2(x: Array, kernel: Array, padding: int) -> Array:
     return convolve(x, kernel)
 
 
+def convolve_depthwise(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 1 c"]
+) -> Float[Array, "b h w c"]:
+    """Return the 3×3 correlation of each channel with a kernel of its own, zero-padded.
+
+    Nine products: XLA's grouped convolutions are slow on CPUs, and gather the batch of all devices
+    in the kernel's gradient (openxla/xla issue 47945).
+    """
+    height, width = x.shape[1:3]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return sum(
+        x[:, i : i + height, j : j + width] * kernel[i, j] for i in range(3) for j in range(3)
+    )
+
+
+def pixel_shuffle(
+    x: Float[Array, "b h w c"], side: int
+) -> Float[Array, "b h*side w*side c//side**2"]:
+    """Make a square of every pixel; its channels are next to each other, as in PyTorch."""
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height, width, -1, side, side).transpose(0, 1, 4, 2, 5, 3)
+    return x.reshape(batch, height * side, width * side, -1)
+
+
 def space_to_depth(
     x: Float[Array, "b h w c"], side: int
 ) -> Float[Array, "b h//side w//side c*side*side"]:

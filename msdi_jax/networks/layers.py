@@ -17,7 +17,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from msdi_jax.networks import local_statistics
-from msdi_jax.networks.convolution import convolve, convolve_doubled, depth_to_space
+from msdi_jax.networks.convolution import (
+    convolve,
+    convolve_depthwise,
+    convolve_doubled,
+    depth_to_space,
+)
 
 
 class PowerIteration(nnx.BatchStat):
@@ -115,6 +120,17 @@ class Conv(nnx.Module):
             (self.convolve(x.astype(k.dtype), k) for x, k in zip(parts, kernels, strict=True)),
         )
         return y if self.bias is None else y + self.bias[...]
+
+
+class DepthwiseConv(nnx.Module):
+    """3×3 convolution of each channel by itself."""
+
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(uniform_fan_in(rngs.params(), (3, 3, 1, channels), 9))
+        self.bias = nnx.Param(uniform_fan_in(rngs.params(), (channels,), 9))
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return convolve_depthwise(x, self.kernel[...]) + self.bias[...]
 
 
 class DoublingConv(Conv):
@@ -242,6 +258,20 @@ class HalfInstanceNorm(nnx.Module):
         bias = jnp.pad(self.bias[...], rest[-1])
         wide = x.astype(mean.dtype)
         return ((wide - mean) * factor + bias).astype(x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Affine normalisation over the channels of each pixel, in float32 or wider."""
+
+    def __init__(self, channels: int):
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.bias = nnx.Param(jnp.zeros(channels))
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = wide - wide.mean(-1, keepdims=True)
+        y = wide * jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + 1e-6)
+        return (y * self.scale[...] + self.bias[...]).astype(x.dtype)
 
 
 class BatchNorm(nnx.Module):

@@ -48,6 +48,37 @@ def moments(x: Float[Array, "b h w c"], window: int) -> tuple[Array, Array]:
     return mean + centre, factor
 
 
+def mean(x: Float[Array, "b h w c"], window: int) -> Float[Array, "b h w c"]:
+    """Return the mean of the window around each pixel, in float32 or wider, as NAFNet's TLC does.
+
+    Windows move by single pixels and lie inside the image; pixels near a border have the mean of
+    the nearest window.
+
+    Args:
+        x: features.
+        window: side of the windows, px of `x`.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    # Sums of deviations are smaller, so that their differences are more accurate.
+    centre = wide.mean((1, 2), keepdims=True)
+    return centre + _moving_mean(_moving_mean(wide - centre, 1, window), 2, window)
+
+
+def _moving_mean(x: Array, axis: int, window: int) -> Array:
+    side = x.shape[axis]
+    length = min(window, side)
+    first = [(0, 0)] * 4
+    first[axis] = 1, 0
+    sums = jnp.pad(jnp.cumsum(x, axis), first)
+    count = side - length + 1
+    before = jax.lax.slice_in_dim(sums, 0, count, axis=axis)
+    after = jax.lax.slice_in_dim(sums, length, length + count, axis=axis)
+    around = [
+        ((side - count) // 2, (side - count + 1) // 2) if i == axis else (0, 0) for i in range(4)
+    ]
+    return jnp.pad((after - before) / length, around, mode="edge")
+
+
 def _along_rows(matrix: np.ndarray, x: Array) -> Array:
     return _product("ih,bhwc->biwc", matrix, x)
 

@@ -5,6 +5,7 @@ the deblurring network predicts them from feature and map and modulates the feat
 joint network predicts them from the map alone and modulates the batch-normalised feature.
 """
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -14,10 +15,16 @@ from msdi_jax.networks.layers import BatchNorm, Conv, SpectralConv, leaky_relu, 
 class _Modulation(nnx.Module):
     """n · (1 + gamma(a)) + beta(a), convolved and added to the feature."""
 
-    def __init__(self, channels: int, hidden: int, *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, hidden: int, *, starts_at_zero: bool = False, rngs: nnx.Rngs):
         self.gamma = Conv(hidden, channels, 3, rngs=rngs)
         self.beta = Conv(hidden, channels, 3, rngs=rngs)
-        self.project = SpectralConv(channels, channels, 3, rngs=rngs)
+        if starts_at_zero:
+            # A spectral norm would divide by zero.
+            self.project = Conv(channels, channels, 3, rngs=rngs)
+            self.project.kernel.set_value(jnp.zeros_like(self.project.kernel[...]))
+            self.project.bias.set_value(jnp.zeros_like(self.project.bias[...]))
+        else:
+            self.project = SpectralConv(channels, channels, 3, rngs=rngs)
 
     def modulate(self, x: Array, normalised: Array, context: Array) -> Array:
         """Add the modulated `normalised` feature to `x`."""
@@ -32,10 +39,20 @@ class SpatiallyAdaptiveModulation(_Modulation):
         channels: of the feature.
         map_channels: channels of the degradation map.
         hidden: channels of the shared context; published: 128 = 2 · width.
+        starts_at_zero: initially leave the feature as it is; the last layer is then not
+            spectrally normalised.
     """
 
-    def __init__(self, channels: int, map_channels: int, hidden: int, *, rngs: nnx.Rngs):
-        super().__init__(channels, hidden, rngs=rngs)
+    def __init__(
+        self,
+        channels: int,
+        map_channels: int,
+        hidden: int,
+        *,
+        starts_at_zero: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(channels, hidden, starts_at_zero=starts_at_zero, rngs=rngs)
         self.shared = nnx.List(
             [
                 Conv(channels + map_channels, channels, 1, rngs=rngs),

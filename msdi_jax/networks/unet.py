@@ -23,7 +23,8 @@ class Block(nnx.Module):
         half_norm: half instance norm after the first convolution.
         pointwise: variant of the deblurring network, with a 1×1 convolution between the two and a
             shortcut without bias; the joint network has neither.
-        fuse: also add features of an earlier U-Net (cross-stage feature fusion, MPRNet).
+        fuse: also add features of an earlier U-Net (cross-stage feature fusion, MPRNet), convolved
+            by 1×1 without bias if `pointwise`, else by 3×3.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class Block(nnx.Module):
         self.norm = HalfInstanceNorm(outputs) if half_norm else None
         self.pointwise = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if pointwise else None
         self.conv_2 = Conv(outputs, outputs, 3, rngs=rngs)
-        self.fuse_encoder = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if fuse else None
-        self.fuse_decoder = Conv(outputs, outputs, 1, bias=False, rngs=rngs) if fuse else None
+        options = {"size": 1 if pointwise else 3, "bias": not pointwise, "rngs": rngs}
+        self.fuse_encoder = Conv(outputs, outputs, **options) if fuse else None
+        self.fuse_decoder = Conv(outputs, outputs, **options) if fuse else None
 
     def __call__(self, *parts: Array, fusion: tuple[Array, Array] | None = None) -> Array:
         y = self.conv_1(*parts)
@@ -80,7 +82,8 @@ class UNet(nnx.Module):
         width: channels of the finest level.
         depth: number of levels, at most 5.
         pointwise: see `Block`.
-        fuse: see `Block`.
+        fuse: see `Block`; all levels but the deepest.
+        half_norm: levels whose encoder blocks have half instance norm; default: all.
         remat: number of the finest levels whose blocks are `recomputed`.
     """
 
@@ -91,6 +94,7 @@ class UNet(nnx.Module):
         depth: int = DEPTH,
         pointwise: bool,
         fuse: bool = False,
+        half_norm: Sequence[int] = range(DEPTH),
         remat: int = 0,
         rngs: nnx.Rngs,
     ):
@@ -100,7 +104,7 @@ class UNet(nnx.Module):
             Block(
                 channels[max(i - 1, 0)],
                 channels[i],
-                half_norm=True,
+                half_norm=i in half_norm,
                 pointwise=pointwise,
                 fuse=fuse and i < depth - 1,
                 rngs=rngs,
@@ -142,10 +146,15 @@ class UNet(nnx.Module):
         return decoded[::-1]
 
 
-def check_size(image: Array) -> None:
-    """Raise ValueError unless `image` is a batch of RGB images whose sides are multiples of 16."""
+def check_images(image: Array) -> None:
+    """Raise ValueError unless `image` is a batch of RGB images."""
     if image.ndim != 4 or image.shape[-1] != 3 or image.size == 0:
         raise ValueError(f"expected images of shape (batch, height, width, 3), got {image.shape}")
+
+
+def check_size(image: Array) -> None:
+    """Raise ValueError unless `image` is a batch of RGB images whose sides are multiples of 16."""
+    check_images(image)
     height, width = image.shape[1:3]
     if height % MULTIPLE or width % MULTIPLE:
         raise ValueError(

@@ -10,7 +10,9 @@ from flax import nnx
 from msdi_jax.interop import torch_keys
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import abstract
+from msdi_jax.networks.hinet import HINet
 from msdi_jax.networks.msdi_net import MSDINet
+from msdi_jax.networks.nafnet import NAFNet
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 from tests.torch_files import published_shapes
 
@@ -19,6 +21,8 @@ MAKE = {
     "msdi2_net": lambda rngs: MSDINet(8, version=2, rngs=rngs),
     "MSDI2E": lambda rngs: ReblurDeblurNet(8, rngs=rngs),
     "MultiscaleDiscriminator": lambda rngs: MultiscaleDiscriminator(8, rngs=rngs),
+    "nafnet": lambda rngs: NAFNet(8, blocks=(1, 1, 1, 2, 1, 1, 1, 1, 1), rngs=rngs),
+    "hinet": lambda rngs: HINet(8, rngs=rngs),
 }
 # Part of a key that published networks never use → the number of such keys.
 UNUSED = {
@@ -26,6 +30,8 @@ UNUSED = {
     "msdi2_net": {".conv_4.": 42, ".param_free_norm.running_": 8, ".num_batches_tracked": 4},
     "MSDI2E": {".conv_02.": 4, ".num_batches_tracked": 8},
     "MultiscaleDiscriminator": {},
+    "nafnet": {},
+    "hinet": {},
 }
 
 

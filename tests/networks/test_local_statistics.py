@@ -89,3 +89,21 @@ def test_a_norm_with_windows_has_the_right_gradient():
         gradient = jax.grad(total)(jnp.asarray(x))
         change = total(jnp.asarray(x + step)) - total(jnp.asarray(x - step))
         np.testing.assert_allclose(np.vdot(gradient, step), change / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(7, 12), (5, 5), (4, 9)])
+def test_means_of_windows_that_move_by_pixels(size):
+    """By their definition; at borders the nearest window counts."""
+    x = np.random.default_rng(0).uniform(size=(2, *size, 3))
+    window = 5
+    lengths = [min(window, side) for side in size]
+    counts = [side - length + 1 for side, length in zip(size, lengths, strict=True)]
+    expected = np.empty_like(x)
+    for i, j in np.ndindex(*size):
+        top, left = (
+            int(np.clip(place - (side - count) // 2, 0, count - 1))
+            for place, side, count in zip((i, j), size, counts, strict=True)
+        )
+        expected[:, i, j] = x[:, top : top + lengths[0], left : left + lengths[1]].mean((1, 2))
+    found = local_statistics.mean(jnp.asarray(x, jnp.float32), window)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
