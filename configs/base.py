@@ -184,6 +184,11 @@ def _deblur() -> ConfigDict:
         psnr_floor=1e-8,
         # Pixels around each crop that a native encoder also sees, a multiple of 32. Published: 0.
         context=0,
+        # Network: "msdi_net", "modulated_nafnet" (NAFNet with the representation in its skips),
+        # "nafnet" or "hinet".
+        network="msdi_net",
+        # NAFNet's blocks per level, from the finest down, in the middle, and up again.
+        blocks=(1, 1, 1, 28, 1, 1, 1, 1, 1),
         # Channels of the finest U-Net level; 0: as config.width, which the encoder always has.
         width=0,
         # Levels of the U-Nets. Published: 5.
@@ -240,6 +245,8 @@ def _stage(
             "adam_b2": 0.99,
             # Adam's term that avoids division by zero.
             "adam_eps": 1e-8,
+            # Share of each weight that a step of learning rate 1 would subtract (AdamW).
+            "weight_decay": 0.0,
             # Steps between rows of the log.
             "log_every": 100,
             # Steps between validations.

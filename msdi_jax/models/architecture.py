@@ -28,8 +28,6 @@ from msdi_jax.networks.nafnet import ModulatedNAFNet, NAFNet, check_blocks
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 from msdi_jax.networks.vgg import VGG19
 
-# Stage → kind of the network that it trains.
-STAGE_KINDS = {"reblur": "reblur_deblur_net", "deblur": "msdi_net"}
 _TUPLES = ("injected", "blocks")
 # Fields of a configuration in which 0 means: derived from other fields.
 _IMPLIED = ("deblur.width", "hidden")
@@ -89,7 +87,11 @@ class Architecture:
     @classmethod
     def from_config(cls, config: ml_collections.ConfigDict, stage: str) -> "Architecture":
         """Return the network that `stage`, "reblur" or "deblur", trains."""
-        kind = STAGE_KINDS[stage]
+        kind = "reblur_deblur_net" if stage == "reblur" else config.deblur.network
+        if kind not in KINDS or not KINDS[kind].config_paths:
+            raise ValueError(
+                f"deblur.network={kind!r} must be one of {', '.join(TRAINED_BY_DEBLUR)}"
+            )
         values = {f: operator.attrgetter(p)(config) for f, p in KINDS[kind].config_paths.items()}
         for field, path in KINDS[kind].config_paths.items():
             if path in _IMPLIED:
@@ -98,7 +100,7 @@ class Architecture:
 
     def config_overrides(self) -> dict[str, Any]:
         """Return fields of a configuration, with values, for which `from_config` returns this."""
-        values = {}
+        values = {"deblur.network": self.kind} if self.kind in TRAINED_BY_DEBLUR else {}
         for field, path in KINDS[self.kind].config_paths.items():
             implied = path in _IMPLIED and dataclasses.replace(self, **{field: None}) == self
             values[path] = 0 if implied else getattr(self, field)
@@ -217,19 +219,18 @@ class Kind:
 
 
 _ENCODER_PATHS = {"hidden": "hidden", "native": "native", "contrast": "contrast"}
+_MODULATED_PATHS = {
+    "width": "deblur.width",
+    "degradation_width": "width",
+    "version": "version",
+    "injected": "deblur.injected",
+    **_ENCODER_PATHS,
+}
 
 KINDS = {
     "msdi_net": Kind(
         MSDINet,
-        {
-            "width": "deblur.width",
-            "degradation_width": "width",
-            "version": "version",
-            "depth": "deblur.depth",
-            "patch": "deblur.patch",
-            "injected": "deblur.injected",
-            **_ENCODER_PATHS,
-        },
+        {**_MODULATED_PATHS, "depth": "deblur.depth", "patch": "deblur.patch"},
         deblurs=True,
         estimates=True,
         frozen=("degradation",),
@@ -242,11 +243,15 @@ KINDS = {
         estimates=True,
         fixed={"version": 2},
     ),
-    "nafnet": Kind(NAFNet, deblurs=True),
     "modulated_nafnet": Kind(
-        ModulatedNAFNet, deblurs=True, estimates=True, frozen=("degradation",)
+        ModulatedNAFNet,
+        {**_MODULATED_PATHS, "blocks": "deblur.blocks"},
+        deblurs=True,
+        estimates=True,
+        frozen=("degradation",),
     ),
-    "hinet": Kind(HINet, deblurs=True),
+    "nafnet": Kind(NAFNet, {"width": "width", "blocks": "deblur.blocks"}, deblurs=True),
+    "hinet": Kind(HINet, {"width": "width"}, deblurs=True),
     "degradation": Kind(DegradationEstimator, estimates=True),
     "encoder": Kind(DegradationEncoder),
     "pyramid": Kind(DegradationPyramid, inputs=("representation",)),
@@ -254,6 +259,7 @@ KINDS = {
     "vgg19": Kind(VGG19, frozen=("conv",), fixed={"width": 64}),
 }
 DEBLURRING = tuple(name for name, kind in KINDS.items() if kind.deblurs)
+TRAINED_BY_DEBLUR = ("msdi_net", "modulated_nafnet", "nafnet", "hinet")
 ESTIMATING = tuple(name for name, kind in KINDS.items() if kind.estimates)
 
 

@@ -166,7 +166,7 @@ def _paper(architecture: Architecture, size: int, cost: Cost) -> list[str]:
 def _training(architecture: Architecture) -> list[str]:
     """Return a line with the flags of a configuration that continues this network's training."""
     defaults = Architecture(architecture.kind).config_overrides()
-    defaults |= {"width": PAPER_WIDTH} if defaults else {}
+    defaults |= {"width": PAPER_WIDTH, "deblur.network": "msdi_net"} if defaults else {}
     flags = [
         shlex.quote(f"--config.{field}={value}")
         for field, value in architecture.config_overrides().items()

@@ -29,8 +29,14 @@ def cosine_rate(step: Array | int, config: ml_collections.ConfigDict) -> Array:
 
 
 def adam(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """Return Adam, without a learning rate, with the parameters of a stage's settings."""
-    return optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_eps)
+    """Return Adam, without a learning rate, with the parameters of a stage's settings.
+
+    With `weight_decay`, it is AdamW: the decay is decoupled from the gradient.
+    """
+    adam = optax.scale_by_adam(b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_eps)
+    if not config.weight_decay:
+        return adam
+    return optax.chain(adam, optax.add_decayed_weights(config.weight_decay))
 
 
 def update(

@@ -14,7 +14,7 @@ from msdi_jax import models, report
 from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.records import read_settings
 from msdi_jax.evaluation.evaluate import check_settings
-from msdi_jax.models import DIRECTORIES
+from msdi_jax.models import DIRECTORIES, ESTIMATING, Architecture
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.runtime import directory_lock, processes
@@ -86,6 +86,13 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 def _check_encoder_source(config: ml_collections.ConfigDict) -> None:
     """Raise ValueError unless stage 2 gets its degradation encoder from exactly one place."""
     stages, both = tuple(config.stages), tuple(STAGES)
+    if "deblur" in stages and config.deblur.network not in ESTIMATING:
+        if stages == both:
+            raise ValueError(
+                f"deblur.network={config.deblur.network!r} takes no representation from stage 1: "
+                "train it alone by stages=('deblur',)"
+            )
+        return
     if stages == ("deblur",) and not (config.deblur.degradation_from or config.deblur.start_from):
         raise ValueError(
             "deblur.degradation_from is empty: give a stage-1 run or a model to freeze the encoder "
@@ -156,8 +163,12 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
     start = loaded["start"].network if "start" in loaded else None
     if name == "reblur":
         return ReblurStage(config, sources.load_vgg(config.reblur.vgg_weights), start)
-    degradation = arrays_of((loaded.get("degradation") or loaded["start"]).estimator)
-    encoder = degradation["encoder"]
+    degradation, features = None, None
+    if config.deblur.network in ESTIMATING:
+        degradation = arrays_of((loaded.get("degradation") or loaded["start"]).estimator)
+        features = degradation["encoder"]["shallow"]
     if config.deblur.features_from:
-        encoder = sources.load_encoder(config.deblur.features_from)
-    return DeblurStage(config, degradation, encoder["shallow"], start)
+        features = sources.load_encoder(config.deblur.features_from)["shallow"]
+    if "start" in loaded and loaded["start"].architecture.kind != config.deblur.network:
+        start = sources.with_modulation(start, Architecture.from_config(config, name))
+    return DeblurStage(config, degradation, features, start)

@@ -38,6 +38,9 @@ def check_start(stage: str, config: ml_collections.ConfigDict) -> None:
         return
     start = models.read_description(models.find(path, DIRECTORIES[stage])).architecture
     wanted = Architecture.from_config(config, stage)
+    if (start.kind, wanted.kind) == ("nafnet", "modulated_nafnet"):
+        _check_unmodulated_start(start, wanted, config)
+        return
     if start.kind != wanted.kind:
         raise ValueError(
             f"{stage}.start_from={path} is a {start.kind} model, not {wanted.kind}: give another "
@@ -50,6 +53,28 @@ def check_start(stage: str, config: ml_collections.ConfigDict) -> None:
             + ", ".join(f"{field}={value}" for field, value in changes.items())
             + ", or give another model"
         )
+
+
+def _check_unmodulated_start(
+    start: Architecture, wanted: Architecture, config: ml_collections.ConfigDict
+) -> None:
+    path = config.deblur.start_from
+    if (start.width, start.blocks) != (wanted.width, wanted.blocks):
+        raise ValueError(
+            f"deblur.start_from={path} is a different nafnet: set deblur.width={start.width}, "
+            f"deblur.blocks={start.blocks}, or give another model"
+        )
+    if not ("reblur" in config.stages or config.deblur.degradation_from):
+        raise ValueError(
+            f"deblur.start_from={path} has no degradation encoder: give deblur.degradation_from too"
+        )
+
+
+def with_modulation(start: nnx.Module, architecture: Architecture) -> nnx.Module:
+    """Return a modulated NAFNet with the weights of a NAFNet, which it then equals."""
+    network = architecture.build(nnx.Rngs(0))
+    nnx.update(network, nnx.state(start))
+    return network
 
 
 def differing_fields(

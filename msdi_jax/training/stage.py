@@ -80,10 +80,9 @@ def check_settings(name: str, config: ml_collections.ConfigDict) -> None:
     for field in ("adam_b1", "adam_b2", "ema_decay"):
         if not 0 <= settings[field] < 1:
             raise ValueError(f"{name}.{field}={settings[field]:g} must be in [0, 1)")
-    if settings.final_learning_rate < 0:
-        raise ValueError(
-            f"{name}.final_learning_rate={settings.final_learning_rate:g} must be at least 0"
-        )
+    for field in ("final_learning_rate", "weight_decay"):
+        if settings[field] < 0:
+            raise ValueError(f"{name}.{field}={settings[field]:g} must be at least 0")
     if settings.crop % MULTIPLE:
         raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
     _check_shares(name, settings, make_mesh(config.mesh.data, config.mesh.rows).shape)
@@ -174,8 +173,10 @@ def moving_average(ema: Arrays, new: StepResult, decay: float) -> Arrays:
 
 
 def spectral_scalars(network: nnx.Module) -> Scalars:
-    """Return the largest and the smallest σ by which spectral normalisation divides."""
-    values = jnp.stack(singular_values(network))
+    """Return the largest and the smallest σ by which spectral normalisation divides, if any."""
+    if not (values := singular_values(network)):
+        return {}
+    values = jnp.stack(values)
     return {"sigma_max": values.max(), "sigma_min": values.min()}
 
 

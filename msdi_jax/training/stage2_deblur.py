@@ -1,20 +1,22 @@
-"""Stage 2: train MSDI-Net on a frozen degradation encoder and pyramid.
+"""Stage 2: train a deblurring network, MSDI-Net on a frozen degradation encoder and pyramid.
 
-Loss: half the negative PSNR of both outputs, plus the L1 distance of five shallow encoder
-features between the sharp and the deblurred image.
+Loss: the negative PSNR, mean over the outputs, plus the L1 distance of five shallow encoder
+features between the sharp and the deblurred image. Networks without a degradation encoder, NAFNet
+and HINet, need no frozen weights; with `feature_weight` 0 the loss needs none either.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 from flax import nnx
 
-from msdi_jax.models import Architecture
+from msdi_jax.models import ESTIMATING, Architecture
 from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import CELL, Degradation, ShallowEncoder, local_contrast
 from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
 from msdi_jax.networks.initialization import calibrate_network
-from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput
 from msdi_jax.runtime.mesh import gathered
 from msdi_jax.training import losses, optimizer
 from msdi_jax.training.sources import check_encoders, check_start
@@ -39,24 +41,26 @@ class DeblurStage:
 
     Args:
         config: width, hidden, version, compute_dtype, and the fields of `config.deblur`.
-        degradation: arrays of the `DegradationEstimator` to freeze, or to start from.
-        features: arrays of the `ShallowEncoder` whose features are compared. The published
-            recipe also uses that of version 1 to train version 2.
+        degradation: arrays of the `DegradationEstimator` to freeze, or to start from; None for a
+            network without one.
+        features: arrays of the `ShallowEncoder` whose features are compared, if any are. The
+            published recipe also uses that of version 1 to train version 2.
         start: network whose weights training starts from, instead of random weights.
     """
 
     def __init__(
         self,
         config: ml_collections.ConfigDict,
-        degradation: Arrays,
-        features: Arrays,
-        start: MSDINet | None = None,
+        degradation: Arrays | None = None,
+        features: Arrays | None = None,
+        start: nnx.Module | None = None,
     ):
         self.config, self.settings, self.start = config, config.deblur, start
         self.architecture = Architecture.from_config(config, "deblur")
+        self.modulated = self.architecture.kind in ESTIMATING
         self.degradation = degradation
-        self.frozen = {"features": features}
-        if not self.settings.train_encoder:
+        self.frozen = {} if features is None else {"features": features}
+        if self.modulated and not self.settings.train_encoder:
             self.frozen["degradation"] = degradation
         self.graph, *_ = self._split(abstract(self._make_network))
         self.feature_graph, *_ = split(
@@ -71,10 +75,12 @@ class DeblurStage:
         if config.deblur.psnr_floor <= 0:
             raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
         _check_context(config)
+        if architecture.kind not in ESTIMATING:
+            _check_unmodulated(config)
         check_start("deblur", config)
         check_encoders(config)
 
-    def _make_network(self, rngs: nnx.Rngs) -> MSDINet:
+    def _make_network(self, rngs: nnx.Rngs) -> nnx.Module:
         return self.architecture.build(rngs, remat=self.config.remat)
 
     def init(self, key: jax.Array) -> State:
@@ -84,7 +90,7 @@ class DeblurStage:
             graph, *_ = split(network.degradation)
             calibrate_network(network, merge(graph, self.degradation).pyramid, rngs)
         _, params, stats = self._split(network)
-        if self.settings.train_encoder:
+        if self.modulated and self.settings.train_encoder:
             graph, *_ = split(network.degradation)
             _, *arrays = split(merge(graph, self.degradation))
             params["degradation"], stats["degradation"] = arrays
@@ -134,18 +140,20 @@ class DeblurStage:
         }
         return scalars, {"blurry": blurry, "deblurred": output.deblurred, "sharp": sharp}
 
-    def network(self, state: State) -> MSDINet:
+    def network(self, state: State) -> nnx.Module:
         return self._merge(state.frozen, state.params, state.stats, training=False)
 
-    def _merge(self, frozen: Arrays, params: Arrays, stats: Arrays, *, training: bool) -> MSDINet:
-        if self.settings.train_encoder:
+    def _merge(
+        self, frozen: Arrays, params: Arrays, stats: Arrays, *, training: bool
+    ) -> nnx.Module:
+        if "degradation" not in frozen:
             return merge(self.graph, params, stats, training=training)
         degradation = {"degradation": frozen["degradation"]}
         network = merge(self.graph, degradation, params, stats, training=training)
         network.degradation.eval()
         return network
 
-    def _split(self, network: MSDINet) -> tuple[nnx.GraphDef, Arrays, Arrays]:
+    def _split(self, network: nnx.Module) -> tuple[nnx.GraphDef, Arrays, Arrays]:
         """Return the graph, the trained parameters and their statistics, without frozen parts."""
         filters = [nnx.Param, ...]
         if not self.settings.train_encoder:
@@ -153,8 +161,10 @@ class DeblurStage:
         graph, *_, params, stats = nnx.split(network, *filters)
         return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
-    def _deblur(self, network: MSDINet, blurry: jax.Array, sharp: jax.Array):
+    def _deblur(self, network: nnx.Module, blurry: jax.Array, sharp: jax.Array):
         """Return the crops and their output; the encoder also sees the context around them."""
+        if not self.modulated:
+            return blurry, sharp, network(blurry)
         if not (context := self.settings.context):
             return blurry, sharp, network(blurry, degradation_of(network.degradation, blurry))
         cells, crop = context // CELL, self.settings.crop
@@ -163,7 +173,7 @@ class DeblurStage:
         blurry, sharp = (x[:, context:-context, context:-context] for x in (blurry, sharp))
         return blurry, sharp, network(blurry, Degradation(representation, maps))
 
-    def _loss_terms(self, frozen: Arrays, output: MSDIOutput, sharp: jax.Array) -> Scalars:
+    def _loss_terms(self, frozen: Arrays, output: NamedTuple, sharp: jax.Array) -> Scalars:
         psnr = [losses.psnr_loss(image, sharp, self.settings.psnr_floor) for image in output]
         terms = {"psnr_loss": sum(psnr) / len(psnr)}
         if weight := self.settings.feature_weight:
@@ -175,6 +185,27 @@ class DeblurStage:
             features = losses.feature_l1(*map(encoder, pictures))
             terms["feature_loss"] = weight * features
         return terms
+
+
+def _check_unmodulated(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError for fields that need a degradation encoder in the network."""
+    settings, name = config.deblur, config.deblur.network
+    unused = {
+        "deblur.train_encoder": settings.train_encoder,
+        "deblur.degradation_from": settings.degradation_from,
+        "deblur.context": settings.context,
+        "deblur.width": settings.width,
+        "initial": config.initial != "published",
+    }
+    if given := [field for field, value in unused.items() if value]:
+        raise ValueError(
+            f"deblur.network={name!r} has no degradation encoder: leave out {', '.join(given)}"
+        )
+    if settings.feature_weight and not settings.features_from:
+        raise ValueError(
+            f"deblur.feature_weight={settings.feature_weight:g} needs an encoder, which {name!r} "
+            "does not have: give deblur.features_from, or set deblur.feature_weight=0"
+        )
 
 
 def _check_context(config: ml_collections.ConfigDict) -> None:

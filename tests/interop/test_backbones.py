@@ -60,8 +60,6 @@ def test_a_network_without_published_files_is_not_exported(tmp_path):
     architecture = Architecture("modulated_nafnet", 2, blocks=(1, 1, 1))
     network = architecture.build(nnx.Rngs(0))
     models.save(tmp_path / "model", network, models.Description(architecture, {}, ""))
-    with pytest.raises(
-        SystemExit, match="a modulated_nafnet, of which there are no"
-    ):
+    with pytest.raises(SystemExit, match="a modulated_nafnet, of which there are no"):
         main(["export", str(tmp_path / "model"), str(tmp_path / "back.pth")])
     assert not (tmp_path / "back.pth").exists()

@@ -55,6 +55,9 @@ def test_every_kind_is_built_with_its_fields(kind, monkeypatch):
     [
         ("reblur", Architecture("reblur_deblur_net", 8, hidden=5, native=True)),
         ("deblur", Architecture("msdi_net")),
+        ("deblur", Architecture("nafnet", 32, blocks=(1, 2, 1))),
+        ("deblur", Architecture("modulated_nafnet", 16, degradation_width=8, injected=(1,))),
+        ("deblur", Architecture("hinet", 8)),
         ("deblur", Architecture("msdi_net", 2, version=1)),
         (
             "deblur",
@@ -68,7 +71,8 @@ def test_overrides_give_the_architecture_from_a_configuration(stage, wanted):
     config = base.get_config()
     # As typed on a command line.
     for field, value in wanted.config_overrides().items():
-        config.update_from_flattened_dict({field: ast.literal_eval(str(value))})
+        typed = value if isinstance(value, str) else ast.literal_eval(str(value))
+        config.update_from_flattened_dict({field: typed})
     assert Architecture.from_config(config, stage) == wanted
 
 

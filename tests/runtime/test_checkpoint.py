@@ -20,7 +20,9 @@ def state(step):
         "b": jnp.asarray(rng.normal(size=4), jnp.bfloat16),
     }
     adam = optimizer.adam(
-        ml_collections.ConfigDict({"adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8})
+        ml_collections.ConfigDict(
+            {"adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8, "weight_decay": 0.0}
+        )
     )
     opt = adam.update(params, adam.init(params))[1]
     stats = {"u": jnp.asarray(rng.normal(size=5), jnp.float32)}

@@ -9,7 +9,13 @@ from msdi_jax.training import optimizer
 
 
 def settings(**fields):
-    base = {"final_learning_rate": 1e-7, "adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8}
+    base = {
+        "final_learning_rate": 1e-7,
+        "adam_b1": 0.9,
+        "adam_b2": 0.99,
+        "adam_eps": 1e-8,
+        "weight_decay": 0.0,
+    }
     return ml_collections.ConfigDict(base | fields)
 
 

@@ -9,7 +9,14 @@ import pytest
 from msdi_jax.training import optimizer, stage
 
 SETTINGS = ml_collections.ConfigDict(
-    {"accumulate": 1, "clip_norm": 0.01, "adam_b1": 0.9, "adam_b2": 0.99, "adam_eps": 1e-8}
+    {
+        "accumulate": 1,
+        "clip_norm": 0.01,
+        "adam_b1": 0.9,
+        "adam_b2": 0.99,
+        "adam_eps": 1e-8,
+        "weight_decay": 0.0,
+    }
 )
 
 
