@@ -4,9 +4,11 @@ import argparse
 import csv
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from msdi_jax.cli.paths import path
 from msdi_jax.evaluation import reported_results, table
 from msdi_jax.evaluation.aggregate import DECILES_NOTE
 from msdi_jax.evaluation.protocols import METRICS
@@ -25,6 +27,7 @@ def add_to(commands) -> None:
     parser.add_argument(
         "runs",
         nargs="+",
+        type=_labelled,
         metavar="[LABEL=]RUN",
         help="run directory, or folder that evaluate wrote; runs that differ by their seed alone "
         "become one row, mean ± standard deviation",
@@ -35,8 +38,16 @@ def add_to(commands) -> None:
     parser.add_argument("--dataset", help="leave out what was measured on another set")
 
 
+def _labelled(text: str) -> tuple[Path, str]:
+    """Return the directory and the label of [LABEL=]RUN; a directory may have = in its name."""
+    label, equals, directory = text.partition("=")
+    if equals and not path(text).exists():
+        return path(directory), label
+    return path(text), ""
+
+
 def run(options: argparse.Namespace) -> None:
-    tables = table.make_tables([table.read_entry(run) for run in options.runs], options.dataset)
+    tables = table.make_tables([table.read_entry(*run) for run in options.runs], options.dataset)
     print(FORMATS[options.format](tables))
 
 

@@ -3,11 +3,11 @@
 import argparse
 import signal
 import traceback
-from pathlib import Path
 
 from absl import logging
 
 from msdi_jax.cli import experiment
+from msdi_jax.cli.paths import path
 
 EPILOG = """\
 examples:
@@ -38,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--workdir",
         required=True,
         metavar="DIRECTORY",
-        type=Path,
+        type=path,
         help="run directory; created, or resumed if it exists",
     )
     parser.add_argument(

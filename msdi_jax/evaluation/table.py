@@ -54,20 +54,16 @@ class Table(NamedTuple):
     published: list[reported_results.PublishedRow]
 
 
-def read_entry(run: str) -> Entry:
-    """An evaluation by the directory that holds it, or LABEL=DIRECTORY to name its row.
+def read_entry(directory: Path, label: str = "") -> Entry:
+    """The evaluation in a directory; `label` names its row, by default its method.
 
     Raises:
         FileNotFoundError: when there is none.
         ValueError: when its file is damaged or unfinished.
     """
-    label, equals, directory = run.partition("=")
-    path = Path(run)
-    named = equals and not path.exists()
-    if named:
-        path = Path(directory)
-    evaluation = results_file.read(path)
-    return Entry(label if named else evaluation.method or path.resolve().name, path, evaluation)
+    evaluation = results_file.read(directory)
+    label = label or evaluation.method or directory.resolve().name
+    return Entry(label, directory, evaluation)
 
 
 def make_tables(entries: Sequence[Entry], dataset: str | None = None) -> list[Table]:
