@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax.evaluation import aggregate, best_worst, protocols, results_file, test_sets
+from msdi_jax.evaluation import aggregate, best_worst, folders, protocols, results_file, test_sets
 from msdi_jax.evaluation.results_file import Evaluation, ResultsFile, Settings
 from msdi_jax.evaluation.test_sets import Pairs
 from msdi_jax.models import Model
@@ -75,13 +75,15 @@ def model_subject(
     return Subject(settings, deblurred, reblurred if joint else None)
 
 
-def outputs_subject(folder: Path, pairs: Pairs, workers: int) -> Subject:
-    """The images of any method, one per record.
+def outputs_subject(
+    folder: Path, pairs: Pairs, workers: int, template: str | None = None
+) -> Subject:
+    """The images of any method, one per record, see `folders.match_images`.
 
     Raises:
         ValueError: when the folder does not match the pairs.
     """
-    files = test_sets.match_images(folder, pairs.names, pairs.sizes)
+    files = folders.match_images(folder, pairs.names, pairs.sizes, template)
     settings = {"outputs": test_sets.digest(files.values())}
     return Subject(
         settings,

@@ -76,6 +76,17 @@ def test_without_blurry_images_there_are_no_deciles(folders):
     assert not [key for key in row.means if key.endswith("_blurry")]
 
 
+def test_names_by_templates_and_with_two_suffixes(folders):
+    """Named `image00_sharp.jpg.png` and `image00_out.jpg.png`."""
+    for kind, name in (("sharp", "sharp"), ("results", "out")):
+        for path in [*(folders / kind).iterdir()]:
+            path.rename(path.with_name(f"{path.stem}_{name}.jpg.png"))
+    templates = ["--sharp-template={}_sharp.jpg", "--outputs-template={}_out.jpg"]
+    row, written = evaluate(folders, *templates)
+    assert row.settings.images == COUNT
+    assert "image00" in results_file.read_rows(written)
+
+
 def test_changed_results_are_not_mixed_in(folders):
     evaluate(folders)
     image = read(folders / "results" / "image03.png")
@@ -111,6 +122,7 @@ def test_failed_alignments_are_printed(folders, capsys):
         (["--outputs=o", "--sharp=s", "--restore=grid"], "--restore is for a --model"),
         (["--outputs=o", "--sharp=s", "--ensemble"], "--ensemble is for a --model: --outputs are"),
         (["--outputs=o", "--sharp=s", "--workers=0"], "--workers 0: at least 1"),
+        (["--outputs=o", "--sharp=s", "--blurry-template={}"], "--blurry-template goes with --blu"),
         (["--model=m", "--sharp=s"], "--model needs images to restore"),
     ],
 )
