@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import hashlib
-import json
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ from msdi_jax.cli.paths import path
 from msdi_jax.evaluation import test_sets
 from msdi_jax.research import probes
 from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.json_text import to_json
 
 SET = "camera_shake"
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     scores = probes.table(*splits)
     correlations = probes.adaptivity(*splits)
     (folder / "probe.json").write_text(
-        json.dumps(
+        to_json(
             {
                 "scores": [
                     dict(zip(("features", "probe", "target"), key, strict=True))

@@ -1,7 +1,6 @@
 """msdi reblur: interpolate, transfer and show degradation representations."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from msdi_jax.cli import model_options, photographs
 from msdi_jax.cli.paths import path
 from msdi_jax.research import transfer
 from msdi_jax.restoration import image_io
+from msdi_jax.runtime.json_text import to_json
 
 # Milliseconds per frame of the animation.
 FRAME_MS = 120
@@ -178,12 +178,15 @@ def _write_animation(file: Path, frames: Sequence[np.ndarray]) -> None:
 
 
 def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np.ndarray) -> None:
+    # Infinite where a level equals the sharp photograph.
+    with np.errstate(divide="ignore"):
+        psnr = [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels]
     curve = {
         "alpha": alphas.tolist(),
         "gradient_energy": [transfer.gradient_energy(level) for level in levels],
-        "psnr": [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels],
+        "psnr": psnr,
     }
-    (folder / CURVE).write_text(json.dumps(curve, indent=2) + "\n")
+    (folder / CURVE).write_text(to_json(curve, indent=2) + "\n")
     # Imported here: it takes a second.
     from matplotlib.figure import Figure
 
@@ -192,7 +195,7 @@ def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np
     energy.plot(curve["alpha"], curve["gradient_energy"], "o-", color="tab:blue")
     energy.set(xlabel="level α", ylabel="gradient energy")
     energy.yaxis.label.set_color("tab:blue")
-    psnr = energy.twinx()
-    psnr.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
-    psnr.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
+    quality = energy.twinx()
+    quality.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
+    quality.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
     figure.savefig(folder / CURVE_PLOT, dpi=120)

@@ -70,7 +70,8 @@ def _markdown_parts(one: Table) -> list[str]:
 
 def _notes(one: Table) -> list[str]:
     deciles = any(part in name for name in one.columns for part in table.DECILES.values())
-    return [f"Blurriest and sharpest 10 %: {DECILES_NOTE}"] if deciles else []
+    notes = [f"Blurriest and sharpest 10 %: {DECILES_NOTE}"] if deciles else []
+    return notes + [f"{row.label}: {row.identical}" for row in one.rows if row.identical]
 
 
 def _heading(one: Table) -> str:
@@ -152,7 +153,7 @@ def _escaped(text: str) -> str:
 def comma_separated(tables: Sequence[Table]) -> str:
     """Every digit, and a row per method of every table; the note on deciles is in their names."""
     columns = list(dict.fromkeys(name for one in tables for name in one.columns))
-    head = ["set", "origin", "method", "restored", "seeds", "parameters"]
+    head = ["set", "origin", "method", "restored", "seeds", "parameters", "identical pairs"]
     for name in columns:
         head += [_named(name), f"{_named(name)}, deviation"]
     head += ["published PSNR, dB", f"published {PRINTED}", "source"]
@@ -169,6 +170,7 @@ def _record(title: str, row: Row) -> dict[str, str]:
     seeds = max(map(len, row.values.values()), default=0)
     record = {"set": title, "origin": "measured", "method": row.label, "restored": row.restored}
     record |= {"seeds": str(seeds), "parameters": str(row.parameters or "")}
+    record["identical pairs"] = row.identical
     for name, values in row.values.items():
         record[_named(name)] = repr(float(np.mean(values)))
         if len(values) > 1:

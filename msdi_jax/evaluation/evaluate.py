@@ -153,6 +153,7 @@ def evaluate(
     return Evaluation(
         settings=settings,
         means=aggregate.means(rows),
+        identical=len(rows) - len(aggregate.without_identical(rows)),
         deciles=aggregate.deciles(rows),
         samples=images.write_missing(),
         best_worst=best_worst.write_pictures(
@@ -216,6 +217,11 @@ def _pictures(subject: Subject, record: Mapping, *, reblur: bool = True) -> dict
     pictures["deblurred"] = subject.deblurred(record)
     if reblur and subject.reblurred is not None:
         pictures["reblurred"] = subject.reblurred(record)
+    if bad := [kind for kind, picture in pictures.items() if not np.isfinite(picture).all()]:
+        name = test_sets.text(record, "name")
+        raise ValueError(
+            f"{name}: the {bad[0]} image has pixels that are not numbers: give another model"
+        )
     return pictures
 
 

@@ -36,6 +36,7 @@ class Row(NamedTuple):
         values: column → the mean of every seed.
         parameters: of the deblurring network, None where none are recorded.
         published: PSNR of the same ablation in the paper, on GoPro, in dB.
+        identical: sentences about identical pairs, which the means leave out.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Row(NamedTuple):
     values: dict[str, list[float]]
     parameters: int | None = None
     published: float | None = None
+    identical: str = ""
 
 
 class Table(NamedTuple):
@@ -179,14 +181,15 @@ def _row(group: Sequence[Entry]) -> Row:
         values,
         first.parameters,
         reported_results.ABLATIONS.get((first.config or {}).get("ablation", "")),
+        "; ".join(dict.fromkeys(filter(None, (e.evaluation.identical_text for e in group)))),
     )
 
 
 def _values(evaluation: Evaluation) -> dict[str, float]:
     values = {}
     for metric, (label, _) in METRICS.items():
-        if f"{metric}_deblurred" in evaluation.means:
-            values[label] = evaluation.means[f"{metric}_deblurred"]
+        if (mean := evaluation.means.get(f"{metric}_deblurred")) is not None:
+            values[label] = mean
     if deciles := evaluation.deciles:
         metric = deciles["ranked_by"].removesuffix("_blurry")
         for part, title in DECILES.items():

@@ -1,5 +1,7 @@
 """python -m msdi_jax evaluate --outputs: any method's images, scored like a model's."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,6 +76,37 @@ def test_without_blurry_images_there_are_no_deciles(folders):
     row, _ = evaluate(folders)
     assert row.deciles is None
     assert not [key for key in row.means if key.endswith("_blurry")]
+
+
+def refuse(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+@pytest.mark.parametrize("count", [1, 2, COUNT])
+def test_identical_pairs_are_reported_apart(folders, capsys, count):
+    for i in range(count):
+        name = f"image{i:02d}.png"
+        (folders / "results" / name).write_bytes((folders / "sharp" / name).read_bytes())
+    row, written = evaluate(
+        folders, f"--blurry={folders}/blurry", "--protocol", *protocols.PROTOCOLS
+    )
+    json.loads((written / "evaluation.json").read_text(), parse_constant=refuse)
+    assert row.identical == count
+    others = [r for r in results_file.read_rows(written).values() if r["psnr_deblurred"] < 99]
+    assert len(others) == COUNT - count
+    for key in ("psnr_blurry", "psnr_deblurred", "ssim_deblurred"):
+        expected = pytest.approx(np.mean([r[key] for r in others])) if others else None
+        assert row.means[key] == expected
+    assert (sentence := row.identical_text).startswith(f"all {COUNT}" if not others else str(count))
+    printed = capsys.readouterr().out
+    assert sentence in printed
+    assert sentence in (written / "report.html").read_text()
+    for kind in ("markdown", "latex", "csv"):
+        main(["table", str(written), f"--format={kind}"])
+        printed = capsys.readouterr().out
+        assert sentence in printed
+        assert "inf" not in printed
+        assert "nan" not in printed
 
 
 def test_names_by_templates_and_with_two_suffixes(folders):

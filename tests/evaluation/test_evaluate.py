@@ -56,6 +56,13 @@ def test_unknown_modes_and_protocols_are_refused(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+def test_pixels_that_are_not_numbers_are_named(tmp_path):
+    model = Halves()
+    model.deblur = lambda images: images * np.nan
+    with pytest.raises(ValueError, match="r0: the deblurred image has pixels that are not numbers"):
+        evaluate(tmp_path, model)
+
+
 def test_deciles_and_pictures(tmp_path):
     model = Halves()
     results = evaluate(tmp_path, model, data=pairs(4), sample_count=2)
