@@ -12,7 +12,13 @@ from msdi_jax.cli import model_options
 from msdi_jax.cli.paths import path
 from msdi_jax.data.paired.name_template import PLACE
 from msdi_jax.evaluation import folders, protocols, reported_results, results_file, test_sets
-from msdi_jax.evaluation.evaluate import Subject, evaluate, model_subject, outputs_subject
+from msdi_jax.evaluation.evaluate import (
+    Subject,
+    check_sizes,
+    evaluate,
+    model_subject,
+    outputs_subject,
+)
 from msdi_jax.evaluation.results_text import results_text
 from msdi_jax.evaluation.test_sets import Pairs
 from msdi_jax.networks import local_statistics
@@ -80,6 +86,8 @@ def run(options: argparse.Namespace) -> None:
     _check(options)
     scoring = [name for name in protocols.PROTOCOLS if name in options.protocol]
     pairs = _pairs(options)
+    # Before the model, whose loading takes longer.
+    check_sizes(pairs, scoring)
     subject, network, details = _subject(options, pairs)
     folder = _target(options, pairs)
     with directory_lock.alone_in(folder):

@@ -109,6 +109,13 @@ def check_restoration(restoration: str) -> None:
         )
 
 
+def check_sizes(pairs: Pairs, scoring: Sequence[str]) -> None:
+    """Raise ValueError naming the images that are too small for a protocol."""
+    files = getattr(pairs.source, "files", {}).get("sharp", {})
+    images = [files.get(name, name) for name in pairs.names]
+    protocols.check_sizes(dict(zip(images, pairs.sizes, strict=True)), scoring)
+
+
 def evaluate(
     subject: Subject,
     pairs: Pairs,
@@ -137,11 +144,12 @@ def evaluate(
         The evaluation; the caller adds what it knows, and writes it by `results_file.write`.
 
     Raises:
-        ValueError: for unknown protocols, without pairs, and see `ResultsFile`.
+        ValueError: for unknown protocols, without pairs, see `check_sizes`, and see `ResultsFile`.
     """
     protocols.check_protocols(scoring)
     if not pairs.names:
         raise ValueError("there are no pairs to evaluate on: choose another split")
+    check_sizes(pairs, scoring)
     settings = Settings(
         images=len(pairs.names), protocols=list(scoring), **pairs.identity, **subject.settings
     )

@@ -78,6 +78,17 @@ def test_without_blurry_images_there_are_no_deciles(folders):
     assert not [key for key in row.means if key.endswith("_blurry")]
 
 
+def test_a_tiny_image_is_named_with_the_smallest_size(folders):
+    for kind in ("sharp", "results"):
+        Image.new("RGB", (40, 10)).save(folders / kind / "tiny.png")
+    message = r"per_channel needs .* 11×11 px: .* 1 of 13, .*\n.*sharp/tiny\.png: 10×40 px$"
+    with pytest.raises(SystemExit, match=message):
+        evaluate(folders)
+    assert not (folders / "evaluation").exists()
+    row, _ = evaluate(folders, "--protocol", "gopro", "float")
+    assert row.settings.images == COUNT + 1
+
+
 def refuse(name):
     raise AssertionError(f"{name} is not JSON")
 
