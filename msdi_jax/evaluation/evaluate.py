@@ -16,6 +16,7 @@ from msdi_jax.models import Model
 from msdi_jax.models.self_ensemble import ORIENTATIONS
 from msdi_jax.networks import local_statistics
 from msdi_jax.restoration import image_io, restore
+from msdi_jax.runtime import letter_case
 
 TARGETS = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
 # Side by side in one picture of a sample; the last one is written last.
@@ -150,6 +151,8 @@ def evaluate(
     if not pairs.names:
         raise ValueError("there are no pairs to evaluate on: choose another split")
     check_sizes(pairs, scoring)
+    # Pictures have these names.
+    letter_case.check_distinct(map(best_worst.file_stem, pairs.names), folder)
     settings = Settings(
         images=len(pairs.names), protocols=list(scoring), **pairs.identity, **subject.settings
     )

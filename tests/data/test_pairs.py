@@ -258,6 +258,17 @@ def test_name_templates(tmp_path, folders):
         prepare(tmp_path / "new", blurry=blurry, sharp=sharp, **templates)
 
 
+def test_names_that_differ_by_case_are_two_pairs(tmp_path):
+    (tmp_path / "probe").touch()
+    if (tmp_path / "PROBE").exists():
+        pytest.skip("this disk ignores case")
+    for folder in ("blurry", "sharp"):
+        for name in ("a", "A", "b"):
+            save(tmp_path / folder / f"{name}.png", picture(ord(name)))
+    split = names(from_folders(tmp_path / "blurry", tmp_path / "sharp"))
+    assert split["train"] | split["test"] == {"a.png", "A.png", "b.png"}
+
+
 def test_templates_of_a_table_are_refused(table, tmp_path):
     with pytest.raises(
         ValueError, match=r"pairs\.csv is a table, .*: leave out the name templates"

@@ -1,0 +1,31 @@
+"""Whether a disk tells upper-case from lower-case letters in names."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def check_distinct(names: Iterable[str], folder: Path) -> None:
+    """Check that files of these names can lie in `folder`, which need not exist yet.
+
+    Raises:
+        ValueError: two names differ by their case alone, and the disk of `folder` ignores it.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(name.lower(), name)
+        if other != name and ignores_case(folder):
+            raise ValueError(
+                f"{other} and {name} are one name on the disk of {folder}, which ignores case: "
+                "rename one, or write to another disk"
+            )
+
+
+def ignores_case(folder: Path) -> bool:
+    """Return whether names that differ by case are one file, by trying it."""
+    place = folder.absolute()
+    while not place.is_dir():
+        place = place.parent
+    with tempfile.NamedTemporaryFile(prefix=".case-", dir=place) as file:
+        name = Path(file.name)
+        return name.with_name(name.name.swapcase()).exists()
