@@ -14,18 +14,17 @@ def check_distinct(names: Iterable[str], folder: Path) -> None:
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(name.lower(), name)
-        if other != name and ignores_case(folder):
+        if other != name and not distinguishes_case(folder):
             raise ValueError(
                 f"{other} and {name} are one name on the disk of {folder}, which ignores case: "
                 "rename one, or write to another disk"
             )
 
 
-def ignores_case(folder: Path) -> bool:
-    """Return whether names that differ by case are one file, by trying it."""
-    place = folder.absolute()
-    while not place.is_dir():
-        place = place.parent
-    with tempfile.NamedTemporaryFile(prefix=".case-", dir=place) as file:
+def distinguishes_case(folder: Path) -> bool:
+    """Return whether the disk of a folder, which need not exist yet, tells `a` from `A`."""
+    while not folder.is_dir():
+        folder = folder.absolute().parent
+    with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as file:
         name = Path(file.name)
-        return name.with_name(name.name.swapcase()).exists()
+        return not name.with_name(name.name.upper()).exists()

@@ -114,11 +114,11 @@ def test_names_that_differ_by_case(tmp_path, monkeypatch):
     def data():
         return pairs(2, name=lambda record: {b"r0": "a", b"r1": "A"}[record["name"]])
 
-    monkeypatch.setattr(letter_case, "ignores_case", lambda folder: True)
+    monkeypatch.setattr(letter_case, "distinguishes_case", lambda folder: False)
     with pytest.raises(ValueError, match=r"a and A are one name on the disk of .*write to another"):
         evaluate(tmp_path, data=data())
     assert not [*tmp_path.iterdir()]
-    monkeypatch.setattr(letter_case, "ignores_case", lambda folder: False)
+    monkeypatch.setattr(letter_case, "distinguishes_case", lambda folder: True)
     assert evaluate(tmp_path, data=data()).settings.images == 2
 
 
