@@ -1,6 +1,7 @@
 """msdi reblur: interpolate, transfer and show degradation representations."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,13 +87,26 @@ def _interpolate(options: argparse.Namespace) -> None:
     for name in (STRIP, ANIMATION, CURVE, CURVE_PLOT):
         photographs.check_no_input(folder / name, given)
     alphas = np.linspace(0, options.beyond, options.levels)
-    levels = transfer.interpolate(joint, sharp, blurry, alphas, start=start)
+    *levels, end = transfer.interpolate(joint, sharp, blurry, [*alphas, 1], start=start)
+    _warn_if_sharper(levels[0], end)
     folder.mkdir(parents=True, exist_ok=True)
     frames = [image_io.to_uint8(level) for level in levels]
     image_io.write(folder / STRIP, _row(frames))
     _write_animation(folder / ANIMATION, frames)
     _write_curve(folder, alphas, levels, sharp)
     print(folder)
+
+
+def _warn_if_sharper(zero: transfer.Image, one: transfer.Image) -> None:
+    """Warn about levels that run backwards, given those of α = 0 and α = 1."""
+    if (energies := transfer.sharpened(zero, one)) is None:
+        return
+    print(
+        f"warning: the picture gets sharper with α: its gradient energy is {energies[0]:.3g} at "
+        f"α=0 and {energies[1]:.3g} at α=1; the model reads less blur in --blurry than in --start, "
+        "by default the sharp photograph: give a blurrier --blurry, or a sharper --start",
+        file=sys.stderr,
+    )
 
 
 def _transfer(options: argparse.Namespace) -> None:
@@ -177,7 +191,9 @@ def _write_animation(file: Path, frames: Sequence[np.ndarray]) -> None:
     pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
 
 
-def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np.ndarray) -> None:
+def _write_curve(
+    folder: Path, alphas: np.ndarray, levels: Sequence[np.ndarray], sharp: np.ndarray
+) -> None:
     # Infinite where a level equals the sharp photograph.
     with np.errstate(divide="ignore"):
         psnr = [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels]
