@@ -1,4 +1,4 @@
-"""Whether a disk tells upper-case from lower-case letters in names."""
+"""Disks that ignore the case of letters in names, and those that do not."""
 
 import tempfile
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def check_distinct(names: Iterable[str], folder: Path) -> None:
 
 
 def distinguishes_case(folder: Path) -> bool:
-    """Return whether the disk of a folder, which need not exist yet, tells `a` from `A`."""
+    """Return whether the disk of a folder, which need not exist yet, distinguishes `a` from `A`."""
     while not folder.is_dir():
         folder = folder.absolute().parent
     with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as file:
