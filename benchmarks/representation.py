@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from msdi_jax import models
+from msdi_jax.cli.paths import path
 from msdi_jax.data.camera_shake.camera_shake_dataset_builder import Settings, rebuild_shake
 from msdi_jax.data.photographs import find_photographs
 from msdi_jax.data.synthesis.camera_motion import motion_field
@@ -43,9 +44,9 @@ QUANTITIES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="joint model, or run of stage 1")
-    parser.add_argument("--data", help="prepared set; default: the embedded one")
-    parser.add_argument("--photographs", help="their folder; default: the embedded ones")
+    parser.add_argument("--model", type=path, required=True, help="joint model, or run of stage 1")
+    parser.add_argument("--data", type=path, help="prepared set; default: the embedded one")
+    parser.add_argument("--photographs", type=path, help="their folder; default: the embedded ones")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--targets", type=int, default=1, help="sharp images per blur")
     options = parser.parse_args()

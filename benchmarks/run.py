@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import timing
+from msdi_jax.cli.paths import path
 from msdi_jax.runtime.atomic_write import atomic_write
 
 PAGE = timing.ROOT / "docs" / "performance.md"
@@ -51,7 +52,7 @@ QUICK = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all runs")
-    parser.add_argument("--page", type=Path, default=PAGE, help="default: %(default)s")
+    parser.add_argument("--page", type=path, default=PAGE, help="default: %(default)s")
     options = parser.parse_args()
     environment, start = timing.environment(), time.perf_counter()
     rows = []

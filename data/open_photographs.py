@@ -193,7 +193,7 @@ def find_open_photographs(folder: str | Path, part: int = 1, *, val: bool = Fals
     Raises:
         ValueError: if some are missing.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     training, others = _PARTS[part - 1], _VAL if val else _TEST
     if missing := sorted(end for end in training | others if not (folder / end).is_file()):
         raise ValueError(
@@ -216,7 +216,7 @@ def gather(source: str | Path, target: str | Path, part: int = 1, *, val: bool =
     Raises:
         ValueError: if some are missing, or `target` is not empty.
     """
-    split, target = find_open_photographs(source, part, val=val), Path(target)
+    split, target = find_open_photographs(source, part, val=val), Path(target).expanduser()
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{target} is not empty: choose another folder")
     lines = []

@@ -143,9 +143,9 @@ def describe_set(directory: str | Path) -> dict[str, SplitSummary]:
     }
 
 
-def training_sizes(directory: str | Path) -> Counter[str]:
-    """Return `SplitSummary.sizes` of the training split; empty if the builder records none."""
-    return Counter((_open(directory).info.metadata or {}).get("train"))
+def recorded_sizes(directory: str | Path, split: Literal["train", "test"]) -> Counter[str]:
+    """Return `SplitSummary.sizes` of a split; empty if the builder records none."""
+    return Counter((_open(directory).info.metadata or {}).get(split))
 
 
 def run_lengths(names: Iterable[str]) -> list[tuple[str, int]]:

@@ -1,7 +1,8 @@
-"""Blurry/sharp pairs of your own: two folders of equal file names, or a table.
+"""Blurry/sharp pairs of your own: folders of equal or similar file names, or a table.
 
     directory = prepare("~/datasets", "~/mine")  # holds blurry/ and sharp/
     directory = prepare("~/datasets", blurry="~/mine/blurry", sharp="~/elsewhere/sharp")
+    directory = prepare("~/datasets", "~/mine", blurry_template="{}_b", sharp_template="{}_s")
     directory = prepare("~/datasets", "~/mine/pairs.csv")
     train = open_split(directory, "train")
 
@@ -21,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from msdi_jax.data.errors import listing
 from msdi_jax.data.paired import builder
+from msdi_jax.data.paired.name_template import PLACE, NameTemplate
 from msdi_jax.data.paired.pairs import Pair, match_files
 from msdi_jax.data.photographs import TEST_SHARE, unit_hash
 from msdi_jax.data.records import find_prepared, open_split
@@ -44,7 +46,10 @@ class Settings:
     Attributes:
         source: folder that holds the folders blurry/ and sharp/, or a CSV file.
         blurry: instead of a source, folder of the blurry images.
-        sharp: with `blurry`, folder of the sharp images of the same names.
+        sharp: with `blurry`, folder of the sharp images of the same names; with templates, it may
+            be the folder of the blurry images too.
+        blurry_template: names of the blurry files without suffix, with {} for the pair's name.
+        sharp_template: the same for the sharp files.
         tile: side of the training tiles, px, one every half side. Smaller images stay whole; 0
             keeps all of them whole.
         raw: store pixels uncompressed instead of as PNG. They take about six times the room on
@@ -54,6 +59,8 @@ class Settings:
     source: str | Path | None = None
     blurry: str | Path | None = None
     sharp: str | Path | None = None
+    blurry_template: str = PLACE
+    sharp_template: str = PLACE
     tile: int = builder.TILE
     raw: bool = False
 
@@ -69,6 +76,18 @@ class Settings:
                 f"dataset.tile={self.tile}: give at least {SMALLEST_TILE} px, or 0 to keep images "
                 "whole"
             )
+        NameTemplate(self.blurry_template)
+        NameTemplate(self.sharp_template)
+        if self.templates != (PLACE, PLACE) and str(self.source).lower().endswith(".csv"):
+            raise ValueError(
+                f"dataset.source={self.source} is a table, which names every file: leave out the "
+                "name templates"
+            )
+
+    @property
+    def templates(self) -> tuple[str, str]:
+        """The templates of the blurry and the sharp names."""
+        return self.blurry_template, self.sharp_template
 
 
 def prepare(directory: str | Path, source: str | Path | None = None, **fields) -> Path:
@@ -93,28 +112,42 @@ def prepare(directory: str | Path, source: str | Path | None = None, **fields) -
 
 def _find_pairs(settings: Settings) -> dict[str, list[Pair]]:
     if settings.source is None:
-        return from_folders(Path(settings.blurry).expanduser(), Path(settings.sharp).expanduser())
+        folders = Path(settings.blurry).expanduser(), Path(settings.sharp).expanduser()
+        return from_folders(*folders, *settings.templates)
     source = Path(settings.source).expanduser()
     if source.suffix.lower() == ".csv":
         return from_table(source)
-    return from_folders(source / "blurry", source / "sharp")
+    return from_folders(source / "blurry", source / "sharp", *settings.templates)
 
 
-def from_folders(blurry: Path, sharp: Path) -> dict[str, list[Pair]]:
+def from_folders(
+    blurry: Path, sharp: Path, blurry_template: str = PLACE, sharp_template: str = PLACE
+) -> dict[str, list[Pair]]:
     """Return the pairs of equal names below two folders, split by a hash.
 
+    Args:
+        blurry: folder of the blurry images.
+        sharp: folder of the sharp images.
+        blurry_template: see `Settings`.
+        sharp_template: see `Settings`.
+
     Raises:
-        ValueError: if a folder is missing, both are the same, or they hold fewer than two scenes.
+        ValueError: if a folder is missing, both and their templates are the same, names do not fit
+            the templates, or there are fewer than two scenes.
     """
     for folder in (blurry, sharp):
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder: give one that holds images")
-    if blurry.samefile(sharp):
-        raise ValueError(f"{blurry} is given for blurry and for sharp images: give two folders")
-    return _split(
-        f"{blurry} and {sharp}",
-        [Pair(_plain(name), _scene(name), *files) for name, *files in match_files(blurry, sharp)],
+    if blurry.samefile(sharp) and blurry_template == sharp_template:
+        raise ValueError(
+            f"{blurry} is given for blurry and for sharp images: give two folders, or two name "
+            "templates"
+        )
+    matched = match_files(
+        blurry, sharp, blurry_template=blurry_template, sharp_template=sharp_template
     )
+    pairs = [Pair(_plain(name), _scene(name), *files) for name, *files in matched]
+    return _split(f"{blurry} and {sharp}", pairs)
 
 
 def from_table(table: Path) -> dict[str, list[Pair]]:

@@ -9,8 +9,16 @@ from typing import Any
 
 from msdi_jax import models, report
 from msdi_jax.cli import model_options
-from msdi_jax.evaluation import protocols, reported_results, results_file, test_sets
-from msdi_jax.evaluation.evaluate import Subject, evaluate, model_subject, outputs_subject
+from msdi_jax.cli.paths import path
+from msdi_jax.data.paired.name_template import PLACE
+from msdi_jax.evaluation import folders, protocols, reported_results, results_file, test_sets
+from msdi_jax.evaluation.evaluate import (
+    Subject,
+    check_sizes,
+    evaluate,
+    model_subject,
+    outputs_subject,
+)
 from msdi_jax.evaluation.results_text import results_text
 from msdi_jax.evaluation.test_sets import Pairs
 from msdi_jax.networks import local_statistics
@@ -26,13 +34,26 @@ def add_to(commands) -> None:
     )
     parser.set_defaults(command=run)
     subject = parser.add_mutually_exclusive_group(required=True)
-    subject.add_argument("--model", help="model directory")
-    subject.add_argument("--outputs", help="folder of restored images, named as the set's records")
+    subject.add_argument("--model", type=path, help="model directory")
+    subject.add_argument(
+        "--outputs", type=path, help="folder of restored images, named as the set's records"
+    )
     parser.add_argument("--dataset", help="folder of data/")
-    parser.add_argument("--data", help=f"prepared set; default: prepared in ./{test_sets.PREPARED}")
+    parser.add_argument(
+        "--data", type=path, help=f"prepared set; default: prepared in ./{test_sets.PREPARED}"
+    )
     parser.add_argument("--split", default="test", help="default: %(default)s")
-    parser.add_argument("--sharp", help="instead of --dataset: folder of the sharp images")
-    parser.add_argument("--blurry", help="with --sharp: folder of the blurry images")
+    parser.add_argument(
+        "--sharp", type=path, help="instead of --dataset: folder of the sharp images"
+    )
+    parser.add_argument("--blurry", type=path, help="with --sharp: folder of the blurry images")
+    for kind in ("sharp", "blurry", "outputs"):
+        parser.add_argument(
+            f"--{kind}-template",
+            metavar="TEMPLATE",
+            help=f"names of the files of --{kind} without suffix, with {{}} for the name of the "
+            "pair; default: equal names",
+        )
     parser.add_argument(
         "--protocol",
         nargs="+",
@@ -49,6 +70,7 @@ def add_to(commands) -> None:
     model_options.add_to(parser)
     parser.add_argument(
         "--output",
+        type=path,
         help=f"folder for {results_file.NAME}, {results_file.ROWS}, pictures and report.html; "
         "default: next to the model or the outputs",
     )
@@ -64,6 +86,8 @@ def run(options: argparse.Namespace) -> None:
     _check(options)
     scoring = [name for name in protocols.PROTOCOLS if name in options.protocol]
     pairs = _pairs(options)
+    # Before the model, whose loading takes longer.
+    check_sizes(pairs, scoring)
     subject, network, details = _subject(options, pairs)
     folder = _target(options, pairs)
     with directory_lock.alone_in(folder):
@@ -86,12 +110,15 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--blurry goes with --sharp: a --dataset has its own blurry images")
     if options.model and options.sharp and not options.blurry:
         raise ValueError("--model needs images to restore: give --blurry with --sharp")
+    for kind in ("sharp", "blurry", "outputs"):
+        if getattr(options, f"{kind}_template") and not getattr(options, kind):
+            raise ValueError(f"--{kind}-template goes with --{kind}: give both or none")
     if options.outputs:
         for name in ["restore"] * bool(options.restore) + [*model_options.asked(options)]:
             raise ValueError(f"--{name} is for a --model: --outputs are restored already")
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1 is needed")
-    if options.output and (Path(options.output) / "config.json").exists():
+    if options.output and (options.output / "config.json").exists():
         raise ValueError(f"--output {options.output} is a run directory: choose another folder")
     local_statistics.check(options.window or 0, "--window")
     # Before the data, whose preparation may take longer.
@@ -99,7 +126,7 @@ def _check(options: argparse.Namespace) -> None:
         _check_deblurs(options.model)
 
 
-def _check_deblurs(model: str) -> None:
+def _check_deblurs(model: Path) -> None:
     kind = models.read_description(model).architecture.kind
     if kind not in models.DEBLURRING:
         raise ValueError(
@@ -110,8 +137,10 @@ def _check_deblurs(model: str) -> None:
 
 def _pairs(options: argparse.Namespace) -> Pairs:
     if options.sharp:
-        return test_sets.folder_pairs(
-            Path(options.sharp), Path(options.blurry) if options.blurry else None
+        given = {kind: getattr(options, f"{kind}_template") for kind in ("blurry", "sharp")}
+        templates = {kind: value or PLACE for kind, value in given.items()}
+        return folders.folder_pairs(
+            options.sharp, options.blurry, templates if any(given.values()) else None
         )
     directory, source = test_sets.open_prepared(options.dataset, options.data, options.split)
     configuration = test_sets.configuration(directory)
@@ -121,9 +150,8 @@ def _pairs(options: argparse.Namespace) -> Pairs:
 def _subject(options: argparse.Namespace, pairs: Pairs) -> tuple[Subject, str, dict[str, Any]]:
     """The subject, its network ("" for outputs), and fields of `Evaluation` about it."""
     if options.outputs:
-        folder = Path(options.outputs)
-        subject = outputs_subject(folder, pairs, options.workers)
-        return subject, "", {"method": folder.resolve().name}
+        subject = outputs_subject(options.outputs, pairs, options.workers, options.outputs_template)
+        return subject, "", {"method": options.outputs.resolve().name}
     network = model_options.as_asked(models.load(options.model), options)
     description = network.description
     directory = models.find(options.model).resolve()
@@ -145,8 +173,8 @@ def _config_of_run(directory: Path) -> dict | None:
 
 def _target(options: argparse.Namespace, pairs: Pairs) -> Path:
     if options.output:
-        return Path(options.output)
-    measured = Path(options.outputs or options.model).resolve()
+        return options.output
+    measured = (options.outputs or options.model).resolve()
     if options.model:
         measured = models.find(measured)
     parts = [measured.name, pairs.identity["dataset"].replace("/", "-"), pairs.identity["split"]]

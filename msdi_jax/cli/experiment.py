@@ -7,12 +7,12 @@ import inspect
 import pkgutil
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import ModuleType
 
 from ml_collections import ConfigDict
 
 from msdi_jax import configs
+from msdi_jax.cli.paths import path as expanded
 from msdi_jax.runtime import config_fields
 
 
@@ -34,7 +34,16 @@ def load(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
     config.lock()
     for override in overrides:
         _set(config, override.removeprefix("--config."))
+    _expand_paths(config)
     return config
+
+
+def _expand_paths(config: ConfigDict) -> None:
+    """Expand `~` in the fields that are paths."""
+    for field in config_fields.PATHS:
+        group, name = field.split(".")
+        if value := config.get(group, {}).get(name):
+            config[group][name] = str(expanded(value))
 
 
 def _get_config(path: str) -> Callable:
@@ -52,9 +61,10 @@ def _shipped(name: str) -> ModuleType:
 
 
 def _from_file(path: str) -> ModuleType:
-    if not Path(path).is_file():
+    file = expanded(path)
+    if not file.is_file():
         raise ValueError(f"--config {path} does not exist: {_choices()}")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None:
         raise ValueError(f"--config {path} is not a Python file: {_choices()}")
     module = importlib.util.module_from_spec(spec)

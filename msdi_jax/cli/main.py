@@ -44,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except (AssertionError, RuntimeError):
+        from msdi_jax.runtime import processes
+
+        if message := processes.missing_platform():
+            sys.exit(f"error: {message}")
+        raise
     except KeyboardInterrupt:
         sys.exit("stopped: the same command resumes, or starts again if it keeps no results")
 

@@ -5,6 +5,7 @@ The defaults are those of the model, see `models.Description`.
 
 import argparse
 
+from msdi_jax.cli.paths import path
 from msdi_jax.models import BUNDLED, DEBLURRING, Description, Model
 from msdi_jax.models.self_ensemble import ORIENTATIONS
 from msdi_jax.networks import local_statistics
@@ -13,7 +14,10 @@ from msdi_jax.networks import local_statistics
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add --model, by default the bundled model."""
     parser.add_argument(
-        "--model", default=BUNDLED, help="model or run directory; default: the bundled model"
+        "--model",
+        type=path,
+        default=BUNDLED,
+        help="model or run directory; default: the bundled model",
     )
 
 

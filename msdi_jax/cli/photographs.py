@@ -3,13 +3,13 @@
 import glob
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import NamedTuple
 
 from msdi_jax.restoration import image_io
+from msdi_jax.runtime.letter_case import distinguishes_case
 
 
 class Job(NamedTuple):
@@ -137,11 +137,3 @@ def check_no_input(target: Path, inputs: Set[Path]) -> None:
     same = target.exists() and any(target.samefile(path) for path in inputs if path.exists())
     if same or target.resolve() in inputs:
         raise ValueError(f"{target} would overwrite an input: choose another --output")
-
-
-def distinguishes_case(folder: Path) -> bool:
-    """Return whether the disk of a folder, which need not exist yet, tells `a` from `A`."""
-    while not folder.is_dir():
-        folder = folder.absolute().parent
-    with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as file:
-        return not Path(file.name).with_name(Path(file.name).name.upper()).exists()

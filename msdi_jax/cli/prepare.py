@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from msdi_jax.cli.paths import path
 from msdi_jax.data import records
 from msdi_jax.evaluation import metrics
 from msdi_jax.evaluation.test_sets import PREPARED
@@ -25,6 +26,8 @@ _OPTIONS = {
     "accept-part": "accept_part",
     "blurry": "blurry",
     "sharp": "sharp",
+    "blurry-template": "blurry_template",
+    "sharp-template": "sharp_template",
     "tile": "tile",
     "raw": "raw",
 }
@@ -37,12 +40,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--from",
         dest="source",
+        type=path,
         metavar="SOURCE",
         help="folder of the unpacked download; pairs: folder that holds blurry/ and sharp/, or CSV "
         "file with the columns blurry and sharp",
     )
     parser.add_argument(
-        "--to", default=PREPARED, help="folder of all prepared sets; default: %(default)s"
+        "--to",
+        type=path,
+        default=PREPARED,
+        help="folder of all prepared sets; default: %(default)s",
     )
     parser.add_argument(
         "--blur", help="gopro: blur (frames averaged as encoded; default) or blur_gamma"
@@ -53,8 +60,19 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         const=True,
         help="published sets: accept an incomplete download",
     )
-    parser.add_argument("--blurry", help="pairs: folder of the blurry images, instead of --from")
-    parser.add_argument("--sharp", help="pairs: folder of the sharp images, of the same names")
+    parser.add_argument(
+        "--blurry", type=path, help="pairs: folder of the blurry images, instead of --from"
+    )
+    parser.add_argument(
+        "--sharp", type=path, help="pairs: folder of the sharp images, of the same names"
+    )
+    for kind in ("blurry", "sharp"):
+        parser.add_argument(
+            f"--{kind}-template",
+            metavar="TEMPLATE",
+            help=f"pairs: names of the {kind} files without suffix, with {{}} for the name of the "
+            "pair",
+        )
     parser.add_argument(
         "--tile", type=int, help="pairs: side of the training tiles, px; default: 512"
     )

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import hashlib
-import json
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,9 +12,11 @@ import numpy as np
 
 from msdi_jax import models
 from msdi_jax.cli import model_options
+from msdi_jax.cli.paths import path
 from msdi_jax.evaluation import test_sets
 from msdi_jax.research import probes
 from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.json_text import to_json
 
 SET = "camera_shake"
 
@@ -26,11 +27,15 @@ def add_to(commands) -> None:
     model_options.add_model(parser)
     parser.add_argument(
         "--data",
+        type=path,
         help=f"prepared set of {SET}; default: the embedded photographs, prepared in "
         f"./{test_sets.PREPARED}",
     )
     parser.add_argument(
-        "--output", required=True, help="folder to write probe.md, probe.json and adaptivity.png to"
+        "--output",
+        type=path,
+        required=True,
+        help="folder to write probe.md, probe.json and adaptivity.png to",
     )
 
 
@@ -39,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     estimator = network.estimator
     directory, train = test_sets.open_prepared(SET, options.data, "train")
     _, test = test_sets.open_prepared(SET, options.data, "test")
-    folder = Path(options.output)
+    folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
     encoders = {
         "representation": jax.jit(estimator.encoder),
@@ -54,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     scores = probes.table(*splits)
     correlations = probes.adaptivity(*splits)
     (folder / "probe.json").write_text(
-        json.dumps(
+        to_json(
             {
                 "scores": [
                     dict(zip(("features", "probe", "target"), key, strict=True))

@@ -1,7 +1,7 @@
 """msdi reblur: interpolate, transfer and show degradation representations."""
 
 import argparse
-import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from PIL import Image
 
 from msdi_jax import models
 from msdi_jax.cli import model_options, photographs
+from msdi_jax.cli.paths import path
 from msdi_jax.research import transfer
 from msdi_jax.restoration import image_io
+from msdi_jax.runtime.json_text import to_json
 
 # Milliseconds per frame of the animation.
 FRAME_MS = 120
@@ -27,9 +29,13 @@ def add_to(commands) -> None:
         "interpolate", help="blur a sharp photograph at several levels of another photograph's blur"
     )
     between.set_defaults(command=_interpolate)
-    between.add_argument("--sharp", required=True, help="photograph to blur")
-    between.add_argument("--blurry", required=True, help="photograph whose blur is level 1")
-    between.add_argument("--start", help="photograph whose blur is level 0; default: the sharp one")
+    between.add_argument("--sharp", type=path, required=True, help="photograph to blur")
+    between.add_argument(
+        "--blurry", type=path, required=True, help="photograph whose blur is level 1"
+    )
+    between.add_argument(
+        "--start", type=path, help="photograph whose blur is level 0; default: the sharp one"
+    )
     between.add_argument("--levels", type=int, default=7, help="default: %(default)s")
     between.add_argument(
         "--beyond", type=float, default=1.5, help="the highest level; default: %(default)s"
@@ -40,8 +46,10 @@ def add_to(commands) -> None:
         "transfer", help="apply the blur of every blurry photograph to every sharp one"
     )
     move.set_defaults(command=_transfer)
-    move.add_argument("--blurry", required=True, nargs="+", help="photographs to take blur from")
-    move.add_argument("--sharp", required=True, nargs="+", help="photographs to blur")
+    move.add_argument(
+        "--blurry", type=path, required=True, nargs="+", help="photographs to take blur from"
+    )
+    move.add_argument("--sharp", type=path, required=True, nargs="+", help="photographs to blur")
     _add_common(
         move,
         "image file to write, a grid: sharp ones in the first row, blurry ones at the left",
@@ -49,13 +57,13 @@ def add_to(commands) -> None:
 
     look = actions.add_parser("maps", help="show the representation and its four maps as colours")
     look.set_defaults(command=_maps)
-    look.add_argument("--input", required=True, help="photograph")
+    look.add_argument("--input", type=path, required=True, help="photograph")
     _add_common(look, "image file to write")
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
     model_options.add_model(parser)
-    parser.add_argument("--output", required=True, help=output)
+    parser.add_argument("--output", type=path, required=True, help=output)
     parser.add_argument(
         "--longest-side",
         type=int,
@@ -70,18 +78,17 @@ def _interpolate(options: argparse.Namespace) -> None:
             f"--levels {options.levels} must be at least 2, --beyond {options.beyond:g} above 0"
         )
     joint = _joint(options.model)
-    sharp, blurry = (_read(path, options) for path in (options.sharp, options.blurry))
+    sharp, blurry = (_read(file, options) for file in (options.sharp, options.blurry))
     start = _read(options.start, options) if options.start else None
-    folder = Path(options.output)
+    folder = options.output
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: name a folder")
-    given = {
-        Path(path).resolve() for path in (options.sharp, options.blurry, options.start) if path
-    }
+    given = {file.resolve() for file in (options.sharp, options.blurry, options.start) if file}
     for name in (STRIP, ANIMATION, CURVE, CURVE_PLOT):
         photographs.check_no_input(folder / name, given)
     alphas = np.linspace(0, options.beyond, options.levels)
-    levels = transfer.interpolate(joint, sharp, blurry, alphas, start=start)
+    *levels, end = transfer.interpolate(joint, sharp, blurry, [*alphas, 1], start=start)
+    _warn_if_sharper(levels[0], end)
     folder.mkdir(parents=True, exist_ok=True)
     frames = [image_io.to_uint8(level) for level in levels]
     image_io.write(folder / STRIP, _row(frames))
@@ -90,11 +97,23 @@ def _interpolate(options: argparse.Namespace) -> None:
     print(folder)
 
 
+def _warn_if_sharper(zero: transfer.Image, one: transfer.Image) -> None:
+    """Warn about levels that run backwards, given those of α = 0 and α = 1."""
+    if (energies := transfer.sharpened(zero, one)) is None:
+        return
+    print(
+        f"warning: the picture gets sharper with α: its gradient energy is {energies[0]:.3g} at "
+        f"α=0 and {energies[1]:.3g} at α=1; the model reads less blur in --blurry than in --start, "
+        "by default the sharp photograph: give a blurrier --blurry, or a sharper --start",
+        file=sys.stderr,
+    )
+
+
 def _transfer(options: argparse.Namespace) -> None:
     joint = _joint(options.model)
     _check_output(options.output, *options.blurry, *options.sharp)
     blurry, sharp = (
-        [_read(path, options) for path in paths] for paths in (options.blurry, options.sharp)
+        [_read(file, options) for file in files] for files in (options.blurry, options.sharp)
     )
     grid = transfer.transfer(joint, blurry, sharp)
     side = min(min(image.shape[:2]) for image in blurry + sharp)
@@ -117,26 +136,26 @@ def _maps(options: argparse.Namespace) -> None:
     print(f"{options.output}: photograph, {', '.join(views)}")
 
 
-def _check_output(output: str, *inputs: str) -> None:
+def _check_output(output: Path, *inputs: Path) -> None:
     image_io.check_writable(output)
-    photographs.check_no_input(Path(output), {Path(path).resolve() for path in inputs})
+    photographs.check_no_input(output, {file.resolve() for file in inputs})
 
 
-def _joint(path: str | Path) -> models.Model:
-    """Load the joint network at `path`, also of a run that holds both networks."""
-    loaded = models.load(models.find(path, models.DIRECTORIES["reblur"]))
+def _joint(directory: Path) -> models.Model:
+    """Load the joint network at `directory`, also of a run that holds both networks."""
+    loaded = models.load(models.find(directory, models.DIRECTORIES["reblur"]))
     if not loaded.architecture.reblurs:
         raise ValueError(
-            f"{path} holds a {loaded.architecture.kind} model, which has no reblurring branch: "
-            "give a joint network, the `model-reblur` of a run of stage 1"
+            f"{directory} holds a {loaded.architecture.kind} model, which has no reblurring "
+            "branch: give a joint network, the `model-reblur` of a run of stage 1"
         )
     return loaded
 
 
-def _read(path: str, options: argparse.Namespace) -> transfer.Image:
+def _read(file: Path, options: argparse.Namespace) -> transfer.Image:
     if options.longest_side < 1:
         raise ValueError(f"--longest-side {options.longest_side} must be at least 1 px")
-    photograph = Image.fromarray(image_io.read(path))
+    photograph = Image.fromarray(image_io.read(file))
     photograph.thumbnail((options.longest_side, options.longest_side))
     return image_io.to_unit(np.array(photograph))
 
@@ -166,19 +185,24 @@ def _joined(frames: Sequence[np.ndarray], axis: int) -> np.ndarray:
     return np.concatenate(parts, axis=axis)
 
 
-def _write_animation(path: Path, frames: Sequence[np.ndarray]) -> None:
+def _write_animation(file: Path, frames: Sequence[np.ndarray]) -> None:
     """Write the frames forwards and backwards, in an endless loop."""
     pictures = [Image.fromarray(frame) for frame in (*frames, *frames[-2:0:-1])]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
+    pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0)
 
 
-def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np.ndarray) -> None:
+def _write_curve(
+    folder: Path, alphas: np.ndarray, levels: Sequence[np.ndarray], sharp: np.ndarray
+) -> None:
+    # Infinite where a level equals the sharp photograph.
+    with np.errstate(divide="ignore"):
+        psnr = [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels]
     curve = {
         "alpha": alphas.tolist(),
         "gradient_energy": [transfer.gradient_energy(level) for level in levels],
-        "psnr": [float(-10 * np.log10(np.mean((level - sharp) ** 2))) for level in levels],
+        "psnr": psnr,
     }
-    (folder / CURVE).write_text(json.dumps(curve, indent=2) + "\n")
+    (folder / CURVE).write_text(to_json(curve, indent=2) + "\n")
     # Imported here: it takes a second.
     from matplotlib.figure import Figure
 
@@ -187,7 +211,7 @@ def _write_curve(folder: Path, alphas: np.ndarray, levels: np.ndarray, sharp: np
     energy.plot(curve["alpha"], curve["gradient_energy"], "o-", color="tab:blue")
     energy.set(xlabel="level α", ylabel="gradient energy")
     energy.yaxis.label.set_color("tab:blue")
-    psnr = energy.twinx()
-    psnr.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
-    psnr.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
+    quality = energy.twinx()
+    quality.plot(curve["alpha"], curve["psnr"], "s--", color="tab:orange")
+    quality.set_ylabel("PSNR to the sharp photograph, dB", color="tab:orange")
     figure.savefig(folder / CURVE_PLOT, dpi=120)

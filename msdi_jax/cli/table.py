@@ -4,9 +4,11 @@ import argparse
 import csv
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from msdi_jax.cli.paths import path
 from msdi_jax.evaluation import reported_results, table
 from msdi_jax.evaluation.aggregate import DECILES_NOTE
 from msdi_jax.evaluation.protocols import METRICS
@@ -25,6 +27,7 @@ def add_to(commands) -> None:
     parser.add_argument(
         "runs",
         nargs="+",
+        type=_labelled,
         metavar="[LABEL=]RUN",
         help="run directory, or folder that evaluate wrote; runs that differ by their seed alone "
         "become one row, mean ± standard deviation",
@@ -35,8 +38,16 @@ def add_to(commands) -> None:
     parser.add_argument("--dataset", help="leave out what was measured on another set")
 
 
+def _labelled(text: str) -> tuple[Path, str]:
+    """Return the directory and the label of [LABEL=]RUN; a directory may have = in its name."""
+    label, equals, directory = text.partition("=")
+    if equals and not path(text).exists():
+        return path(directory), label
+    return path(text), ""
+
+
 def run(options: argparse.Namespace) -> None:
-    tables = table.make_tables([table.read_entry(run) for run in options.runs], options.dataset)
+    tables = table.make_tables([table.read_entry(*run) for run in options.runs], options.dataset)
     print(FORMATS[options.format](tables))
 
 
@@ -59,7 +70,8 @@ def _markdown_parts(one: Table) -> list[str]:
 
 def _notes(one: Table) -> list[str]:
     deciles = any(part in name for name in one.columns for part in table.DECILES.values())
-    return [f"Blurriest and sharpest 10 %: {DECILES_NOTE}"] if deciles else []
+    notes = [f"Blurriest and sharpest 10 %: {DECILES_NOTE}"] if deciles else []
+    return notes + [f"{row.label}: {row.identical}" for row in one.rows if row.identical]
 
 
 def _heading(one: Table) -> str:
@@ -141,7 +153,7 @@ def _escaped(text: str) -> str:
 def comma_separated(tables: Sequence[Table]) -> str:
     """Every digit, and a row per method of every table; the note on deciles is in their names."""
     columns = list(dict.fromkeys(name for one in tables for name in one.columns))
-    head = ["set", "origin", "method", "restored", "seeds", "parameters"]
+    head = ["set", "origin", "method", "restored", "seeds", "parameters", "identical pairs"]
     for name in columns:
         head += [_named(name), f"{_named(name)}, deviation"]
     head += ["published PSNR, dB", f"published {PRINTED}", "source"]
@@ -158,6 +170,7 @@ def _record(title: str, row: Row) -> dict[str, str]:
     seeds = max(map(len, row.values.values()), default=0)
     record = {"set": title, "origin": "measured", "method": row.label, "restored": row.restored}
     record |= {"seeds": str(seeds), "parameters": str(row.parameters or "")}
+    record["identical pairs"] = row.identical
     for name, values in row.values.items():
         record[_named(name)] = repr(float(np.mean(values)))
         if len(values) > 1:

@@ -1,13 +1,15 @@
 """msdi train: train and evaluate what a configuration describes."""
 
 import argparse
+import shlex
 import signal
 import traceback
-from pathlib import Path
+from typing import Any
 
 from absl import logging
 
 from msdi_jax.cli import experiment
+from msdi_jax.cli.paths import path
 
 EPILOG = """\
 examples:
@@ -38,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--workdir",
         required=True,
         metavar="DIRECTORY",
-        type=Path,
+        type=path,
         help="run directory; created, or resumed if it exists",
     )
     parser.add_argument(
@@ -82,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
     from msdi_jax.runtime import processes
     from msdi_jax.training.loop import Interrupted
     from msdi_jax.training.run import run
+    from msdi_jax.training.run_directory import MoreStepsError
 
     try:
         processes.start(options.coordinator, options.process_id, options.num_processes)
@@ -92,6 +95,8 @@ def run(options: argparse.Namespace) -> None:
         processes.abort("stopped: the same command resumes from the last checkpoint")
     except OSError as error:
         processes.abort(f"error: {error} (in {options.workdir}): fix that and repeat the command")
+    except MoreStepsError as error:
+        processes.abort(f"error: {error.text(lambda next_run: _command(options, next_run))}")
     except ValueError as error:
         processes.abort(f"error: {error}")
     except jax.errors.JaxRuntimeError as error:
@@ -107,3 +112,17 @@ def run(options: argparse.Namespace) -> None:
         if processes.alone():
             raise
         processes.abort(traceback.format_exc())
+
+
+def _command(options: argparse.Namespace, next_run: Any) -> str:
+    """Return this command with the run directory and the fields of a `NextRun`."""
+    fields = [f"--config.{field}={value}" for field, value in next_run.fields.items()]
+    names = {field.partition("=")[0] for field in fields}
+    kept = [text for text in options.overrides if text.partition("=")[0] not in names]
+    hosts = [
+        f"--{name}={value}"
+        for name in ("coordinator", "num_processes", "process_id")
+        if (value := getattr(options, name)) is not None
+    ]
+    where = [f"--config={options.config}", f"--workdir={next_run.workdir}"]
+    return shlex.join(["msdi", "train", *where, *kept, *fields, *hosts])

@@ -2,12 +2,12 @@
 
 import argparse
 import dataclasses
-from pathlib import Path
 
 from flax import nnx
 
 from msdi_jax import models
 from msdi_jax.cli import model_options
+from msdi_jax.cli.paths import path
 from msdi_jax.interop import convert, export, torch_keys
 from msdi_jax.models import cost
 
@@ -22,10 +22,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_convert)
-    parser.add_argument("source", help="PyTorch file; the network is recognised from its keys")
-    parser.add_argument("destination", help="model directory to write")
-    parser.add_argument("--encoder", help="PyTorch file of the encoder, if not in the source")
-    parser.add_argument("--pyramid", help="PyTorch file of the pyramid, if not in the source")
+    parser.add_argument(
+        "source", type=path, help="PyTorch file; the network is recognised from its keys"
+    )
+    parser.add_argument("destination", type=path, help="model directory to write")
+    parser.add_argument(
+        "--encoder", type=path, help="PyTorch file of the encoder, if not in the source"
+    )
+    parser.add_argument(
+        "--pyramid", type=path, help="PyTorch file of the pyramid, if not in the source"
+    )
     parser.add_argument(
         "--check", action="store_true", help="run a forward pass first and print its statistics"
     )
@@ -36,9 +42,11 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_export)
-    parser.add_argument("source", help="model directory")
+    parser.add_argument("source", type=path, help="model directory")
     parser.add_argument(
-        "destination", help="file to write; .pth or .pt: weights; .stablehlo or .onnx: a program"
+        "destination",
+        type=path,
+        help="file to write; .pth or .pt: weights; .stablehlo or .onnx: a program",
     )
     parser.add_argument(
         "--size",
@@ -49,21 +57,21 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_compact(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_compact)
-    parser.add_argument("source", help="model directory")
-    parser.add_argument("destination", help="model directory to write")
+    parser.add_argument("source", type=path, help="model directory")
+    parser.add_argument("destination", type=path, help="model directory to write")
     parser.add_argument("--licence", help="licence of the weights; default: the source's")
     model_options.add_to(parser)
 
 
 def _add_average(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_average)
-    parser.add_argument("sources", nargs="+", help="model directories, at least two")
-    parser.add_argument("destination", help="new model directory to write")
+    parser.add_argument("sources", type=path, nargs="+", help="model directories, at least two")
+    parser.add_argument("destination", type=path, help="new model directory to write")
 
 
 def _add_summary(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_summary)
-    parser.add_argument("model", help="model directory")
+    parser.add_argument("model", type=path, help="model directory")
     parser.add_argument(
         "--size", type=int, default=256, help="side of the image, px; default: %(default)s"
     )
@@ -97,7 +105,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    suffix = Path(options.destination).suffix.lower()
+    suffix = options.destination.suffix.lower()
     if suffix in export.FORMATS:
         height, width = _sides(options.size)
         size = export.export_program(options.source, options.destination, height, width)
@@ -117,20 +125,20 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _compact(options: argparse.Namespace) -> None:
-    models.check_replaceable(Path(options.destination))
+    models.check_replaceable(options.destination)
     loaded = model_options.as_asked(models.load(options.source), options)
     unused = models.load_unused(options.source)
     description = loaded.description
     if options.licence:
         description = dataclasses.replace(description, licence=options.licence)
     models.save(options.destination, loaded.network, description, unused, as_bfloat16=True)
-    size = sum(file.stat().st_size for file in Path(options.destination).iterdir())
+    size = sum(file.stat().st_size for file in options.destination.iterdir())
     print(f"{options.destination}: {size / 1e6:.1f} MB")
 
 
 def _average(options: argparse.Namespace) -> None:
     # A forgotten destination would make the last model the destination.
-    if Path(options.destination).exists():
+    if options.destination.exists():
         raise ValueError(f"{options.destination} exists: name a new directory at the end")
     if len(options.sources) < 2:
         raise ValueError(f"the average of {options.sources[0]} alone is itself: give two models")

@@ -4,6 +4,7 @@ A row holds the metrics of one image under names such as `psnr_deblurred`: a met
 and the picture that it compares with its target.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,13 +21,27 @@ DECILES_NOTE = (
 )
 
 
-def means(rows: Sequence[dict]) -> dict[str, float]:
-    """The mean over images of every metric; failed alignments are counted."""
+def without_identical(rows: Sequence[dict]) -> list[dict]:
+    """The rows without those of identical pairs, whose PSNR is infinite.
+
+    All metrics leave out the same images: differences of means then compare the same images.
+    """
+    return [row for row in rows if math.inf not in row.values()]
+
+
+def means(rows: Sequence[dict]) -> dict[str, float | None]:
+    """The mean of every metric over `without_identical`; failed alignments are counted in all rows.
+
+    None where all pairs are identical.
+    """
     keys = [key for key in rows[0] if key not in TEXT]
+    different = without_identical(rows)
     return {
         key: int(sum(row[key] for row in rows))
         if key.startswith(FAILED)
-        else float(np.mean([row[key] for row in rows]))
+        else float(np.mean([row[key] for row in different]))
+        if different
+        else None
         for key in keys
     }
 
@@ -34,14 +49,16 @@ def means(rows: Sequence[dict]) -> dict[str, float]:
 def deciles(rows: Sequence[dict]) -> dict | None:
     """Means of the blurriest and of the sharpest tenth, and of all images; see `DECILES_NOTE`.
 
-    A tenth is rounded to whole images, at least one. None if there are no blurry images.
+    A tenth is rounded to whole images, at least one. Identical pairs are left out. None if there
+    are no blurry images, or no others.
 
     Returns:
         "note", "ranked_by", "images" (of a tenth), and the means of "blurriest", "sharpest" and
         "all".
     """
     key = psnr_key(rows[0], "blurry")
-    if key is None:
+    rows = without_identical(rows)
+    if key is None or not rows:
         return None
     # Equal values are ordered by name, so that the order of the source does not matter.
     ranked = sorted(rows, key=lambda row: (row[key], row["name"]))

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from msdi_jax.evaluation import aggregate, best_worst, protocols, results_file, test_sets
+from msdi_jax.evaluation import aggregate, best_worst, folders, protocols, results_file, test_sets
 from msdi_jax.evaluation.results_file import Evaluation, ResultsFile, Settings
 from msdi_jax.evaluation.test_sets import Pairs
 from msdi_jax.models import Model
 from msdi_jax.models.self_ensemble import ORIENTATIONS
 from msdi_jax.networks import local_statistics
 from msdi_jax.restoration import image_io, restore
+from msdi_jax.runtime import letter_case
 
 TARGETS = {"blurry": "sharp", "deblurred": "sharp", "reblurred": "blurry"}
 # Side by side in one picture of a sample; the last one is written last.
@@ -75,13 +76,15 @@ def model_subject(
     return Subject(settings, deblurred, reblurred if joint else None)
 
 
-def outputs_subject(folder: Path, pairs: Pairs, workers: int) -> Subject:
-    """The images of any method, one per record.
+def outputs_subject(
+    folder: Path, pairs: Pairs, workers: int, template: str | None = None
+) -> Subject:
+    """The images of any method, one per record, see `folders.match_images`.
 
     Raises:
         ValueError: when the folder does not match the pairs.
     """
-    files = test_sets.match_images(folder, pairs.names, pairs.sizes)
+    files = folders.match_images(folder, pairs.names, pairs.sizes, template)
     settings = {"outputs": test_sets.digest(files.values())}
     return Subject(
         settings,
@@ -105,6 +108,13 @@ def check_restoration(restoration: str) -> None:
         raise ValueError(
             f"restoration mode {restoration!r} is unknown: give {' or '.join(restore.MODES)}"
         )
+
+
+def check_sizes(pairs: Pairs, scoring: Sequence[str]) -> None:
+    """Raise ValueError naming the images that are too small for a protocol."""
+    files = getattr(pairs.source, "files", {}).get("sharp", {})
+    images = [files.get(name, name) for name in pairs.names]
+    protocols.check_sizes(dict(zip(images, pairs.sizes, strict=True)), scoring)
 
 
 def evaluate(
@@ -135,11 +145,14 @@ def evaluate(
         The evaluation; the caller adds what it knows, and writes it by `results_file.write`.
 
     Raises:
-        ValueError: for unknown protocols, without pairs, and see `ResultsFile`.
+        ValueError: for unknown protocols, without pairs, see `check_sizes`, and see `ResultsFile`.
     """
     protocols.check_protocols(scoring)
     if not pairs.names:
         raise ValueError("there are no pairs to evaluate on: choose another split")
+    check_sizes(pairs, scoring)
+    # Pictures have these names.
+    letter_case.check_distinct(map(best_worst.file_stem, pairs.names), folder)
     settings = Settings(
         images=len(pairs.names), protocols=list(scoring), **pairs.identity, **subject.settings
     )
@@ -151,6 +164,7 @@ def evaluate(
     return Evaluation(
         settings=settings,
         means=aggregate.means(rows),
+        identical=len(rows) - len(aggregate.without_identical(rows)),
         deciles=aggregate.deciles(rows),
         samples=images.write_missing(),
         best_worst=best_worst.write_pictures(
@@ -214,6 +228,11 @@ def _pictures(subject: Subject, record: Mapping, *, reblur: bool = True) -> dict
     pictures["deblurred"] = subject.deblurred(record)
     if reblur and subject.reblurred is not None:
         pictures["reblurred"] = subject.reblurred(record)
+    if bad := [kind for kind, picture in pictures.items() if not np.isfinite(picture).all()]:
+        name = test_sets.text(record, "name")
+        raise ValueError(
+            f"{name}: the {bad[0]} image has pixels that are not numbers: give another model"
+        )
     return pictures
 
 

@@ -15,6 +15,8 @@ PEAK = 255.0
 C1, C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 WINDOW = cv2.getGaussianKernel(11, 1.5, cv2.CV_64F).ravel()
 RADIUS = len(WINDOW) // 2
+# Side in px of the smallest image that `ssim` takes.
+SMALLEST = len(WINDOW)
 # Few enough rows to stay in a core's cache: eight times faster than the whole image at once.
 STRIP = 32
 
@@ -46,7 +48,7 @@ def ssim(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
     Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004.
     The mean is over all windows, or over those at the pixels where `mask` (h, w) is not zero.
     """
-    if min(a.shape[:2]) < len(WINDOW):
+    if min(a.shape[:2]) < SMALLEST:
         raise ValueError(f"ssim needs images of at least 11×11 pixels, got {a.shape[:2]}")
     return _mean_ssim(a, b, _blur, border=RADIUS, mask=mask)
 

@@ -15,7 +15,8 @@ Tables hold means over images; `ecc_failed` is summed. How an image is restored 
 whole or in tiles, is decided in `restore`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -89,6 +90,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "realblur": realblur,
 }
 DEFAULT = ("gopro", "per_channel")
+# Side in px of the smallest image that a protocol can score, if above 1.
+SMALLEST = {"per_channel": metrics.SMALLEST, "realblur": metrics.SMALLEST}
 # Label and digits of each metric; counts are not among them.
 METRICS = {
     "psnr": ("PSNR, dB", 2),
@@ -108,6 +111,32 @@ def check_protocols(names: Iterable[str]) -> None:
     if unknown or not names:
         problem = f"protocol {unknown[0]!r} is unknown" if unknown else "no protocol is given"
         raise ValueError(f"{problem}: choose among {', '.join(PROTOCOLS)}")
+
+
+def smallest_side(names: Iterable[str]) -> int:
+    """The side in px of the smallest image that all these protocols can score."""
+    return max(SMALLEST.get(name, 1) for name in names)
+
+
+def check_sizes(sizes: Mapping[str | Path, tuple[int, int]], names: Sequence[str]) -> None:
+    """Check that the protocols can score images.
+
+    Args:
+        sizes: of each image, by its name or file.
+        names: of protocols.
+
+    Raises:
+        ValueError: naming every image that is too small.
+    """
+    least = smallest_side(names)
+    small = [f"{image}: {h}×{w} px" for image, (h, w) in sizes.items() if min(h, w) < least]
+    if small:
+        limited = " and ".join(name for name in names if name in SMALLEST)
+        others = " or ".join(PROTOCOLS.keys() - SMALLEST.keys())
+        raise ValueError(
+            f"protocol {limited} needs images of at least {least}×{least} px: remove these "
+            f"{len(small)} of {len(sizes)}, or use {others} alone:\n" + "\n".join(small)
+        )
 
 
 def score_pair(

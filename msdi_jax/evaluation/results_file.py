@@ -14,6 +14,7 @@ from typing import Any
 
 from msdi_jax.evaluation.aggregate import PARTS, TEXT
 from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.json_text import to_json
 
 NAME, ROWS, SAMPLES = "evaluation.json", "per_image.csv", "samples"
 
@@ -81,7 +82,8 @@ class Evaluation:
 
     Attributes:
         settings: see `Settings`.
-        means: metric → mean over images; empty while the evaluation is unfinished.
+        means: metric → mean over images that are not identical with their target, None if all are;
+            empty while the evaluation is unfinished.
         deciles: see `aggregate.deciles`.
         samples: names of images with pictures below `samples/`.
         best_worst: "worst" and "best" → names of images with pictures below `samples/best_worst/`.
@@ -94,6 +96,7 @@ class Evaluation:
         val_losses: of a run, stage → "initial" and "final" → loss → value; empty without
             validation.
         other_weights: of a run, kind of weights → means of the deblurred images.
+        identical: number of identical pairs, of infinite PSNR.
     """
 
     settings: Settings
@@ -109,13 +112,26 @@ class Evaluation:
     reported: dict | None = None
     val_losses: dict = dataclasses.field(default_factory=dict)
     other_weights: dict = dataclasses.field(default_factory=dict)
+    identical: int = 0
 
     def __post_init__(self):
         _check_types(self)
-        if any(not isinstance(value, int | float) for value in self.means.values()):
+        if any(not isinstance(value, int | float | None) for value in self.means.values()):
             raise TypeError("means must be numbers")
         if self.deciles and not {"note", "ranked_by", "images", *PARTS} <= self.deciles.keys():
             raise TypeError("deciles are incomplete")
+
+    @property
+    def identical_text(self) -> str:
+        """The sentence about identical pairs; "" without any."""
+        if not self.identical:
+            return ""
+        total = self.settings.images
+        if self.identical == total:
+            return f"all {total} pairs are identical: no pair is left to average"
+        verb = "is" if self.identical == 1 else "are"
+        others = total - self.identical
+        return f"{self.identical} of {total} pairs {verb} identical: means over the other {others}"
 
 
 def _check_types(record: Any) -> None:
@@ -152,7 +168,7 @@ def _load(file: Path) -> Evaluation:
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:
-    text = json.dumps(dataclasses.asdict(evaluation), indent=2, ensure_ascii=False)
+    text = to_json(dataclasses.asdict(evaluation), indent=2, ensure_ascii=False)
     with atomic_write(folder / NAME) as temporary:
         temporary.write_text(f"{text}\n", encoding="utf-8")
 

@@ -18,14 +18,15 @@ def results_text(evaluation: Evaluation) -> str:
 def _mean_lines(evaluation: Evaluation) -> list[str]:
     means, images = evaluation.means, evaluation.settings.images
     kinds = [kind for kind in aggregate.KINDS if aggregate.psnr_key(means, kind)]
-    lines = [_line("", *kinds)]
-    for metric, values in aggregate.by_metric(means):
+    measured = aggregate.by_metric(means)
+    lines = [_line("", *kinds)] if measured else []
+    for metric, values in measured:
         label, digits = METRICS[metric]
         lines.append(_line(label, *(_number(v, digits) for v in values if v is not None)))
     for kind in kinds:
         if (failed := means.get(f"{FAILED}_{kind}")) is not None:
             lines.append(f"alignment failed on {failed} of {images} {kind} images")
-    return lines
+    return lines + [evaluation.identical_text] * bool(evaluation.identical)
 
 
 def _decile_lines(deciles: dict | None) -> list[str]:
@@ -46,6 +47,8 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
     row, means = PublishedRow(**evaluation.reported), evaluation.means
     if options := reported_results.options_to_compare(row.dataset, evaluation.settings, means):
         return [f"published: not comparable; a comparison takes {' '.join(options)}"]
+    if evaluation.identical == evaluation.settings.images:
+        return ["published: not comparable, since all pairs are identical"]
     psnr, ssim = (means.get(f"{m}_deblurred") for m in reported_results.METRICS[row.dataset])
     text = f"published: PSNR {row.psnr:.2f} dB, SSIM {row.ssim:.3f}"
     text += f"; difference {psnr - row.psnr:+.2f} dB"
@@ -60,13 +63,13 @@ def _other_weights_lines(evaluation: Evaluation) -> list[str]:
     for kind, means in evaluation.other_weights.items():
         key = aggregate.psnr_key(means, "deblurred")
         if key is not None:
-            lines.append(f"deblurred by {kind} weights: PSNR {means[key]:.2f} dB")
+            lines.append(f"deblurred by {kind} weights: PSNR {_number(means[key], 2)} dB")
     return lines
 
 
 def _loss_lines(evaluation: Evaluation) -> list[str]:
     return [
-        f"{stage}: val loss {ends['initial']['loss']:.4g} → {ends['final']['loss']:.4g}"
+        f"{stage}: val loss {_number(ends['initial']['loss'])} → {_number(ends['final']['loss'])}"
         for stage, ends in evaluation.val_losses.items()
     ]
 
@@ -75,5 +78,8 @@ def _line(label: str, *values: str) -> str:
     return f"{label:20}" + "".join(f"{value:>11}" for value in values)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int | None = None) -> str:
+    """Fixed digits, or four significant ones; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"

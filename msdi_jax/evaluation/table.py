@@ -36,6 +36,7 @@ class Row(NamedTuple):
         values: column → the mean of every seed.
         parameters: of the deblurring network, None where none are recorded.
         published: PSNR of the same ablation in the paper, on GoPro, in dB.
+        identical: sentences about identical pairs, which the means leave out.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Row(NamedTuple):
     values: dict[str, list[float]]
     parameters: int | None = None
     published: float | None = None
+    identical: str = ""
 
 
 class Table(NamedTuple):
@@ -54,20 +56,16 @@ class Table(NamedTuple):
     published: list[reported_results.PublishedRow]
 
 
-def read_entry(run: str) -> Entry:
-    """An evaluation by the directory that holds it, or LABEL=DIRECTORY to name its row.
+def read_entry(directory: Path, label: str = "") -> Entry:
+    """The evaluation in a directory; `label` names its row, by default its method.
 
     Raises:
         FileNotFoundError: when there is none.
         ValueError: when its file is damaged or unfinished.
     """
-    label, equals, directory = run.partition("=")
-    path = Path(run)
-    named = equals and not path.exists()
-    if named:
-        path = Path(directory)
-    evaluation = results_file.read(path)
-    return Entry(label if named else evaluation.method or path.resolve().name, path, evaluation)
+    evaluation = results_file.read(directory)
+    label = label or evaluation.method or directory.resolve().name
+    return Entry(label, directory, evaluation)
 
 
 def make_tables(entries: Sequence[Entry], dataset: str | None = None) -> list[Table]:
@@ -183,14 +181,15 @@ def _row(group: Sequence[Entry]) -> Row:
         values,
         first.parameters,
         reported_results.ABLATIONS.get((first.config or {}).get("ablation", "")),
+        "; ".join(dict.fromkeys(filter(None, (e.evaluation.identical_text for e in group)))),
     )
 
 
 def _values(evaluation: Evaluation) -> dict[str, float]:
     values = {}
     for metric, (label, _) in METRICS.items():
-        if f"{metric}_deblurred" in evaluation.means:
-            values[label] = evaluation.means[f"{metric}_deblurred"]
+        if (mean := evaluation.means.get(f"{metric}_deblurred")) is not None:
+            values[label] = mean
     if deciles := evaluation.deciles:
         metric = deciles["ranked_by"].removesuffix("_blurry")
         for part, title in DECILES.items():

@@ -1,4 +1,4 @@
-"""Pairs to evaluate on: a prepared set of `data/`, or two plain folders."""
+"""Pairs to evaluate on, and the prepared sets of `data/`; for plain folders see `folders`."""
 
 import hashlib
 import inspect
@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-
-from msdi_jax.restoration import image_io
 
 # Where `launch.py` prepares data sets too.
 PREPARED = "prepared"
@@ -48,15 +46,9 @@ def prepared_pairs(
     return Pairs(source, *names_and_sizes(source), identity)
 
 
-def folder_pairs(sharp: Path, blurry: Path | None) -> Pairs:
-    """The pairs of plain folders, see `FolderPairs`."""
-    source = FolderPairs(sharp, blurry)
-    folder = sharp.resolve()
-    identity = {"dataset": f"{folder.parent.name}/{folder.name}", "configuration": "", "split": ""}
-    return Pairs(source, *names_and_sizes(source), identity | {"pairs": source.digest()})
-
-
-def open_prepared(name: str, directory: str | None, split: str) -> tuple[Path, Sequence[Mapping]]:
+def open_prepared(
+    name: str, directory: Path | str | None, split: str
+) -> tuple[Path, Sequence[Mapping]]:
     """The directory of a set of data/NAME, and its records; a damaged one raises ValueError.
 
     Raises:
@@ -95,103 +87,12 @@ def _prepare(name: str, builder) -> Path:
     return Path(builder.prepare(PREPARED))
 
 
-class FolderPairs(Sequence):
-    """Records of a folder of sharp images and, if given, one of blurry images of the same names.
-
-    Raises:
-        ValueError: for a folder without images, and for blurry images that do not match (all are
-            listed).
-    """
-
-    def __init__(self, sharp: Path, blurry: Path | None = None):
-        self.files = {"sharp": list_images(sharp)}
-        if blurry is not None:
-            names = list(self.files["sharp"])
-            sizes = _sizes(self.files["sharp"].values())
-            self.files["blurry"] = match_images(blurry, names, sizes)
-        self.names = list(self.files["sharp"])
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> dict:
-        name = self.names[index]
-        pictures = {kind: image_io.read(files[name]) for kind, files in self.files.items()}
-        return {"name": name, **pictures}
-
-    def digest(self) -> str:
-        return digest(path for files in self.files.values() for path in files.values())
-
-
-def list_images(folder: Path) -> dict[str, Path]:
-    """The images below a folder by their path in it without its suffix, sorted.
-
-    Raises:
-        ValueError: when there are none, or two of one name.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: give one that holds images")
-    images: dict[str, Path] = {}
-    for path in image_io.below(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if (first := images.setdefault(name, path)) is not path:
-            raise ValueError(f"{first} and {path} have one name: remove one")
-    if not images:
-        raise ValueError(f"{folder} holds no images (files in {', '.join(image_io.READABLE)})")
-    return images
-
-
-def match_images(folder: Path, names: Sequence[str], sizes: Sequence[Size]) -> dict[str, Path]:
-    """The image of every name in a folder of exactly these images.
-
-    Args:
-        folder: with files NAME.png, or any other suffix of `image_io.READABLE`; a suffix in a
-            name itself is ignored.
-        names: of records.
-        sizes: that the images must have.
-
-    Raises:
-        ValueError: listing every image that is missing, of another size, unreadable, or too many.
-    """
-    files = list_images(folder)
-    problems, matched = [], {}
-    for name, size in zip(names, sizes, strict=True):
-        path = files.pop(_without_suffix(name), None)
-        if path is None:
-            problems.append(f"missing: {_without_suffix(name)}.png")
-            continue
-        matched[name] = path
-        try:
-            if (actual := Size(*image_io.read_size(path))) != size:
-                problems.append(f"size: {path} is {actual} px and its sharp image {size} px")
-        except ValueError as error:
-            problems.append(f"unreadable: {error}")
-    problems += [f"extra: {path} belongs to no image of the set" for path in files.values()]
-    if problems:
-        raise ValueError(
-            f"{folder} does not match the {len(names)} images, nothing was scored; fix these "
-            f"{len(problems)}:\n" + "\n".join(sorted(problems))
-        )
-    return matched
-
-
-def _sizes(paths: Iterable[Path]) -> list[Size]:
-    return [Size(*image_io.read_size(path)) for path in paths]
-
-
-def _without_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in image_io.READABLE else name
-
-
 def names_and_sizes(source: Sequence[Mapping]) -> tuple[list[str], list[Size]]:
     """The names of all records and the sizes of their sharp images, without decoding any.
 
     Raises:
         ValueError: when two records have one name, or one cannot be read.
     """
-    if isinstance(source, FolderPairs):
-        return source.names, _sizes(source.files["sharp"].values())
     if hasattr(source, "undecoded"):
         source = source.undecoded()
     names: dict[str, Size] = {}

@@ -106,10 +106,10 @@ def _evaluated(
     rows, metric = results.rows, tables.gain_metric(results.means)
     numbers = itertools.count()
     sections = [
-        _section("Image quality", tables.quality(results.means), QUALITY_FOOTNOTE, "quality"),
+        _section("Image quality", _quality(results), QUALITY_FOOTNOTE, "quality"),
         _distribution(rows, metric),
     ]
-    if results.evaluation:
+    if results.evaluation and results.evaluation.identical < results.evaluation.settings.images:
         deciles = results.evaluation.deciles
         note = deciles["note"] if deciles else ""
         body = tables.deciles(deciles)
@@ -126,6 +126,12 @@ def _evaluated(
     gains = f'<div class="gains">{tables.gains(rows)}</div>'
     details = f"<details><summary>Results per image</summary>{tables.per_image(rows)}</details>"
     return [*sections, _section("Gain of each image", gains + details)]
+
+
+def _quality(results: Results) -> str:
+    identical = results.evaluation and results.evaluation.identical_text
+    sentence = f"<p>{text(identical)}.</p>" if identical else ""
+    return sentence + tables.quality(results.means)
 
 
 def _distribution(images: Sequence[dict], gain: str) -> str:

@@ -24,6 +24,8 @@ def verdict(evaluation: Evaluation | None) -> str:
     on = count(settings.images, f"{settings.set_text} image")
     if gain is None and is_number(reached):
         return f"Deblurred images reach a PSNR of {number(reached)} dB on {on}."
+    if evaluation.identical == settings.images:
+        return f"Nothing is measured: {evaluation.identical_text}."
     if gain is None:
         return NO_RESULT
     over = f"the blurry input on {on}"

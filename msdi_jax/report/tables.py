@@ -28,6 +28,8 @@ def quality(means: Mapping) -> str:
     if not means:
         return "<p>Not evaluated.</p>"
     measured = aggregate.by_metric(means)
+    if not measured:
+        return _failures(means)
     reblurred = any(values[-1] is not None for _, values in measured)
     head = [
         "",

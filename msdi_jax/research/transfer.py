@@ -121,5 +121,11 @@ def gradient_energy(image: Image) -> float:
     return float(np.mean(np.diff(y, axis=0) ** 2) + np.mean(np.diff(y, axis=1) ** 2))
 
 
+def sharpened(zero: Image, one: Image) -> tuple[float, float] | None:
+    """The gradient energies of the levels α = 0 and α = 1 if they run backwards, else None."""
+    energies = gradient_energy(zero), gradient_energy(one)
+    return energies if energies[1] > energies[0] else None
+
+
 def luma(image: Image) -> Float[np.ndarray, "h w"]:
     return image @ np.array([0.299, 0.587, 0.114], image.dtype)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -180,7 +181,8 @@ class _Best(PreservationPolicy):
             self._psnr = {int(k): float(v) for k, v in json.loads(file.read_text()).items()}
 
     def note(self, step: int, psnr: float) -> None:
-        self._psnr[step] = psnr
+        if math.isfinite(psnr):
+            self._psnr[step] = psnr
         if jax.process_index() != 0:
             return
         with atomic_write(self._file) as temporary:

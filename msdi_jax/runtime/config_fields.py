@@ -1,4 +1,4 @@
-"""Names of configuration fields: those that a resumed run may change, and renamed ones."""
+"""Names of configuration fields: those that are paths, that may change, and renamed ones."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,14 @@ STAGES = ("reblur", "deblur")
 # Intervals at which a stage validates and saves; they affect which weights are the best ones.
 INTERVALS = tuple(
     f"{stage}.{field}" for stage in STAGES for field in ("val_every", "checkpoint_every")
+)
+# Fields that are paths, if present and not empty.
+PATHS = (
+    *(f"dataset.{field}" for field in ("directory", "source", "photographs", "blurry", "sharp")),
+    *(f"{stage}.start_from" for stage in STAGES),
+    "reblur.vgg_weights",
+    "deblur.degradation_from",
+    "deblur.features_from",
 )
 # Fields that a resumed run may change: places and intervals, which do not affect a step's result.
 MAY_CHANGE = (

@@ -82,6 +82,24 @@ def abort(message: str) -> NoReturn:
     os._exit(1)
 
 
+def missing_platform() -> str | None:
+    """Return an error message if `JAX_PLATFORMS` names a platform that JAX cannot use, else None.
+
+    JAX itself raises RuntimeError, or an AssertionError without a message.
+    """
+    if not (platforms := jax.config.jax_platforms):
+        return None
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError):
+        return (
+            f"JAX_PLATFORMS={platforms}, but JAX finds no such device: unset JAX_PLATFORMS to use "
+            'what there is, or install the plugin, `pip install "jax[cuda13]"` for GPUs and '
+            '`"jax[tpu]"` for TPUs'
+        )
+    return None
+
+
 def print_anywhere() -> None:
     """Replace characters that the output encoding cannot represent with '?'."""
     for stream in (sys.stdout, sys.stderr):

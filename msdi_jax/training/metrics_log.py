@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from msdi_jax.restoration.image_io import write
 from msdi_jax.runtime.atomic_write import atomic_write
+from msdi_jax.runtime.json_text import to_json
 
 # Number of val crops written as pictures.
 SHOWN_CROPS = 4
@@ -86,7 +87,7 @@ class StageLog:
     def _write(self, step: int, scalars: Mapping[str, float]) -> None:
         row = {"stage": self._stage, "step": step, **scalars}
         with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(to_json(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
         for name, value in scalars.items():

@@ -1,20 +1,28 @@
 """Run directories: the configuration and the data that they belong to."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import ml_collections
 
+from msdi_jax.models import DIRECTORIES
 from msdi_jax.runtime.atomic_write import atomic_write
 from msdi_jax.runtime.checkpoint import check_place
-from msdi_jax.runtime.config_fields import MAY_CHANGE, flattened
+from msdi_jax.runtime.config_fields import MAY_CHANGE, STAGES, flattened
 
 # File with the name of the prepared set that the run is trained on.
 DATA = "dataset.txt"
 
 
 def check_configuration(config: ml_collections.ConfigDict, workdir: Path) -> None:
-    """Raise ValueError unless `workdir` is new, empty, or a run of `config`."""
+    """Check that `workdir` is new, empty, or a run of `config`.
+
+    Raises:
+        MoreStepsError: only the steps of a stage were raised.
+        ValueError: otherwise.
+    """
     check_place(workdir)
     file = workdir / "config.json"
     if not file.exists():
@@ -23,17 +31,76 @@ def check_configuration(config: ml_collections.ConfigDict, workdir: Path) -> Non
             raise ValueError(f"{workdir} is neither empty nor a run directory: choose another")
         return
     before, now = (flattened(json.loads(text)) for text in (file.read_text(), config.to_json()))
-    differences = [
-        f"{field}: {before.get(field)!r} there, {now.get(field)!r} here"
+    changed = {
+        field: (before.get(field), now.get(field))
         for field in sorted(before.keys() | now.keys())
         if before.get(field) != now.get(field) and not field.startswith(MAY_CHANGE)
-    ]
-    if differences:
+    }
+    _check_more_steps(changed, workdir)
+    if changed:
+        differences = [
+            f"{field}: {old!r} there, {new!r} here" for field, (old, new) in changed.items()
+        ]
         raise ValueError(
             f"{workdir} belongs to a run of another configuration:\n  "
             + "\n  ".join(differences)
             + "\nchoose another --workdir, or delete this one to start again"
         )
+
+
+class NextRun(NamedTuple):
+    """A run directory and the fields to train it with, and what that does."""
+
+    purpose: str
+    workdir: Path
+    fields: dict[str, Any]
+
+
+class MoreStepsError(ValueError):
+    """A run cannot be extended, since its learning rate was scheduled for its number of steps.
+
+    Attributes:
+        reason: why the run is refused.
+        runs: what to run instead, in this order.
+    """
+
+    def __init__(self, reason: str, runs: Sequence[NextRun]):
+        self.reason, self.runs = reason, runs
+        super().__init__(self.text(lambda run: f"{run.fields} in {run.workdir}"))
+
+    def text(self, command: Callable[[NextRun], str]) -> str:
+        """The whole message, with a command for each run."""
+        return "\n".join([self.reason, *(f"{run.purpose}:\n  {command(run)}" for run in self.runs)])
+
+
+def _check_more_steps(changed: Mapping[str, tuple[Any, Any]], workdir: Path) -> None:
+    """Raise MoreStepsError if the steps of a stage were raised, and nothing else changed."""
+    raised = [stage for stage in STAGES if f"{stage}.steps" in changed]
+    allowed = {f"{stage}.{field}" for stage in raised for field in ("steps", "schedule_steps")}
+    counts = [changed[f"{stage}.steps"] for stage in raised]
+    if not raised or changed.keys() - allowed or any(old > new for old, new in counts):
+        return
+    stage, (old, new) = raised[0], counts[0]
+    more = new - old
+    fields = {"start_from": str(workdir), "steps": more, "schedule_steps": more}
+    fields = {f"{stage}.{field}": value for field, value in fields.items()}
+    purpose = (
+        f"train the {more} steps more in a new run that starts from its model; optimizer and "
+        "cosine schedule start again"
+    )
+    if stage == "deblur":
+        fields["stages"] = stage
+    elif (workdir / DIRECTORIES["deblur"]).exists():
+        purpose += ", and stage 2 is trained from its start on the new representation"
+    runs = [NextRun(purpose, workdir.with_name(f"{workdir.name}-{new}"), fields)]
+    if not (workdir / DIRECTORIES[stage]).exists():
+        finish = {field: before for field, (before, _) in changed.items()}
+        runs.insert(0, NextRun("finish it first", workdir, finish))
+    raise MoreStepsError(
+        f"{workdir} is a run of {old} steps of {stage}, for which its learning rate is scheduled: "
+        f"it cannot become one of {new} steps",
+        runs,
+    )
 
 
 def check_data(configuration: str, workdir: Path) -> None:

@@ -9,7 +9,7 @@ import ml_collections
 
 from msdi_jax.data import pipeline, records, validation
 from msdi_jax.data.readable import SkipDamaged
-from msdi_jax.evaluation import test_sets
+from msdi_jax.evaluation import protocols, test_sets
 from msdi_jax.models import DIRECTORIES
 
 
@@ -22,6 +22,7 @@ class Splits(NamedTuple):
         test: records of the test split, only for the final evaluation.
         configuration: identifies the prepared set, see `test_sets.configuration`.
         sizes: "WIDTH×HEIGHT" of the training frames in px → their number, if recorded.
+        test_sizes: the same of the test frames.
     """
 
     train: Sequence[Mapping]
@@ -29,6 +30,7 @@ class Splits(NamedTuple):
     test: Sequence[Mapping]
     configuration: str
     sizes: Mapping[str, int] = MappingProxyType({})
+    test_sizes: Mapping[str, int] = MappingProxyType({})
 
 
 def open_splits(config: ml_collections.ConfigDict) -> Splits:
@@ -47,16 +49,18 @@ def open_splits(config: ml_collections.ConfigDict) -> Splits:
         val=SkipDamaged(val, skip=config.skip_damaged),
         test=SkipDamaged(records.open_split(path, "test")),
         configuration=test_sets.configuration(path),
-        sizes=records.training_sizes(path),
+        sizes=records.recorded_sizes(path, "train"),
+        test_sizes=records.recorded_sizes(path, "test"),
     )
 
 
 def check_sizes(config: ml_collections.ConfigDict, workdir: Path, splits: Splits) -> None:
-    """Check that the crops of all unfinished stages fit into the frames.
+    """Check that the crops of all unfinished stages fit, and that test frames can be scored.
 
     Raises:
         ValueError: frames are too small; names one of them, or their number.
     """
+    _check_test(config, splits)
     for name in config.stages:
         settings = config[name]
         if (workdir / DIRECTORIES[name]).exists():
@@ -70,13 +74,23 @@ def check_sizes(config: ml_collections.ConfigDict, workdir: Path, splits: Splits
             _check_frames(splits.sizes, crop)
 
 
+def _check_test(config: ml_collections.ConfigDict, splits: Splits) -> None:
+    scoring = config.evaluation.protocols
+    if _smaller(splits.test_sizes, protocols.smallest_side(scoring)):
+        names, sizes = test_sets.names_and_sizes(splits.test)
+        protocols.check_sizes(dict(zip(names, sizes, strict=True)), scoring)
+
+
+def _smaller(sizes: Mapping[str, int], side: int) -> dict[str, int]:
+    return {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < side}
+
+
 def _check_frames(sizes: Mapping[str, int], crop: pipeline.RandomCrop) -> None:
     """Raise ValueError if any frame is too small.
 
     Frames smaller than a tile are stored whole, and the first record need not be one of them.
     """
-    small = {size: n for size, n in sizes.items() if min(map(int, size.split("×"))) < crop.size}
-    if small:
+    if small := _smaller(sizes, crop.size):
         counts = ", ".join(f"{count} of {size} px" for size, count in small.items())
         raise ValueError(
             f"training frames are smaller than the {crop.size} px that a crop of {crop.crop} px "

@@ -1,5 +1,7 @@
 """python -m msdi_jax evaluate --outputs: any method's images, scored like a model's."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,6 +78,59 @@ def test_without_blurry_images_there_are_no_deciles(folders):
     assert not [key for key in row.means if key.endswith("_blurry")]
 
 
+def test_a_tiny_image_is_named_with_the_smallest_size(folders):
+    for kind in ("sharp", "results"):
+        Image.new("RGB", (40, 10)).save(folders / kind / "tiny.png")
+    message = r"per_channel needs .* 11×11 px: .* 1 of 13, .*\n.*sharp/tiny\.png: 10×40 px$"
+    with pytest.raises(SystemExit, match=message):
+        evaluate(folders)
+    assert not (folders / "evaluation").exists()
+    row, _ = evaluate(folders, "--protocol", "gopro", "float")
+    assert row.settings.images == COUNT + 1
+
+
+def refuse(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+@pytest.mark.parametrize("count", [1, 2, COUNT])
+def test_identical_pairs_are_reported_apart(folders, capsys, count):
+    for i in range(count):
+        name = f"image{i:02d}.png"
+        (folders / "results" / name).write_bytes((folders / "sharp" / name).read_bytes())
+    row, written = evaluate(
+        folders, f"--blurry={folders}/blurry", "--protocol", *protocols.PROTOCOLS
+    )
+    json.loads((written / "evaluation.json").read_text(), parse_constant=refuse)
+    assert row.identical == count
+    others = [r for r in results_file.read_rows(written).values() if r["psnr_deblurred"] < 99]
+    assert len(others) == COUNT - count
+    for key in ("psnr_blurry", "psnr_deblurred", "ssim_deblurred"):
+        expected = pytest.approx(np.mean([r[key] for r in others])) if others else None
+        assert row.means[key] == expected
+    assert (sentence := row.identical_text).startswith(f"all {COUNT}" if not others else str(count))
+    printed = capsys.readouterr().out
+    assert sentence in printed
+    assert sentence in (written / "report.html").read_text()
+    for kind in ("markdown", "latex", "csv"):
+        main(["table", str(written), f"--format={kind}"])
+        printed = capsys.readouterr().out
+        assert sentence in printed
+        assert "inf" not in printed
+        assert "nan" not in printed
+
+
+def test_names_by_templates_and_with_two_suffixes(folders):
+    """Named `image00_sharp.jpg.png` and `image00_out.jpg.png`."""
+    for kind, name in (("sharp", "sharp"), ("results", "out")):
+        for path in [*(folders / kind).iterdir()]:
+            path.rename(path.with_name(f"{path.stem}_{name}.jpg.png"))
+    templates = ["--sharp-template={}_sharp.jpg", "--outputs-template={}_out.jpg"]
+    row, written = evaluate(folders, *templates)
+    assert row.settings.images == COUNT
+    assert "image00" in results_file.read_rows(written)
+
+
 def test_changed_results_are_not_mixed_in(folders):
     evaluate(folders)
     image = read(folders / "results" / "image03.png")
@@ -111,6 +166,7 @@ def test_failed_alignments_are_printed(folders, capsys):
         (["--outputs=o", "--sharp=s", "--restore=grid"], "--restore is for a --model"),
         (["--outputs=o", "--sharp=s", "--ensemble"], "--ensemble is for a --model: --outputs are"),
         (["--outputs=o", "--sharp=s", "--workers=0"], "--workers 0: at least 1"),
+        (["--outputs=o", "--sharp=s", "--blurry-template={}"], "--blurry-template goes with --blu"),
         (["--model=m", "--sharp=s"], "--model needs images to restore"),
     ],
 )

@@ -2,10 +2,12 @@
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -138,6 +140,34 @@ def test_help_does_not_load_jax(arguments):
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
     assert len(printed.stdout.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("platform", "command"),
+    [
+        ("tpu", "summary bundled"),
+        ("cuda", "deblur --input={photograph} --output=out.png"),
+        ("cuda", "train --config=quickstart --workdir=run"),
+    ],
+)
+def test_a_platform_without_devices_is_one_line(
+    tmp_path, photograph, monkeypatch, platform, command
+):
+    if jax.default_backend() != "cpu":
+        pytest.skip("this computer has a GPU or a TPU")
+    arguments = command.format(photograph=photograph).split()
+    refused = subprocess.run(
+        [sys.executable, "-m", "msdi_jax", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    (line,) = (line for line in refused.stderr.splitlines() if "error" in line.lower())
+    assert line.startswith(f"error: JAX_PLATFORMS={platform}, but JAX finds no such device: unset")
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_public_names_are_there():

@@ -63,12 +63,6 @@ def test_names_that_differ_by_case_are_as_the_disk_has_them(
             jobs(folder, tmp_path / "out")
 
 
-def test_a_disk_is_asked_for_case_before_the_folder_exists(tmp_path):
-    expected = not (tmp_path / "a").touch() and not (tmp_path / "A").exists()
-    assert photographs.distinguishes_case(tmp_path / "not" / "yet") == expected
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
 @pytest.mark.parametrize("way", ["itself", "folder", "link"])
 def test_no_input_is_overwritten(folder, tmp_path, way):
     source, target = folder, folder

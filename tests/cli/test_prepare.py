@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from msdi_jax.cli.main import main
-from msdi_jax.data.records import find_set, open_split, training_sizes
+from msdi_jax.data.records import find_set, open_split, recorded_sizes
 from msdi_jax.evaluation import test_sets
 from msdi_jax.training.splits import open_splits
 from tests.data import miniatures
@@ -76,7 +76,7 @@ def test_summary(tmp_path, capsys):
     # 10² over 80 rows.
     assert f"PSNR {10 * np.log10(255**2 * 80 / 100):.2f} dB on average" in printed
     directory = find_set(tmp_path, "pairs")
-    assert training_sizes(directory) == {"100×80": 1, "110×80": 1, "120×80": 1}
+    assert recorded_sizes(directory, "train") == {"100×80": 1, "110×80": 1, "120×80": 1}
     again = len(printed.splitlines())
     prepare("pairs", tmp_path / "pairs.csv", tmp_path, "--tile=64")
     assert len(capsys.readouterr().out.splitlines()) == again

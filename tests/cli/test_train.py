@@ -1,5 +1,6 @@
 """The train command up to the run, which tests/training/test_run.py checks."""
 
+import shlex
 import signal
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from msdi_jax.cli.main import main
 from msdi_jax.runtime import processes
-from msdi_jax.training import loop, run
+from msdi_jax.training import loop, run, run_directory
 
 
 @pytest.fixture
@@ -50,6 +51,26 @@ def test_errors_are_messages(runs, monkeypatch, error, message):
     ending(monkeypatch, error)
     with pytest.raises(SystemExit, match=message):
         main(["train", "--config=quickstart", "--workdir=w"])
+
+
+def test_the_command_of_a_new_run_keeps_all_other_options(runs, monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "start", lambda *arguments: None)
+    new = run_directory.NextRun("train on", tmp_path / "a b", {"deblur.steps": 7})
+    ending(monkeypatch, run_directory.MoreStepsError("w is shorter", [new]))
+    kept = ["--config.width=16", "--config.stages=('deblur',)"]
+    changed = [kept[0], "--config.deblur.steps=9", kept[1]]
+    with pytest.raises(SystemExit) as error:
+        main(["train", "--config=quickstart", "--workdir=~/w", *changed, "--coordinator=a:1"])
+    reason, purpose, command = str(error.value).splitlines()
+    assert (reason, purpose) == ("error: w is shorter", "train on:")
+    where = ["msdi", "train", "--config=quickstart", f"--workdir={tmp_path}/a b"]
+    assert shlex.split(command) == [*where, *kept, "--config.deblur.steps=7", "--coordinator=a:1"]
+
+
+def test_the_run_directory_may_be_in_the_home_directory(runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    main(["train", "--config=quickstart", "--workdir=~/w"])
+    assert runs[0][1] == tmp_path / "w"
 
 
 def test_an_interrupted_run_names_its_step(runs, monkeypatch, capsys):

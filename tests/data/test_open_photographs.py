@@ -44,6 +44,11 @@ def test_photographs_are_gathered_by_split_with_their_licences(tmp_path, unpacke
         assert licences is None or set(lines) == licences
 
 
+def test_folders_in_the_home_directory(tmp_path, unpacked, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_photographs.gather("~/unpacked", "~/open") == tmp_path / "open"
+
+
 def test_val_photographs_are_neither_trained_nor_tested_on(tmp_path, unpacked):
     def gathered(name, **options):
         split = photographs.from_folder(

@@ -234,3 +234,43 @@ def test_unusable_sources_are_refused(folders, table, tmp_path):
         from_table(table("blurry,sharp,split", *rows))
     with pytest.raises(ValueError, match=r"pairs.csv has no rows with split test"):
         from_table(table("blurry,sharp,split", "blurry/0.png,sharp/0.png,train"))
+
+
+@pytest.mark.parametrize("folders", [("all", "all"), ("blurry", "sharp")])
+def test_name_templates(tmp_path, folders):
+    blurry, sharp = (tmp_path / folder for folder in folders)
+    for index in range(4):
+        save(blurry / f"{index}_blur.png", picture(index))
+        save(sharp / f"s{index}.png", picture(100 + index))
+    templates = {"blurry_template": "{}_blur", "sharp_template": "s{}"}
+    directory = prepare(tmp_path / "set", blurry=blurry, sharp=sharp, tile=0, **templates)
+    records = [r for part in ("train", "test") for r in open_split(directory, part)]
+    assert sorted(record["name"].decode() for record in records) == ["0", "1", "2", "3"]
+    for record in records:
+        index = int(record["name"])
+        np.testing.assert_array_equal(record["blurry"], picture(index))
+        np.testing.assert_array_equal(record["sharp"], picture(100 + index))
+    (sharp / "s3.png").unlink()
+    with pytest.raises(ValueError, match=r"s3\.png: missing, the partner of .*3_blur\.png"):
+        prepare(tmp_path / "new", blurry=blurry, sharp=sharp, **templates)
+    save(sharp / "other_sharp.png", picture(0))
+    with pytest.raises(ValueError, match=r"other_sharp\.png does not fit .*s\{\}"):
+        prepare(tmp_path / "new", blurry=blurry, sharp=sharp, **templates)
+
+
+def test_names_that_differ_by_case_are_two_pairs(tmp_path):
+    (tmp_path / "probe").touch()
+    if (tmp_path / "PROBE").exists():
+        pytest.skip("this disk ignores case")
+    for folder in ("blurry", "sharp"):
+        for name in ("a", "A", "b"):
+            save(tmp_path / folder / f"{name}.png", picture(ord(name)))
+    split = names(from_folders(tmp_path / "blurry", tmp_path / "sharp"))
+    assert split["train"] | split["test"] == {"a.png", "A.png", "b.png"}
+
+
+def test_templates_of_a_table_are_refused(table, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"pairs\.csv is a table, .*: leave out the name templates"
+    ):
+        prepare(tmp_path, table("blurry,sharp"), blurry_template="{}_blur")

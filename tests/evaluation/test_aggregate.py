@@ -11,6 +11,28 @@ def rows(blurry, deblurred):
     ]
 
 
+INF = float("inf")
+
+
+def test_identical_pairs_are_left_out_of_all_means():
+    """Of three images, the second input and the third result equal their target."""
+    images = rows([20.0, INF, 24.0, 25.0], [30.0, 32.0, INF, 33.0])
+    images = [row | {"ssim_deblurred": i / 4} for i, row in enumerate(images)]
+    assert aggregate.without_identical(images) == [images[0], images[3]]
+    expected = {"psnr_blurry": 22.5, "psnr_deblurred": 31.5, "ssim_deblurred": 0.375}
+    assert aggregate.means(images) == expected
+    deciles = aggregate.deciles(images)
+    assert deciles["all"] == expected
+    assert deciles["sharpest"]["psnr_blurry"] == 25.0
+
+
+def test_identical_pairs_alone_have_no_means():
+    images = [row | {"ecc_failed_deblurred": 1.0} for row in rows([INF] * 2, [30.0] * 2)]
+    expected = {"psnr_blurry": None, "psnr_deblurred": None, "ecc_failed_deblurred": 2}
+    assert aggregate.means(images) == expected
+    assert aggregate.deciles(images) is None
+
+
 def test_deciles_are_ranked_by_the_blurry_input():
     """Twenty images, the sharpest inputs deblurred worst: a tenth is two of them."""
     blurry = np.random.default_rng(0).permutation(20).astype(float)

@@ -10,6 +10,7 @@ from msdi_jax.evaluation import evaluate as evaluation
 from msdi_jax.evaluation import results_file
 from msdi_jax.evaluation.results_file import ResultsFile, Settings
 from msdi_jax.evaluation.test_sets import prepared_pairs
+from msdi_jax.runtime import letter_case
 
 SETTINGS = Settings("set", "", "test", 1, ["gopro"])
 
@@ -56,6 +57,13 @@ def test_unknown_modes_and_protocols_are_refused(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+def test_pixels_that_are_not_numbers_are_named(tmp_path):
+    model = Halves()
+    model.deblur = lambda images: images * np.nan
+    with pytest.raises(ValueError, match="r0: the deblurred image has pixels that are not numbers"):
+        evaluate(tmp_path, model)
+
+
 def test_deciles_and_pictures(tmp_path):
     model = Halves()
     results = evaluate(tmp_path, model, data=pairs(4), sample_count=2)
@@ -100,6 +108,18 @@ def test_names_that_are_paths_make_no_folders(tmp_path):
     data = pairs(2, name=lambda record: f"scene/{record['name'].decode()}.png")
     evaluate(tmp_path, data=data, sample_count=1)
     assert (tmp_path / "samples" / "scene%2Fr0.png-blurry.png").exists()
+
+
+def test_names_that_differ_by_case(tmp_path, monkeypatch):
+    def data():
+        return pairs(2, name=lambda record: {b"r0": "a", b"r1": "A"}[record["name"]])
+
+    monkeypatch.setattr(letter_case, "distinguishes_case", lambda folder: False)
+    with pytest.raises(ValueError, match=r"a and A are one name on the disk of .*write to another"):
+        evaluate(tmp_path, data=data())
+    assert not [*tmp_path.iterdir()]
+    monkeypatch.setattr(letter_case, "distinguishes_case", lambda folder: True)
+    assert evaluate(tmp_path, data=data()).settings.images == 2
 
 
 def test_a_joint_network_reblurs_in_tiles_too(tmp_path):

@@ -20,11 +20,35 @@ def test_every_digit_survives(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     evaluation = Evaluation(
-        SETTINGS, {"psnr_deblurred": float("inf")}, config={"seed": 0}, best_worst={"worst": ["a"]}
+        SETTINGS,
+        {"psnr_deblurred": None},
+        identical=2,
+        config={"seed": 0},
+        best_worst={"worst": ["a"]},
     )
     results_file.write(tmp_path, evaluation)
     assert results_file.read(tmp_path) == evaluation
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+
+
+def test_what_is_written_is_json(tmp_path):
+    evaluation = Evaluation(SETTINGS, {"psnr": 1.0}, config={"deblur": {"clip_norm": float("inf")}})
+    results_file.write(tmp_path, evaluation)
+    assert results_file.read(tmp_path).config == {"deblur": {"clip_norm": None}}
+
+
+@pytest.mark.parametrize(
+    ("identical", "sentence"),
+    [
+        (0, ""),
+        (1, "1 of 60 pairs is identical: means over the other 59"),
+        (2, "2 of 60 pairs are identical: means over the other 58"),
+        (60, "all 60 pairs are identical: no pair is left to average"),
+    ],
+)
+def test_identical_pairs_in_words(identical, sentence):
+    settings = dataclasses.replace(SETTINGS, images=60)
+    assert Evaluation(settings, identical=identical).identical_text == sentence
 
 
 @pytest.mark.parametrize(

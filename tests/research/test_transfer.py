@@ -45,6 +45,10 @@ def run(tmp_path_factory, joint):
     return folder
 
 
+def transfer_input(path):
+    return np.asarray(Image.open(path)).astype(np.float32) / 255
+
+
 def test_level_1_is_what_the_network_itself_reblurs(joint):
     sharp, blurry = SHARP[:32, :32], BLURRY[:32, :32]
     levels = transfer.interpolate(joint, sharp, blurry, [0, 0.5, 1])
@@ -128,6 +132,28 @@ def test_interpolate_writes_strip_animation_and_curve(run, tmp_path):
     curve = json.loads((out / "curve.json").read_text())
     assert curve["alpha"] == [0, 0.75, 1.5]
     assert len(curve["gradient_energy"]) == len(curve["psnr"]) == 3
+
+
+def test_levels_that_get_sharper_are_warned_about(run, joint, tmp_path, capsys):
+    """Of the two directions between two blurs, one gets sharper."""
+    order = ["blurry", "other"]
+    images = [transfer_input(run / f"{name}.png") for name in ("sharp", *order)]
+    zero, one = transfer.interpolate(joint, *images[:2], [0, 1], start=images[2])
+    before, after = transfer.gradient_energy(zero), transfer.gradient_energy(one)
+    if before > after:
+        before, after = after, before
+        order.reverse()
+    for blurry, start in (order, order[::-1]):
+        paths = {"sharp": run / "sharp.png", "blurry": run / f"{blurry}.png"}
+        paths |= {"start": run / f"{start}.png", "model": run, "output": tmp_path / "out"}
+        options = [f"--{name}={path}" for name, path in paths.items()]
+        main(["reblur", "interpolate", *options, "--levels=2", "--beyond=0.5"])
+        warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+        if blurry == order[0]:
+            (line,) = warnings
+            assert f"energy is {before:.3g} at α=0 and {after:.3g} at α=1" in line
+        else:
+            assert not warnings
 
 
 def test_interpolate_does_not_overwrite_what_it_reads(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -236,13 +237,22 @@ def test_a_workdir_of_another_configuration_is_refused(interrupted_run, prepared
     assert sorted(p.name for p in workdir.iterdir()) == before
 
 
-def test_a_run_with_a_changed_field_is_refused(tmp_path):
-    config = quickstart.get_config()
-    run_directory.claim(config, "a_1", tmp_path)
-    run_directory.check_configuration(config, tmp_path)
-    config.augmentation.defocus = 0.5
-    with pytest.raises(ValueError, match=r"augmentation\.defocus: 0\.0 there, 0\.5 here"):
-        run_directory.check_configuration(config, tmp_path)
+def test_more_steps_are_refused_with_a_command_that_works(interrupted_run, prepared):
+    workdir = interrupted_run[0]
+    before = sorted(p.name for p in workdir.iterdir())
+    refused = launch(workdir, prepared, ALONE, "--config.deblur.steps=8")
+    assert refused.returncode == 1
+    assert "cannot become one of 8 steps" in refused.stderr
+    assert sorted(p.name for p in workdir.iterdir()) == before
+    pasted = shlex.split(refused.stderr.splitlines()[-1])
+    assert pasted[:2] == ["msdi", "train"]
+    extended = subprocess.run(
+        [sys.executable, "-m", "msdi_jax", *pasted[1:]], capture_output=True, cwd=ROOT, text=True
+    )
+    assert extended.returncode == 0, extended.stderr
+    provenance = read_description(workdir.with_name(f"{workdir.name}-8") / "model").provenance
+    assert provenance["steps"] == 2
+    assert provenance["start_from"] == read_description(workdir / "model").provenance
 
 
 def test_a_foreign_folder_is_refused(tmp_path, prepared):
@@ -329,10 +339,3 @@ def test_other_data_in_the_same_place_are_refused(stub, tmp_path, monkeypatch):
     (tmp_path / "run" / run_directory.DATA).unlink()
     stub.run()
     assert (tmp_path / "run" / run_directory.DATA).read_text() == "folder_1\n"
-
-
-def test_a_run_resumes_when_its_data_have_moved(tmp_path):
-    config = quickstart.get_config()
-    run_directory.claim(config, "a_1", tmp_path)
-    config.dataset.directory = "/elsewhere"
-    run_directory.check_configuration(config, tmp_path)

@@ -131,6 +131,22 @@ def test_training_images_smaller_than_a_later_crop_are_refused_at_once(tmp_path,
         check_sizes(config, tmp_path, splits)
 
 
+def test_a_test_frame_too_small_to_score_is_named_before_training(config, tmp_path):
+    source = miniatures.pairs(tmp_path / "source")
+    for kind in ("blurry", "sharp"):
+        for index in range(20):
+            miniatures.save(source / kind / f"tiny{index}.png", miniatures.picture(1, 9, 40))
+    config.dataset = {"name": "pairs", "directory": str(tmp_path), "source": str(source)}
+    config.val, config.skip_damaged = 0, True
+    splits = open_splits(config)
+    tiny = [record["name"].decode() for record in splits.test if len(record["sharp"]) == 9]
+    with pytest.raises(ValueError, match="per_channel needs images of at least 11×11") as error:
+        check_sizes(config, tmp_path / "run", splits)
+    assert str(error.value).splitlines()[1:] == [f"{name}: 9×40 px" for name in tiny]
+    config.evaluation.protocols = ("gopro",)
+    check_sizes(config, tmp_path / "run", splits)
+
+
 def test_one_small_frame_among_tiles_is_refused_at_once(tmp_path):
     """It is stored whole, and need not be the first record."""
     config = quickstart.get_config()
