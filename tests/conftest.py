@@ -26,6 +26,7 @@ from flax import nnx
 
 from msdi_jax.interop.convert import from_published, to_published
 from msdi_jax.networks.functional import abstract
+from msdi_jax.runtime import target
 
 HERE = Path(__file__).parent
 # Files that take minutes begin, so that one process does not end with them alone.
@@ -48,6 +49,21 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     names = [f"test_{name}" for name in LONGEST]
     items.sort(key=lambda item: (*names, item.path.stem).index(item.path.stem))
+
+
+# Folders and files whose programs have the exact rewrites of this machine's platform. All others
+# are traced without, which takes a third less time to compile.
+REWRITTEN = ("networks", "runtime", "faults", "test_stage1_reblur", "test_stage2_deblur")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_plainly(request):
+    """Trace plain programs, where the test is not of the rewrites or of published numbers."""
+    path = request.path.relative_to(HERE)
+    plain = not {*path.parts, path.stem} & set(REWRITTEN)
+    target.set_default(target.PLAIN if plain else None)
+    yield
+    target.set_default(None)
 
 
 @pytest.fixture(scope="session")

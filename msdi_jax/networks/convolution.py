@@ -8,11 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from msdi_jax.networks.rewrites import winograd
-from msdi_jax.networks.rewrites.correlation import (
-    correlate,
-    correlate_as_product,
-    has_narrow_registers,
-)
+from msdi_jax.networks.rewrites.correlation import correlate, correlate_as_product
+from msdi_jax.runtime import target
 from msdi_jax.runtime.mesh import shares_rows
 
 # A 3×3 convolution with at most this many input and output channels works on pairs of columns. An
@@ -31,7 +28,8 @@ MANY_VALUES = 256 * 256 * 64
 def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> Array:
     """Return the cross-correlation of NHWC `x` with an HWIO kernel and symmetric zero padding.
 
-    XLA's CPU backend is slow on these shapes, which are rewritten exactly:
+    XLA's CPU backend is slow on these shapes, which are rewritten exactly, unless the target is
+    "plain":
 
     * 1×1 kernels: a matrix product.
     * Stride 2: a stride-1 convolution of the space-to-depth image. The input gradient is otherwise
@@ -48,6 +46,8 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     """
     if stride not in (1, 2):
         raise ValueError(f"stride={stride} must be 1 or 2")
+    if target.current() == target.PLAIN:
+        return _convolve_plainly(x, kernel, stride, padding)
     size = kernel.shape[0]
     if stride == 2:
         return _convolve_stride_2(x, kernel, padding)
@@ -60,6 +60,16 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     if _suits_winograd(x, kernel, padding):
         return _convolve_many_channels(x, kernel, padding)
     return _convolve_directly(x, kernel, padding)
+
+
+def _convolve_plainly(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        ((padding, padding),) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
 def _convolve_directly(x: Array, kernel: Array, padding: int) -> Array:
@@ -80,7 +90,7 @@ def _is_small(size: tuple[int, int], kernel: Array) -> bool:
 
 
 def _has_many_channels(kernel: Array, least: int) -> bool:
-    return min(kernel.shape[2:]) >= least // (2 if has_narrow_registers() else 1)
+    return min(kernel.shape[2:]) >= least // (2 if target.has_narrow_registers() else 1)
 
 
 def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
@@ -89,7 +99,7 @@ def _suits_winograd(x: Array, kernel: Array, padding: int) -> bool:
     moderate = math.prod(size) * max(kernel.shape[2:]) <= MANY_VALUES
     # In types shorter than float32, sums over a whole tile lose too many digits.
     suited = kernel.shape[:2] == (3, 3) and padding <= 2 and x.dtype.itemsize >= 4
-    return many and moderate and suited and jax.default_backend() == "cpu" and not shares_rows()
+    return many and moderate and suited and target.current() == "cpu" and not shares_rows()
 
 
 # A network has many convolutions of few shapes: each shape is traced and lowered once.
@@ -136,7 +146,7 @@ _convolve_many_channels.defvjp(_forward, _backward)
 
 
 def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
-    few = max(kernel.shape[2:]) <= FEW_CHANNELS // (2 if has_narrow_registers() else 1)
+    few = max(kernel.shape[2:]) <= FEW_CHANNELS // (2 if target.has_narrow_registers() else 1)
     return few and kernel.shape[0] == 3 and padding == 1 and x.shape[2] % 2 == 0
 
 
@@ -232,7 +242,8 @@ def convolve_doubled(
     images, assembling that kernel would take longer than it saves.
     """
     batch, height, width, _ = x.shape
-    if _is_small((2 * height, 2 * width), kernel):
+    plain = target.current() == target.PLAIN
+    if plain or _is_small((2 * height, 2 * width), kernel):
         doubled = x.repeat(2, axis=1).repeat(2, axis=2)
         return convolve(jnp.pad(doubled, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), kernel)
     taps = _pair_taps(_pair_taps(kernel[None, None], 2), 3).transpose(2, 3, 4, 0, 1, 5)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from msdi_jax.networks import convolution, layers
 from msdi_jax.networks.functional import merge, split
 from msdi_jax.networks.rewrites import correlation
+from msdi_jax.runtime import target
 from tests.networks.pytorch import (
     assert_close,
     assert_convolves_like_pytorch,
@@ -47,8 +48,7 @@ KERNELS_AND_PADDINGS = [(1, 0), *((k, p) for k in (3, 4, 7) for p in (0, 1, 2))]
 def test_convolve_and_its_gradients(
     x64, monkeypatch, size, stride, kernel_size, padding, kind, tolerance, narrow
 ):
-    for module in (convolution, correlation):
-        monkeypatch.setattr(module, "has_narrow_registers", lambda: narrow)
+    monkeypatch.setattr(target, "has_narrow_registers", lambda: narrow)
     monkeypatch.setattr(correlation, "PRODUCT_CHANNELS", 1)
     x, kernel = normal(2, *size, 3), normal(kernel_size, kernel_size, 3, 5)
     assert_convolves_like_pytorch(x.astype(kind), kernel.astype(kind), stride, padding, tolerance)

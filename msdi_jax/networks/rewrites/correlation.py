@@ -1,20 +1,18 @@
 """Cross-correlation with stride 1, and its gradients. NHWC, kernels HWIO."""
 
 import functools
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from msdi_jax.runtime import target
 from msdi_jax.runtime.mesh import shares_rows
 
 # Zeros before and after the rows, and before and after the columns.
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 NO_PADDING = ((0, 0), (0, 0))
-# Linux lists the features of the CPU here.
-CPUINFO = Path("/proc/cpuinfo")
 # With fewer input and output channels, XLA's kernel gradient is faster than matrix products.
 PRODUCT_CHANNELS = 32
 
@@ -30,21 +28,9 @@ def correlate(x: Array, kernel: Array, padding: Padding = NO_PADDING) -> Array:
         return correlate_as_product(x, kernel, padding)
     wide = size == 1 or max(channels) >= PRODUCT_CHANNELS
     # Flattening images whose rows are spread over devices would gather them.
-    if wide and x.dtype == jnp.float32 and has_narrow_registers() and not shares_rows():
+    if wide and x.dtype == jnp.float32 and target.has_narrow_registers() and not shares_rows():
         return _correlate_with_products(x, kernel, padding)
     return _correlate(x, kernel, padding)
-
-
-@functools.cache
-def has_narrow_registers() -> bool:
-    """Return whether this is an x86 CPU without AVX-512: a register holds 8 float32, not 16."""
-    if jax.default_backend() != "cpu":
-        return False
-    try:
-        features = CPUINFO.read_text().split()
-    except OSError:
-        return False
-    return "sse2" in features and "avx512f" not in features
 
 
 def correlate_as_product(x: Array, kernel: Array, padding: Padding) -> Array:

@@ -8,18 +8,19 @@ import pytest
 
 from msdi_jax.networks import convolution
 from msdi_jax.networks.rewrites import correlation
+from msdi_jax.runtime import target
 
 
 @pytest.fixture
 def cpu_with(monkeypatch, tmp_path):
     """features → a CPU with these features."""
     file = tmp_path / "cpuinfo"
-    monkeypatch.setattr(correlation, "CPUINFO", file)
+    monkeypatch.setattr(target, "CPUINFO", file)
+    target._host_has_narrow_registers.cache_clear()
     # On machines with a GPU too.
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    correlation.has_narrow_registers.cache_clear()
-    yield lambda features: file.write_text(f"flags\t\t: fpu {features}\n")
-    correlation.has_narrow_registers.cache_clear()
+    with target.tracing_for("cpu"):
+        yield lambda features: file.write_text(f"flags\t\t: fpu {features}\n")
+    target._host_has_narrow_registers.cache_clear()
 
 
 def count_products(channels):

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from msdi_jax.interop import onnx_graph
 from msdi_jax.networks import convolution
-from msdi_jax.networks.rewrites import correlation
+from msdi_jax.runtime import target
 from tests.networks.pytorch import (
     assert_close,
     assert_convolves_like_pytorch,
@@ -28,7 +28,8 @@ def small_threshold(monkeypatch):
     """Choose the algorithm from few channels on."""
     monkeypatch.setattr(convolution, "MANY_CHANNELS", MANY)
     # On machines with a GPU too.
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    with target.tracing_for("cpu"):
+        yield
 
 
 @pytest.fixture
@@ -60,8 +61,7 @@ def test_it_is_not_used_for_large_images(monkeypatch, arrays):
 
 @pytest.mark.parametrize(("least", "convolutions"), [(1, 0), (2, 1), (4, 3)])
 def test_gradients_use_it_from_half_as_many_channels(monkeypatch, arrays, least, convolutions):
-    for module in (convolution, correlation):
-        monkeypatch.setattr(module, "has_narrow_registers", lambda: False)
+    monkeypatch.setattr(target, "has_narrow_registers", lambda: False)
     monkeypatch.setattr(convolution, "MANY_CHANNELS", least * MANY)
     x, kernel = (array.astype(np.float32) for array in arrays)
 
