@@ -88,11 +88,11 @@ def run(options: argparse.Namespace) -> None:
     pairs = _pairs(options)
     # Before the model, whose loading takes longer.
     check_sizes(pairs, scoring)
-    subject, network, details = _subject(options, pairs)
+    subject, architecture, details = _subject(options, pairs)
     folder = _target(options, pairs)
     with directory_lock.alone_in(folder):
         evaluation = evaluate(subject, pairs, folder, scoring=scoring)
-        reported = reported_results.reported_row(network, evaluation.settings)
+        reported = reported_results.reported_row(architecture, evaluation.settings)
         evaluation = dataclasses.replace(
             evaluation, **details, reported=reported and reported._asdict()
         )
@@ -147,11 +147,13 @@ def _pairs(options: argparse.Namespace) -> Pairs:
     return test_sets.prepared_pairs(source, options.dataset, configuration, options.split)
 
 
-def _subject(options: argparse.Namespace, pairs: Pairs) -> tuple[Subject, str, dict[str, Any]]:
-    """The subject, its network ("" for outputs), and fields of `Evaluation` about it."""
+def _subject(
+    options: argparse.Namespace, pairs: Pairs
+) -> tuple[Subject, models.Architecture | None, dict[str, Any]]:
+    """The subject, its network (None for outputs), and fields of `Evaluation` about it."""
     if options.outputs:
         subject = outputs_subject(options.outputs, pairs, options.workers, options.outputs_template)
-        return subject, "", {"method": options.outputs.resolve().name}
+        return subject, None, {"method": options.outputs.resolve().name}
     network = model_options.as_asked(models.load(options.model), options)
     description = network.description
     directory = models.find(options.model).resolve()
@@ -162,7 +164,7 @@ def _subject(options: argparse.Namespace, pairs: Pairs) -> tuple[Subject, str, d
         "provenance": description.provenance,
     }
     subject = model_subject(network, restoration=options.restore or RESTORE)
-    return subject, description.architecture.kind, details
+    return subject, description.architecture, details
 
 
 def _config_of_run(directory: Path) -> dict | None:

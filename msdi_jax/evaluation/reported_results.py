@@ -9,21 +9,46 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from msdi_jax.evaluation.results_file import Settings
+from msdi_jax.models import Architecture
 
 MSDI = "Li et al., Learning Degradation Representations for Image Deblurring, ECCV 2022"
+NAFNET = "Chen et al., Simple Baselines for Image Restoration, ECCV 2022, with its released weights"
+HINET = "Chen et al., HINet, CVPRW 2021"
 MLWNET = "as quoted by Gao et al., MLWNet, CVPR 2024, comparison table"
 PROMPT = "as quoted by Wang et al., PromptRestorer, NeurIPS 2023, table 2"
 DPMAMBA = "as quoted by Liu et al., DPMambaIR, arXiv:2504.17732, table II"
 
 
 class PublishedRow(NamedTuple):
-    """A method's results on a test set: PSNR in dB and the SSIM that its source printed."""
+    """A method's results on a test set.
+
+    Attributes:
+        method: its name.
+        dataset: the test set, a key of `IMAGES`.
+        psnr: in dB.
+        ssim: as its source printed it.
+        source: the paper.
+        kind: of network in this package, see `Architecture`; empty: none.
+        width: of that network; None: the one that was published.
+        restore: "grid" or "whole", how images were restored.
+        window: side of the windows of the network's statistics, px; None: the whole tile or image.
+    """
 
     method: str
     dataset: str
     psnr: float
     ssim: float
     source: str
+    kind: str = ""
+    width: int | None = None
+    restore: str = "grid"
+    window: int | None = None
+
+
+def _nafnet(width: int, dataset: str, psnr: float, ssim: float) -> PublishedRow:
+    """A NAFNet of this project's two widths, restored whole with test-time local statistics."""
+    name = f"NAFNet, width {width}"
+    return PublishedRow(name, dataset, psnr, ssim, NAFNET, "nafnet", width, "whole", 384)
 
 
 ROWS = (
@@ -40,8 +65,10 @@ ROWS = (
     PublishedRow("Restormer", "GoPro", 32.92, 0.961, PROMPT),
     PublishedRow("Stripformer", "GoPro", 33.08, 0.962, MLWNET),
     PublishedRow("DeepRFT+", "GoPro", 33.23, 0.963, MLWNET),
-    PublishedRow("MSDI-Net", "GoPro", 33.28, 0.964, MSDI),
-    PublishedRow("NAFNet", "GoPro", 33.69, 0.967, MLWNET),
+    PublishedRow("HINet", "GoPro", 32.71, 0.959, HINET, "hinet"),
+    _nafnet(32, "GoPro", 32.8705, 0.9606),
+    PublishedRow("MSDI-Net", "GoPro", 33.28, 0.964, MSDI, "msdi_net"),
+    _nafnet(64, "GoPro", 33.7103, 0.9668),
     PublishedRow("DeblurGAN-v2", "RealBlur-J", 29.69, 0.870, MLWNET),
     PublishedRow("SRN", "RealBlur-J", 31.38, 0.909, MLWNET),
     PublishedRow("MPRNet", "RealBlur-J", 31.76, 0.922, MLWNET),
@@ -49,7 +76,7 @@ ROWS = (
     PublishedRow("BANet", "RealBlur-J", 32.00, 0.923, MLWNET),
     PublishedRow("MSSNet", "RealBlur-J", 32.10, 0.928, MLWNET),
     PublishedRow("DeepRFT+", "RealBlur-J", 32.19, 0.931, MLWNET),
-    PublishedRow("MSDI-Net", "RealBlur-J", 32.35, 0.923, MSDI),
+    PublishedRow("MSDI-Net", "RealBlur-J", 32.35, 0.923, MSDI, "msdi_net"),
     PublishedRow("Stripformer", "RealBlur-J", 32.48, 0.929, MLWNET),
 )
 # Of the same paper's ablations: names of configs/ablation.py, PSNR on GoPro in dB.
@@ -74,25 +101,27 @@ def rows_of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]
     return [row for row in ROWS if _plain(row.dataset) in names]
 
 
-def reported_row(kind: str, settings: Settings) -> PublishedRow | None:
-    """The row of a kind of network on a test set, or None where nothing is reported."""
-    if kind != "msdi_net" or settings.split != "test":
+def reported_row(architecture: Architecture | None, settings: Settings) -> PublishedRow | None:
+    """The row of a network on a test set, or None where nothing is reported."""
+    if architecture is None or settings.split != "test":
         return None
+    sizes = (architecture.kind, architecture.width), (architecture.kind, None)
     rows = rows_of_dataset(settings.dataset, settings.configuration)
-    return next((row for row in rows if row.method == "MSDI-Net"), None)
+    return next((row for row in rows if (row.kind, row.width) in sizes), None)
 
 
-def options_to_compare(dataset: str, settings: Settings, means: Mapping[str, float]) -> list[str]:
-    """Options of `evaluate` that a comparison with the rows of `dataset` still takes.
+def options_to_compare(
+    row: PublishedRow, settings: Settings, means: Mapping[str, float]
+) -> list[str]:
+    """Options of `evaluate` that a comparison with `row` still takes.
 
-    Published results are restored in the grid, in one orientation, with instance norms over whole
-    tiles.
+    Published results are of one orientation.
     """
     matches = {
-        "--restore grid": settings.restore == "grid",
+        f"--restore {row.restore}": settings.restore == row.restore,
         "--ensemble 1": settings.orientations == 1,
-        "--window 0": settings.window is None,
-        f"--protocol {PROTOCOL[dataset]}": f"{METRICS[dataset][0]}_deblurred" in means,
+        f"--window {row.window or 0}": settings.window == row.window,
+        f"--protocol {PROTOCOL[row.dataset]}": f"{METRICS[row.dataset][0]}_deblurred" in means,
     }
     return [option for option, matching in matches.items() if not matching]
 

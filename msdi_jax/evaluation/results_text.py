@@ -45,7 +45,7 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
     if evaluation.reported is None:
         return ["published: no result of this method on this set"]
     row, means = PublishedRow(**evaluation.reported), evaluation.means
-    if options := reported_results.options_to_compare(row.dataset, evaluation.settings, means):
+    if options := reported_results.options_to_compare(row, evaluation.settings, means):
         return [f"published: not comparable; a comparison takes {' '.join(options)}"]
     if evaluation.identical == evaluation.settings.images:
         return ["published: not comparable, since all pairs are identical"]

@@ -64,7 +64,7 @@ def _details(
 ) -> dict:
     """Return the fields of `Evaluation` that describe the last weights."""
     last = trained[config.stages[-1]].description
-    reported = reported_results.reported_row(last.architecture.kind, evaluation.settings)
+    reported = reported_results.reported_row(last.architecture, evaluation.settings)
     return {
         "method": config.get("ablation", ""),
         "weights": DIRECTORIES[config.stages[-1]],
