@@ -136,6 +136,8 @@ def _reblur() -> ConfigDict:
         batch_size=32,
         learning_rate=2e-4,
         schedule_steps=250_000,
+        # Levels of the U-Nets. Published: 5.
+        depth=5,
         # Weight of the L1 loss of the deblurred image.
         l1_weight=10.0,
         # Weight of the discriminators' feature matching loss.

@@ -23,7 +23,7 @@ STEPS = 5
 
 def config_of(name):
     config = base.get_config()
-    config.width = 2
+    config.width, config.reblur.depth = 2, 3
     if name == "shared_blur":
         config.native = True
         options = {"shared_blur": True, "batch_size": 8, "generated": 4, "motion_weight": 1.0}

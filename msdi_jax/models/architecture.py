@@ -23,9 +23,10 @@ from msdi_jax.networks.degradation import (
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import Arrays, abstract
 from msdi_jax.networks.hinet import HINet
-from msdi_jax.networks.msdi_net import LEVELS, MSDINet, check_depth_and_patch
+from msdi_jax.networks.msdi_net import LEVELS, MSDINet
 from msdi_jax.networks.nafnet import ModulatedNAFNet, NAFNet, check_blocks
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
+from msdi_jax.networks.unet import check_depth_and_patch
 from msdi_jax.networks.vgg import VGG19
 
 _TUPLES = ("injected", "blocks")
@@ -122,7 +123,7 @@ class Architecture:
         if self.version not in (None, 1, 2):
             raise ValueError(f"{names.get('version', 'version')}={self.version} must be 1 or 2")
         if self.depth is not None:
-            check_depth_and_patch(self.depth, self.patch, names)
+            check_depth_and_patch(self.depth, self.patch or 1, names)
         if self.blocks is not None:
             check_blocks(self.blocks, names.get("blocks", "blocks"))
         if self.injected is not None:
@@ -237,7 +238,7 @@ KINDS = {
     ),
     "reblur_deblur_net": Kind(
         ReblurDeblurNet,
-        {"width": "width", **_ENCODER_PATHS},
+        {"width": "width", "depth": "reblur.depth", **_ENCODER_PATHS},
         inputs=("blurry", "sharp"),
         deblurs=True,
         estimates=True,

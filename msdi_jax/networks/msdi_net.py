@@ -4,7 +4,7 @@ Li et al., "Learning Degradation Representations for Image Deblurring", ECCV 202
 The two-stage layout with half instance norm is HINet's (Chen et al., CVPRW 2021).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,26 +15,17 @@ from msdi_jax.networks.convolution import depth_to_space, space_to_depth
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
 from msdi_jax.networks.layers import Conv
 from msdi_jax.networks.modulation import SpatiallyAdaptiveModulation, Unmodulated
-from msdi_jax.networks.unet import DEPTH, MULTIPLE, Block, UNet, check_size, recomputed
+from msdi_jax.networks.unet import (
+    DEPTH,
+    Block,
+    UNet,
+    check_depth_and_patch,
+    check_size,
+    recomputed,
+)
 
 # Levels whose skips are modulated, as published. The bottom of the U-Net has no skip.
 LEVELS = tuple(range(DEPTH - 1))
-
-
-def check_depth_and_patch(depth: int, patch: int, names: Mapping[str, str] | None = None) -> None:
-    """Raise ValueError unless U-Nets of this size take every multiple of `MULTIPLE` as a side.
-
-    Args:
-        depth: see `MSDINet`.
-        patch: see `MSDINet`.
-        names: names of the two fields in the message; default: their own.
-    """
-    if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
-        names = {"depth": "depth", "patch": "patch", **(names or {})}
-        raise ValueError(
-            f"{names['depth']}={depth}, {names['patch']}={patch}: depth must be 2 … {DEPTH}, and "
-            f"patch · 2^(depth - 1) a divisor of {MULTIPLE}"
-        )
 
 
 class MSDIOutput(NamedTuple):

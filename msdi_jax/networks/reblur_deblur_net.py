@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
 from msdi_jax.networks.layers import Conv
 from msdi_jax.networks.modulation import NormalisedModulation
-from msdi_jax.networks.unet import DEPTH, UNet, check_size
+from msdi_jax.networks.unet import DEPTH, UNet, check_depth_and_patch, check_size
 
 
 class JointOutput(NamedTuple):
@@ -25,16 +25,17 @@ class Generator(nnx.Module):
         self,
         width: int,
         *,
+        depth: int = DEPTH,
         hidden: int | None = None,
         groups: int = 1,
         remat: int = 0,
         rngs: nnx.Rngs,
     ):
         self.stem = Conv(3, width, 3, rngs=rngs)
-        self.unet = UNet(width, pointwise=False, remat=remat, rngs=rngs)
+        self.unet = UNet(width, depth=depth, pointwise=False, remat=remat, rngs=rngs)
         self.modulation = nnx.List(
             NormalisedModulation(width * 2**i, hidden or 2 * width, groups=groups, rngs=rngs)
-            for i in range(DEPTH - 1)
+            for i in range(depth - 1)
         )
         self.last = Conv(width, 3, 3, rngs=rngs)
 
@@ -51,6 +52,7 @@ class ReblurDeblurNet(nnx.Module):
 
     Args:
         width: channels of the finest level; published: 64.
+        depth: levels of both U-Nets, at most 5; published: 5.
         hidden: context channels of the modulation; published: 2 · width.
         native: encode at full resolution, see `degradation`.
         contrast: feed the encoder local contrast, see `degradation`.
@@ -62,6 +64,7 @@ class ReblurDeblurNet(nnx.Module):
         self,
         width: int = 64,
         *,
+        depth: int = DEPTH,
         hidden: int | None = None,
         native: bool = False,
         contrast: bool = False,
@@ -72,7 +75,8 @@ class ReblurDeblurNet(nnx.Module):
         self.degradation = DegradationEstimator(
             width, version=2, native=native, contrast=contrast, rngs=rngs
         )
-        generators = {"hidden": hidden, "groups": batch_norm_groups, "remat": remat}
+        check_depth_and_patch(depth)
+        generators = {"depth": depth, "hidden": hidden, "groups": batch_norm_groups, "remat": remat}
         self.deblur = Generator(width, **generators, rngs=rngs)
         self.reblur = Generator(width, **generators, rngs=rngs)
 

@@ -1,6 +1,6 @@
 """The U-Net of both networks, with half instance norm in the encoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 from flax import nnx
@@ -160,4 +160,22 @@ def check_size(image: Array) -> None:
         raise ValueError(
             f"height and width must be multiples of {MULTIPLE}, got {height}×{width}: "
             "msdi_jax.restoration.restore pads images of any size by reflection"
+        )
+
+
+def check_depth_and_patch(
+    depth: int, patch: int = 1, names: Mapping[str, str] | None = None
+) -> None:
+    """Raise ValueError unless U-Nets of this size take every multiple of `MULTIPLE` as a side.
+
+    Args:
+        depth: number of levels.
+        patch: side of the pixel squares that the U-Nets take as one pixel.
+        names: names of the two fields in the message; default: their own.
+    """
+    if not 1 < depth <= DEPTH or patch < 1 or MULTIPLE % (patch * 2 ** (depth - 1)):
+        names = {"depth": "depth", "patch": "patch", **(names or {})}
+        raise ValueError(
+            f"{names['depth']}={depth}, {names['patch']}={patch}: depth must be 2 … {DEPTH}, and "
+            f"patch · 2^(depth - 1) a divisor of {MULTIPLE}"
         )

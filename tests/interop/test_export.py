@@ -16,7 +16,7 @@ from msdi_jax.models import Architecture
 from msdi_jax.networks import layers
 from tests.small_networks import SMALL, small_network
 
-JOINT = Architecture("reblur_deblur_net", 2)
+JOINT = Architecture("reblur_deblur_net", 2, depth=2)
 OWN = Architecture("msdi_net", 2, degradation_width=4, depth=3, patch=2, native=True, contrast=True)
 
 

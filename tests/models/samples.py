@@ -10,7 +10,7 @@ from msdi_jax.networks.degradation import Degradation
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.reblur_deblur_net import JointOutput
 
-ARCHITECTURE = models.Architecture("reblur_deblur_net", 2, hidden=5)
+ARCHITECTURE = models.Architecture("reblur_deblur_net", 2, depth=2, hidden=5)
 DESCRIPTION = models.Description(ARCHITECTURE, {"run": "a test", "steps": 3}, "Apache-2.0 ©")
 
 

@@ -43,7 +43,7 @@ def test_average_never_replaces_a_model(tmp_path, saved):
 
 
 def test_models_of_different_architectures_have_no_average(loaded):
-    wider = models.Architecture("reblur_deblur_net", 4, hidden=6)
+    wider = models.Architecture("reblur_deblur_net", 4, depth=2, hidden=6)
     description = dataclasses.replace(DESCRIPTION, architecture=wider, licence="another")
     other = models.Model(loaded.network, description)
     with pytest.raises(ValueError, match=r"^cannot average models that differ in width, hidden$"):

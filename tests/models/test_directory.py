@@ -22,6 +22,7 @@ def test_saved_models_are_loaded_unchanged(saved, loaded, network):
         "architecture": {
             "kind": "reblur_deblur_net",
             "width": 2,
+            "depth": 2,
             "version": 2,
             "hidden": 5,
             "native": False,

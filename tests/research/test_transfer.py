@@ -20,7 +20,8 @@ SHARP, BLURRY, OTHER = (
 
 def drawn(**options):
     """A joint model of width 2."""
-    description = models.Description(models.Architecture("reblur_deblur_net", 2, **options), {}, "")
+    architecture = models.Architecture("reblur_deblur_net", 2, depth=4, **options)
+    description = models.Description(architecture, {}, "")
     network = draw_arrays(abstract(description.architecture.build))
     return models.Model(network, description)
 

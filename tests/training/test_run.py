@@ -31,6 +31,7 @@ SHRUNK = [
     "--config.dataset.train_pairs=2",
     "--config.dataset.longest_side=288",
     "--config.dataset.test_pairs=1",
+    "--config.reblur.depth=2",
     "--config.deblur.depth=3",
     *(
         f"--config.{stage}.{field}={value}"
