@@ -8,7 +8,7 @@ from flax import nnx
 from msdi_jax import models
 from msdi_jax.cli import model_options
 from msdi_jax.cli.paths import path
-from msdi_jax.interop import convert, export, torch_keys
+from msdi_jax.interop import convert, export, torch_keys, weight_files
 from msdi_jax.models import cost
 
 
@@ -23,15 +23,18 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_convert)
     parser.add_argument(
-        "source", type=path, help="PyTorch file; the network is recognised from its keys"
+        "source",
+        type=path,
+        help=".pth or .safetensors file; the network is recognised from its keys",
     )
     parser.add_argument("destination", type=path, help="model directory to write")
     parser.add_argument(
-        "--encoder", type=path, help="PyTorch file of the encoder, if not in the source"
+        "--key",
+        help="entry of the source with the weights, for example params_ema or ema.state_dict; "
+        "default: the only one that fits",
     )
-    parser.add_argument(
-        "--pyramid", type=path, help="PyTorch file of the pyramid, if not in the source"
-    )
+    for part in ("encoder", "pyramid"):
+        parser.add_argument(f"--{part}", type=path, help=f"file of the {part}, if separate")
     parser.add_argument(
         "--check", action="store_true", help="run a forward pass first and print its statistics"
     )
@@ -46,7 +49,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "destination",
         type=path,
-        help="file to write; .pth or .pt: weights; .stablehlo or .onnx: a program",
+        help="file to write; .pth, .pt or .safetensors: weights; .stablehlo or .onnx: a program",
     )
     parser.add_argument(
         "--size",
@@ -87,15 +90,17 @@ def _convert(options: argparse.Namespace) -> None:
     converted = convert.convert(
         options.source,
         options.destination,
+        key=options.key,
         encoder=options.encoder,
         pyramid=options.pyramid,
         check=lambda loaded: options.check and print(cost.forward_statistics(loaded)),
     )
     architecture = converted.description.architecture
     version = f", version {architecture.version}" if architecture.version else ""
+    entry = f" from {converted.key}" if converted.key else ""
     print(
         f"{options.destination}: {architecture.kind}{version}, width {architecture.width}, "
-        f"{converted.arrays} arrays"
+        f"{converted.arrays} arrays{entry}"
     )
     if converted.unused:
         keys = [f"\n  {key}" for key in converted.unused]
@@ -112,15 +117,17 @@ def _export(options: argparse.Namespace) -> None:
         print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
         if (orientations := models.read_description(options.source).orientations) > 1:
             print(f"one pass: the model is used as the mean of {orientations} orientations")
-    elif suffix in (".pth", ".pt"):
+    elif suffix in weight_files.SUFFIXES:
         count = convert.export(options.source, options.destination)
         print(f"{options.destination}: {count} arrays")
         if lost := model_options.text(models.read_description(options.source)):
-            print(f"PyTorch files do not record how the model is used: give {lost} to its reader")
+            print(
+                f"files of weights do not record how the model is used: give {lost} to its reader"
+            )
     else:
         raise ValueError(
             f"{options.destination} cannot be written: name a file that ends in .pth or .pt "
-            "(PyTorch), .stablehlo or .onnx (programs)"
+            "(PyTorch), .safetensors, .stablehlo or .onnx (programs)"
         )
 
 

@@ -1,14 +1,8 @@
-"""Conversion of published PyTorch files to model directories, and back. Needs PyTorch.
-
-Files are read with PyTorch's restricted unpickler, which refuses files that would run code.
-"""
+"""Conversion of published weights, of PyTorch or safetensors, to model directories, and back."""
 
 import hashlib
-import pickle
-import re
 import time
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,30 +11,26 @@ import numpy as np
 from flax import nnx
 
 from msdi_jax import models
-from msdi_jax.interop import detect, torch_keys
+from msdi_jax.interop import detect, torch_keys, weight_files
 from msdi_jax.interop.torch_keys import FILES, Entry, from_published, key_table, to_published
+from msdi_jax.interop.weight_selection import read
 from msdi_jax.networks.functional import arrays_of
-from msdi_jax.runtime.atomic_write import atomic_write, check_file
-from msdi_jax.runtime.optional import require
+from msdi_jax.runtime.atomic_write import check_file
 
 __all__ = ["Entry", "convert", "export", "from_published", "key_table", "read_vgg", "to_published"]
 
-NO_CHECKPOINT = "is not a PyTorch checkpoint of tensors"
 # In files of these parts alone, keys do not have the prefix that they have in a network.
 ALONE = {"encoder": torch_keys.ENCODER, "pyramid": torch_keys.PYRAMID}
 
 
-class Weights(NamedTuple):
-    """A file's arrays by their standard keys, and whether they were in a `params` entry."""
-
-    arrays: dict[str, np.ndarray]
-    wrapped: bool
-
-
 class Converted(NamedTuple):
-    """Result of `convert`: the number of arrays used, and the keys of the unused ones."""
+    """Result of `convert`: the number of arrays used, and the keys of the unused ones.
+
+    `key` is the dotted path of the source's entry with the weights; "" without one.
+    """
 
     description: models.Description
+    key: str
     arrays: int
     unused: list[str]
 
@@ -49,6 +39,7 @@ def convert(
     source: Path | str,
     destination: Path | str,
     *,
+    key: str | None = None,
     encoder: Path | str | None = None,
     pyramid: Path | str | None = None,
     check: Callable[[models.Model], None] = lambda _: None,
@@ -59,8 +50,9 @@ def convert(
     Arrays that the network never uses are also stored, for `export`.
 
     Args:
-        source: a `.pth` file.
+        source: a `.pth` or `.safetensors` file.
         destination: created, or replaced if it is a model directory.
+        key: dotted path of the entry of `source` with the weights; default: the one that fits.
         encoder: file of the encoder alone, if `source` does not contain it.
         pyramid: file of the pyramid alone, if `source` does not contain it.
         check: called with the model before anything is written; raises ValueError to refuse it.
@@ -71,7 +63,7 @@ def convert(
     """
     destination = Path(destination)
     models.check_replaceable(destination)
-    weights = read(source)
+    weights = read(source, key)
     arrays = _joined(source, weights.arrays, {"encoder": encoder, "pyramid": pyramid})
     try:
         architecture = detect.detect(arrays)
@@ -82,7 +74,7 @@ def convert(
     parts = {"encoder": encoder, "pyramid": pyramid}
     description = models.Description(
         architecture,
-        provenance=_provenance(source, weights.wrapped, architecture)
+        provenance=_provenance(source, weights.key, architecture)
         | {name: _origin(path) for name, path in parts.items() if path},
         licence=torch_keys.FILES[architecture.kind].licence,
     )
@@ -90,18 +82,18 @@ def convert(
     # VGG19's classifier is six times as large as its convolutions, and VGG19 is never exported.
     kept = {} if architecture.kind == "vgg19" else {key: arrays[key] for key in unused}
     models.save(destination, network, description, kept)
-    return Converted(description, len(arrays) - len(unused), unused)
+    return Converted(description, weights.key, len(arrays) - len(unused), unused)
 
 
 def export(source: Path | str, destination: Path | str) -> int:
-    """Write a model as a PyTorch file with the published keys, shapes and layout.
+    """Write a model as a PyTorch or safetensors file with the published keys, shapes and layout.
 
     Arrays that the network never uses come from the converted file, or are new: zeros, and ones
     for running variances.
 
     Args:
         source: a model directory.
-        destination: the file to write.
+        destination: the file to write; `.safetensors`, or else PyTorch's format.
 
     Returns:
         The number of arrays.
@@ -120,16 +112,11 @@ def export(source: Path | str, destination: Path | str) -> int:
     arrays = to_published(loaded.network)
     for key, shape in torch_keys.never_used(loaded.network).items():
         arrays[key] = kept.get(key, _fresh(key, shape))
-    torch = _torch(destination)
-    tensors = {
-        key.removeprefix(ALONE.get(name, "")): torch.from_numpy(np.array(array, order="C"))
-        for key, array in arrays.items()
-    }
-    wrapped = loaded.description.provenance.get("wrapped", True)
-    # Given a path, PyTorch would write the name of the temporary file into the file.
-    with atomic_write(destination) as temporary, temporary.open("wb") as file:
-        torch.save({"params": tensors} if wrapped else tensors, file)
-    return len(tensors)
+    arrays = {key.removeprefix(ALONE.get(name, "")): array for key, array in arrays.items()}
+    description = loaded.description
+    metadata = {"architecture": vars(loaded.architecture), "licence": description.licence}
+    weight_files.write(destination, arrays, description.provenance.get("key", "params"), metadata)
+    return len(arrays)
 
 
 def read_vgg(path: str) -> dict:
@@ -144,72 +131,6 @@ def read_vgg(path: str) -> dict:
             raise ValueError(f"{path} is a {loaded.architecture.kind} model, not VGG19")
         return arrays_of(loaded.network)
     return arrays_of(_network(models.Architecture("vgg19"), read(path).arrays)[0])
-
-
-def read(path: Path | str) -> Weights:
-    """Read the arrays of a PyTorch file, floating-point ones as float32.
-
-    Raises:
-        ValueError: PyTorch is not installed, or the file holds anything but named tensors.
-    """
-    torch = _torch(path)
-    try:
-        # Only PyTorch's zip files can be memory-mapped.
-        mapped = zipfile.is_zipfile(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} {NO_CHECKPOINT}: {_reason(error)}") from error
-    except Exception as error:
-        # PyTorch raises many types of errors for damaged files.
-        reason = "it does not exist" if not Path(path).exists() else _reason(error)
-        raise ValueError(f"{path} {NO_CHECKPOINT}: {reason}") from error
-    wrapped = isinstance(content, Mapping) and isinstance(content.get("params"), Mapping)
-    if wrapped and (others := _other_weights(content)):
-        raise ValueError(
-            f"{path} holds {', '.join(others)} in addition to params: save the one that you want "
-            f"to its own file, torch.save(torch.load({str(path)!r})[{others[0]!r}], 'alone.pth')"
-        )
-    content = content["params"] if wrapped else content
-    if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path} {NO_CHECKPOINT}: it has no named arrays")
-    arrays = {str(key): _array(path, key, value) for key, value in content.items()}
-    try:
-        return Weights(detect.standard_keys(arrays), wrapped)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _other_weights(content: Mapping) -> list[str]:
-    """Return the entries with the same keys as "params", for example averaged weights."""
-    return [
-        str(name)
-        for name, value in content.items()
-        if name != "params"
-        and isinstance(value, Mapping)
-        and value.keys() == content["params"].keys()
-    ]
-
-
-def _torch(path: Path | str):
-    return require("torch", "convert", f"reading or writing {path}")
-
-
-def _reason(error: Exception) -> str:
-    """Return the reason; PyTorch's own message recommends loading without protection."""
-    code = re.search(r"GLOBAL (\S+)", str(error))
-    if code:
-        return f"it would run {code[1]}, which is refused"
-    return "it is damaged, or another kind of file"
-
-
-def _array(path: Path | str, key: Any, value: Any) -> np.ndarray:
-    torch = _torch(path)
-    if not isinstance(value, torch.Tensor):
-        raise ValueError(f"{path} {NO_CHECKPOINT}: {key!r} holds a {type(value).__name__}")
-    if str(key).endswith("num_batches_tracked") and value.numel() == 1:
-        # PyTorch also reads the shape (1,) of older versions and of NumPy as a scalar.
-        value = value.reshape(())
-    return (value.detach().float() if value.is_floating_point() else value).numpy()
 
 
 def _joined(
@@ -275,15 +196,13 @@ def _check_publishable(source: Path | str, architecture: models.Architecture) ->
         )
 
 
-def _provenance(
-    path: Path | str, wrapped: bool, architecture: models.Architecture
-) -> dict[str, Any]:
+def _provenance(path: Path | str, key: str, architecture: models.Architecture) -> dict[str, Any]:
     return {
         "converted": time.strftime("%Y-%m-%d"),
         **_origin(path),
         "network": architecture.kind,
         "width": architecture.width,
-        "wrapped": wrapped,
+        "key": key,
     }
 
 

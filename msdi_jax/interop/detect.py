@@ -3,7 +3,7 @@
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -16,27 +16,50 @@ BARE = {
     ENCODER: r"(layer\d|res_\d|out|conv_7x7)\.",
     PYRAMID: r"conv_latent_",
 }
+# Components that DataParallel and torch.compile insert, for a network or a part of it.
+WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
 # Keys that only one version has. A pyramid of version 2 has none of either; 2 is the default.
 ONLY_VERSION_1 = r"net_prior\.(layer6|res_[34])\.|prior_upsampling\.conv_latent_init\."
 ONLY_VERSION_2 = r"net_prior\.out\.[147]\."
 
 
 def standard_keys(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Remove the `module.` of data-parallel training; add the prefix of encoder and pyramid.
+    """Remove the prefixes of PyTorch's wrappers; add the prefix of encoder and pyramid.
 
     Raises:
         ValueError: two keys become the same.
     """
     arrays = {}
-    for key, array in weights.items():
-        name = key.removeprefix("module.")
-        for prefix, pattern in BARE.items():
-            if re.match(pattern, name):
-                name = prefix + name
+    for name, (key, array) in zip(_standard_names(weights), weights.items(), strict=True):
         if name in arrays:
             raise ValueError(f"{key} is there twice, with and without its prefix")
         arrays[name] = array
     return arrays
+
+
+def fits(keys: Iterable[str]) -> bool:
+    """Return whether keys look like those of a network of this package."""
+    return _is_known(_standard_names(keys))
+
+
+def _standard_names(keys: Iterable[str]) -> list[str]:
+    """Return the standard keys, without the name of the attribute that held the network."""
+    names = originals = [WRAPPERS.sub("", key) for key in keys]
+    while not _is_known(names):
+        if len({name.partition(".")[0] for name in names}) != 1 or "" in names:
+            return originals
+        names = [name.partition(".")[2] for name in names]
+    return [_with_part(name) for name in names]
+
+
+def _with_part(name: str) -> str:
+    return next((part + name for part, pattern in BARE.items() if re.match(pattern, name)), name)
+
+
+def _is_known(names: Iterable[str]) -> bool:
+    patterns = [*(file.sign for file in FILES.values() if file.sign), *BARE.values()]
+    known = "|".join([*patterns, re.escape(ENCODER), re.escape(PYRAMID)])
+    return any(re.match(known, name) for name in names)
 
 
 def detect(weights: Mapping[str, np.ndarray]) -> Architecture:

@@ -79,16 +79,6 @@ def test_wrappers_and_types_make_no_difference(state_dict, tmp_path, wrap):
         np.testing.assert_array_equal(array, weights[key], err_msg=key)
 
 
-def test_files_with_two_sets_of_weights_are_refused(state_dict, tmp_path):
-    weights = tensors(state_dict(DISCRIMINATOR))
-    source = save(
-        tmp_path / "source.pth", {"params": weights, "params_ema": weights, "optimizer": {"lr": 1}}
-    )
-    with pytest.raises(ValueError, match=r"holds params_ema in addition to .*\['params_ema'\]"):
-        convert.convert(source, tmp_path / "model")
-    assert not (tmp_path / "model").exists()
-
-
 @pytest.mark.parametrize(
     ("name", "version", "prefixed"), [("msdi_net-w8", 1, False), ("msdi2_net-w8", 2, True)]
 )
