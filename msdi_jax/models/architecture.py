@@ -30,6 +30,8 @@ from msdi_jax.networks.unet import check_depth_and_patch
 from msdi_jax.networks.vgg import VGG19
 
 _TUPLES = ("injected", "blocks")
+# Kind of the network that stage 1 trains.
+JOINT = "reblur_deblur_net"
 # Fields of a configuration in which 0 means: derived from other fields.
 _IMPLIED = ("deblur.width", "hidden")
 
@@ -88,8 +90,8 @@ class Architecture:
     @classmethod
     def from_config(cls, config: ml_collections.ConfigDict, stage: str) -> "Architecture":
         """Return the network that `stage`, "reblur" or "deblur", trains."""
-        kind = "reblur_deblur_net" if stage == "reblur" else config.deblur.network
-        if kind not in KINDS or not KINDS[kind].config_paths:
+        kind = JOINT if stage == "reblur" else config.deblur.network
+        if stage == "deblur" and kind not in TRAINED_BY_DEBLUR:
             raise ValueError(
                 f"deblur.network={kind!r} must be one of {', '.join(TRAINED_BY_DEBLUR)}"
             )
@@ -157,7 +159,7 @@ class Architecture:
 
     @property
     def reblurs(self) -> bool:
-        return self.kind == "reblur_deblur_net"
+        return self.kind == JOINT
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -236,7 +238,7 @@ KINDS = {
         estimates=True,
         frozen=("degradation",),
     ),
-    "reblur_deblur_net": Kind(
+    JOINT: Kind(
         ReblurDeblurNet,
         {"width": "width", "depth": "reblur.depth", **_ENCODER_PATHS},
         inputs=("blurry", "sharp"),
@@ -260,7 +262,7 @@ KINDS = {
     "vgg19": Kind(VGG19, frozen=("conv",), fixed={"width": 64}),
 }
 DEBLURRING = tuple(name for name, kind in KINDS.items() if kind.deblurs)
-TRAINED_BY_DEBLUR = ("msdi_net", "modulated_nafnet", "nafnet", "hinet")
+TRAINED_BY_DEBLUR = tuple(n for n, kind in KINDS.items() if kind.config_paths and n != JOINT)
 ESTIMATING = tuple(name for name, kind in KINDS.items() if kind.estimates)
 
 
