@@ -49,6 +49,7 @@ VALUES = {
         "--outputs-template",
     },
     "table": {"--format", "--dataset"},
+    "convert": {"--key"},
     "prepare": {"name", "--blur", *TEMPLATES},
     "export": {"--size"},
     "compact": {"--licence"},

@@ -9,6 +9,7 @@ from flax import nnx
 from msdi_jax.configs import base
 from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import arrays_of
+from msdi_jax.networks.msdi_net import MSDIOutput
 from msdi_jax.training import optimizer, stage2_deblur
 from msdi_jax.training.state import State
 
@@ -58,7 +59,7 @@ def test_psnr_has_a_floor_and_features_are_left_out_at_weight_0():
     config.width = 2
     rng = np.random.default_rng(0)
     sharp, deblurred, intermediate = jnp.asarray(rng.uniform(size=(3, 2, 16, 16, 3)))
-    output = stage2_deblur.MSDIOutput(deblurred, intermediate)
+    output = MSDIOutput(deblurred, intermediate)
     config.deblur.update({"psnr_floor": 0.1, "feature_weight": 0.0})
     terms = stage2_deblur.DeblurStage(config, {}, {})._loss_terms({}, output, sharp)
     found = 10 * np.log10(np.square(np.stack(output) - sharp).mean((2, 3, 4)) + 0.1).mean()
@@ -77,6 +78,6 @@ def test_features_are_of_what_the_encoder_sees():
             Architecture.from_config(config, "deblur").build(nnx.Rngs(0)).degradation
         )
         stage = stage2_deblur.DeblurStage(config, degradation, degradation["encoder"]["shallow"])
-        terms = stage._loss_terms(stage.frozen, stage2_deblur.MSDIOutput(weak, weak), sharp)
+        terms = stage._loss_terms(stage.frozen, MSDIOutput(weak, weak), sharp)
         losses.append(float(terms["feature_loss"]))
     assert losses[1] < 0.05 * losses[0]
