@@ -125,7 +125,7 @@ class Architecture:
         if self.version not in (None, 1, 2):
             raise ValueError(f"{names.get('version', 'version')}={self.version} must be 1 or 2")
         if self.depth is not None:
-            check_depth_and_patch(self.depth, self.patch or 1, names)
+            check_depth_and_patch(self.depth, 1 if self.patch is None else self.patch, names)
         if self.blocks is not None:
             check_blocks(self.blocks, names.get("blocks", "blocks"))
         if self.injected is not None:

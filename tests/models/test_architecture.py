@@ -90,6 +90,7 @@ def test_fields_derived_from_the_width_are_0_in_a_configuration():
         ({"hidden": -1}, "hidden=-1 must be at least 1"),
         ({"version": 3}, "version=3 must be 1 or 2"),
         ({"depth": 5, "patch": 2}, "depth=5, patch=2: depth must be 2 … 5, .* divisor of 16"),
+        ({"patch": 0}, "depth=5, patch=0: depth must be"),
         ({"injected": (4,)}, r"injected=\(4,\) must be some of"),
         ({"depth": 3, "injected": (2, 3)}, r"modulates nothing: .* depth 3 has skips at \(0, 1\)"),
     ],
