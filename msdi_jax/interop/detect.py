@@ -17,7 +17,9 @@ BARE = {
     PYRAMID: r"conv_latent_",
 }
 # Components that DataParallel and torch.compile insert, for a network or a part of it.
-WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
+WRAPPERS = re.compile(
+    r"(?<![^.])(module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\."
+)
 # Keys that only one version has. A pyramid of version 2 has none of either; 2 is the default.
 ONLY_VERSION_1 = r"net_prior\.(layer6|res_[34])\.|prior_upsampling\.conv_latent_init\."
 ONLY_VERSION_2 = r"net_prior\.out\.[147]\."

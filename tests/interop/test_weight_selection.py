@@ -79,6 +79,8 @@ def test_weights_next_to_numbers_are_taken(tmp_path, weights):
         lambda key: f"_orig_mod.{key}",
         lambda key: f"module._orig_mod.{key}",
         lambda key: f"_orig_mod.module.{key}",
+        lambda key: key.replace(".", "._checkpoint_wrapped_module.", 1),
+        lambda key: f"_fsdp_wrapped_module.{key}",
         lambda key: f"net_g.{key}",
         lambda key: f"self.model._orig_mod.{key}",
         lambda key: key.replace(".", ".module.", 1),
