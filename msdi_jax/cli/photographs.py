@@ -77,7 +77,7 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterable[tuple[Pa
         found = [p for p in found if not p.resolve().is_relative_to(output.resolve())]
     if not found:
         hint = "" if recursive else "; --recursive enters its subfolders"
-        raise ValueError(f"{path} holds no images (files in {', '.join(image_io.READABLE)}{hint})")
+        raise ValueError(f"{path} holds no images (files in {', '.join(image_io.READABLE)}){hint}")
     if not recursive:
         _report_others(path, found)
     return [(p, p.relative_to(path)) for p in found]

@@ -16,7 +16,7 @@ BARE = {
     ENCODER: r"(layer\d|res_\d|out|conv_7x7)\.",
     PYRAMID: r"conv_latent_",
 }
-# Components that DataParallel and torch.compile insert, for a network or a part of it.
+# Components that DataParallel, torch.compile, activation checkpointing and FSDP insert.
 WRAPPERS = re.compile(
     r"(?<![^.])(module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\."
 )

@@ -15,7 +15,7 @@ class Format:
         metadata: fields of `Metadata` that it keeps, with the most bytes of each.
         deep: whether it holds 16 bits.
         alpha: whether it holds transparency.
-        grey_alpha: whether it holds grey without repeating it, with transparency too.
+        grey: whether it holds grey as one channel.
     """
 
     longest: int
@@ -45,7 +45,7 @@ WEBP = Format(16_383, _any_size("profile", "exif", "xmp"), alpha=True, grey=Fals
 TIFF = Format(2**31 - 1, _any_size("profile", "exif", "xmp", "iptc", "dpi"), deep=True, alpha=True)
 BMP = Format(2**31 - 1, _any_size("dpi"))
 
-# By suffix; the first of a format is the one to recommend.
+# By suffix.
 FORMATS = {
     ".png": PNG,
     ".jpg": JPEG,

@@ -14,6 +14,7 @@ from msdi_jax.restoration.image_io import exif
 from msdi_jax.restoration.image_io.photograph import Chunk, Metadata, Photograph, from_channels
 
 START = b"\x89PNG\r\n\x1a\n"
+ANIMATION = "it is an animation: save the picture to restore as a file of its own"
 COLOUR = (b"cICP", b"mDCV", b"cLLI", b"sRGB", b"gAMA", b"cHRM")
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp\0"
@@ -31,7 +32,7 @@ def read(path: Path) -> Photograph:
     """
     others = list(chunks(path))
     if any(kind == b"acTL" for kind, _ in others):
-        raise ValueError("it is an animation: save the picture to restore as a file of its own")
+        raise ValueError(ANIMATION)
     tags, metadata = _metadata(others)
     channels = imagecodecs.png_decode(_pixels(path.read_bytes()))
     return from_channels(*exif.upright(np.atleast_3d(channels), tags, metadata))
@@ -39,8 +40,8 @@ def read(path: Path) -> Photograph:
 
 def read_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of a PNG turned upright."""
-    header, *others = chunks(path)
-    width, height = struct.unpack(">II", header[1][:8])
+    others = list(chunks(path))
+    width, height = struct.unpack(">II", others[0][1][:8])
     tags, metadata = _metadata(others)
     return exif.upright_size((height, width), tags, metadata.xmp)
 

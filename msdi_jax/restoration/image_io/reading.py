@@ -53,7 +53,7 @@ def read_photograph(path: Path | str, truncated: bool = False) -> Photograph:
     """Read an image file and turn it upright, by its EXIF orientation.
 
     Args:
-        truncated: read a JPEG of which less than `MISSING` of the rows are missing, with a warning.
+        truncated: read a JPEG of which at most `MISSING` of the rows are missing, with a warning.
 
     Raises:
         ValueError: naming the file, when it is missing, no image, an animation, too large for this
@@ -102,9 +102,11 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist: give the path of an image file") from error
-    # The readers of the many formats raise exceptions of many types.
+    # The readers of the many formats raise exceptions of many types, most without an explanation.
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+        explained = isinstance(error, ValueError | OSError)
+        reason = error if explained else "it is truncated or damaged"
+        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
 
 
 def _start_of(path: Path) -> bytes:
@@ -143,7 +145,7 @@ def _read_by_pillow(path: Path, truncated: bool) -> Photograph:
             raise ValueError("it has more than 16 bits per value: save it as 8 or 16 bit")
         # Other formats hold further pictures of the same.
         if image.format in ("GIF", "WEBP", "AVIF") and image.is_animated:
-            raise ValueError("it is an animation: save the picture to restore as a file of its own")
+            raise ValueError(png.ANIMATION)
         warnings = _load(image, path, truncated)
         metadata = _metadata(image, _is_lossless(path))
         converted, left_out = _converted(image)

@@ -1,6 +1,7 @@
 """TIFF and BigTIFF of 1 to 16 bits, grey or RGB, and their tags."""
 
 import io
+import logging
 import struct
 import warnings
 from pathlib import Path
@@ -14,6 +15,8 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC, RESUNIT
 from msdi_jax.restoration.image_io import exif
 from msdi_jax.restoration.image_io.photograph import Metadata, Photograph, from_channels
 
+# It logs what it also raises.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 # How TIFF and BigTIFF begin, of either byte order.
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # A directory within EXIF, which would have to be moved too.

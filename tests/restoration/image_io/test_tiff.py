@@ -168,3 +168,13 @@ def test_further_pages_are_refused_but_small_versions_are_not(tmp_path, kind, se
     refusal = pytest.raises(ValueError, match=r"a\.tif .* 2 pages: save each as a picture")
     with refusal if refused else contextlib.nullcontext():
         assert np.array_equal(image_io.read_photograph(tmp_path / "a.tif").rgb, RGB.astype(kind))
+
+
+@pytest.mark.parametrize("length", [4, 8, 200])
+def test_a_file_without_its_directory_is_refused_as_damaged(tmp_path, length):
+    write(tmp_path / "whole.tif", RGB)
+    # Its directory is at the end, as many programs write it.
+    whole = (tmp_path / "whole.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[:4] + (10**6).to_bytes(4, "little") + whole[8:length])
+    with pytest.raises(ValueError, match=r"a\.tif cannot be read as an image: \w+ \w+"):
+        read(tmp_path / "a.tif")
