@@ -54,7 +54,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         default="256x256",
-        help="height and width of the images of a program; default: %(default)s",
+        help="height and width of the images of a program, or `any`: all multiples of 16; "
+        "default: %(default)s",
     )
 
 
@@ -112,9 +113,10 @@ def _convert(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     suffix = options.destination.suffix.lower()
     if suffix in export.FORMATS:
-        height, width = _sides(options.size)
-        size = export.export_program(options.source, options.destination, height, width)
-        print(f"{options.destination}: {size / 1e6:.1f} MB, (b, {height}, {width}, 3) in [0, 1]")
+        size = _sides(options.size)
+        written = export.export_program(options.source, options.destination, size)
+        shape = ", ".join(map(str, size or ("16·h", "16·w")))
+        print(f"{options.destination}: {written / 1e6:.1f} MB, (b, {shape}, 3) in [0, 1]")
         if (orientations := models.read_description(options.source).orientations) > 1:
             print(f"one pass: the model is used as the mean of {orientations} orientations")
     elif suffix in weight_files.SUFFIXES:
@@ -154,8 +156,12 @@ def _average(options: argparse.Namespace) -> None:
     print(options.destination)
 
 
-def _sides(text: str) -> tuple[int, int]:
+def _sides(text: str) -> tuple[int, int] | None:
+    if text.lower() == "any":
+        return None
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()):
-        raise ValueError(f"--size {text} must be HEIGHTxWIDTH in pixels, for example 720x1280")
+        raise ValueError(
+            f"--size {text} must be HEIGHTxWIDTH in pixels, for example 720x1280, or any"
+        )
     return int(height), int(width)

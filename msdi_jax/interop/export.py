@@ -11,7 +11,8 @@ ONNX, for other runtimes:
     session = onnxruntime.InferenceSession("model.onnx")
     (deblurred,) = session.run(None, {"images": images})
 
-Both contain the weights. Height and width are fixed at export.
+Both contain the weights. Height and width are fixed at export, or may be any multiples of 16; both
+refuse other sizes.
 """
 
 import functools
@@ -23,10 +24,11 @@ from flax import nnx
 from jax import export
 
 from msdi_jax import models
-from msdi_jax.interop import onnx_graph
+from msdi_jax.interop import onnx_translation
 from msdi_jax.networks.functional import abstract
 from msdi_jax.networks.layers import Conv, DoublingConv, SpectralConv
 from msdi_jax.networks.unet import MULTIPLE
+from msdi_jax.runtime import target
 from msdi_jax.runtime.atomic_write import atomic_write, check_file
 from msdi_jax.runtime.compilation import precise
 from msdi_jax.runtime.optional import require
@@ -34,14 +36,15 @@ from msdi_jax.runtime.optional import require
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def export_program(source: Path | str, destination: Path | str, height: int, width: int) -> int:
+def export_program(
+    source: Path | str, destination: Path | str, size: tuple[int, int] | None = None
+) -> int:
     """Write a model as one file of `FORMATS`; return its size in bytes.
 
     Args:
         source: a model directory.
         destination: the file to write; its suffix chooses the format.
-        height: of the images, px, a multiple of 16.
-        width: of the images, px, a multiple of 16.
+        size: height and width of the images, px, multiples of 16; None for any such size.
 
     Raises:
         ValueError: the model does not deblur, a side is not a multiple of 16, an optional package
@@ -49,8 +52,9 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
     """
     destination = Path(destination)
     check_file(destination)
-    if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
-        raise ValueError(f"--size {height}x{width}: both sides must be multiples of {MULTIPLE}")
+    if size and any(side < MULTIPLE or side % MULTIPLE for side in size):
+        text = "x".join(map(str, size))
+        raise ValueError(f"--size {text}: both sides must be multiples of {MULTIPLE}")
     loaded = models.load(source)
     if loaded.architecture.kind not in models.DEBLURRING:
         raise ValueError(
@@ -59,21 +63,21 @@ def export_program(source: Path | str, destination: Path | str, height: int, wid
         )
     suffix = destination.suffix.lower()
     require(PACKAGES[suffix], "export", f"a {suffix} file")
-    program = FORMATS[suffix](loaded, height, width)
+    program = FORMATS[suffix](loaded, size)
     with atomic_write(destination) as temporary:
         temporary.write_bytes(program)
     return len(program)
 
 
-def _stablehlo(loaded: models.Model, height: int, width: int) -> bytes:
-    deblur, images = _program(loaded, height, width)
+def _stablehlo(loaded: models.Model, size: tuple[int, int] | None) -> bytes:
+    deblur, images = _program(loaded, size)
     return export.export(jax.jit(deblur), platforms=PLATFORMS)(images).serialize()
 
 
-def _onnx(loaded: models.Model, height: int, width: int) -> bytes:
-    deblur, images = _program(loaded, height, width)
+def _onnx(loaded: models.Model, size: tuple[int, int] | None) -> bytes:
+    deblur, images = _program(loaded, size)
     names = ("images", "deblurred")
-    graph = onnx_graph.translate(deblur, images.shape, names, loaded.description.licence)
+    graph = onnx_translation.translate(deblur, images.shape, names, loaded.description.licence)
     return graph.SerializeToString()
 
 
@@ -82,17 +86,27 @@ FORMATS = {".stablehlo": _stablehlo, ".onnx": _onnx}
 PACKAGES = {".stablehlo": "flatbuffers", ".onnx": "onnx"}
 
 
-def _program(loaded: models.Model, height: int, width: int):
+def _program(loaded: models.Model, size: tuple[int, int] | None):
     """Return the function images (b, height, width, 3) → deblurred images, and its input shape."""
     folded = fold_spectral_norm(loaded.network)
 
     @precise
     def deblur(images: jax.Array) -> jax.Array:
         joint = hasattr(folded, "deblur")
-        return (folded(images, images) if joint else folded(images)).deblurred
+        with target.tracing_for(target.PLAIN):
+            return (folded(images, images) if joint else folded(images)).deblurred
 
-    (batch,) = export.symbolic_shape("b")
-    return deblur, jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
+    return deblur, jax.ShapeDtypeStruct(_shape(loaded.architecture, size), jnp.float32)
+
+
+def _shape(architecture: models.Architecture, size: tuple[int, int] | None) -> tuple:
+    """Return the shape of images, of which the number, and the size unless given, is symbolic."""
+    if size:
+        return (*export.symbolic_shape("b"), *size, 3)
+    # An encoder at full resolution reflects features of a 32nd of the size: at least two pixels.
+    least = 3 if architecture.native else 1
+    constraints = [f"h >= {least}", f"w >= {least}"]
+    return export.symbolic_shape(f"b, {MULTIPLE}*h, {MULTIPLE}*w, 3", constraints=constraints)
 
 
 def fold_spectral_norm(network: nnx.Module) -> nnx.Module:

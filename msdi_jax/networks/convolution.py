@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from msdi_jax.networks.rewrites import winograd
 from msdi_jax.networks.rewrites.correlation import correlate, correlate_as_product
+from msdi_jax.networks.rewrites.plain import is_plain, named_when_plain
 from msdi_jax.runtime import target
 from msdi_jax.runtime.mesh import shares_rows
 
@@ -41,12 +42,14 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     * No padding, or padding that makes the output larger than the input: columns are padded
       separately.
 
+    For the plain target, nothing is rewritten.
+
     Raises:
         ValueError: `stride` is neither 1 nor 2.
     """
     if stride not in (1, 2):
         raise ValueError(f"stride={stride} must be 1 or 2")
-    if target.current() == target.PLAIN:
+    if is_plain():
         return _convolve_plainly(x, kernel, stride, padding)
     size = kernel.shape[0]
     if stride == 2:
@@ -62,13 +65,16 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0) -> A
     return _convolve_directly(x, kernel, padding)
 
 
-def _convolve_plainly(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def _convolve_plainly(
+    x: Array, kernel: Array, stride: int = 1, padding: int = 0, groups: int = 1
+) -> Array:
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
         ((padding, padding),) * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 
@@ -197,6 +203,8 @@ def convolve_depthwise(
     Nine products: XLA's grouped convolutions are slow on CPUs, and gather the batch of all devices
     in the kernel's gradient (openxla/xla issue 47945).
     """
+    if is_plain():
+        return _convolve_plainly(x, kernel, padding=1, groups=x.shape[-1])
     height, width = x.shape[1:3]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return sum(
@@ -204,6 +212,7 @@ def convolve_depthwise(
     )
 
 
+@named_when_plain
 def pixel_shuffle(
     x: Float[Array, "b h w c"], side: int
 ) -> Float[Array, "b h*side w*side c//side**2"]:
@@ -213,6 +222,7 @@ def pixel_shuffle(
     return x.reshape(batch, height * side, width * side, -1)
 
 
+@named_when_plain
 def space_to_depth(
     x: Float[Array, "b h w c"], side: int
 ) -> Float[Array, "b h//side w//side c*side*side"]:
@@ -222,6 +232,7 @@ def space_to_depth(
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 
 
+@named_when_plain
 def depth_to_space(
     x: Float[Array, "b h w c"], side: int
 ) -> Float[Array, "b h*side w*side c//side**2"]:
@@ -229,6 +240,24 @@ def depth_to_space(
     batch, height, width, _ = x.shape
     x = x.reshape(batch, height, width, side, side, -1)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * side, width * side, -1)
+
+
+@named_when_plain
+def double(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
+    """Double the size by nearest-neighbour."""
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+@named_when_plain
+def reflect_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*size w+2*size c"]:
+    """Pad by reflection; the edge pixel is not repeated."""
+    return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="reflect")
+
+
+@named_when_plain
+def edge_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*size w+2*size c"]:
+    """Pad by the edge pixels."""
+    return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="edge")
 
 
 def convolve_doubled(
@@ -242,12 +271,10 @@ def convolve_doubled(
     images, assembling that kernel would take longer than it saves.
     """
     batch, height, width, _ = x.shape
-    plain = target.current() == target.PLAIN
-    if plain or _is_small((2 * height, 2 * width), kernel):
-        doubled = x.repeat(2, axis=1).repeat(2, axis=2)
-        return convolve(jnp.pad(doubled, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge"), kernel)
+    if is_plain() or _is_small((2 * height, 2 * width), kernel):
+        return convolve(edge_pad(double(x), 1), kernel)
     taps = _pair_taps(_pair_taps(kernel[None, None], 2), 3).transpose(2, 3, 4, 0, 1, 5)
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    x = edge_pad(x, 1)
     y = convolve(x, taps.reshape(*taps.shape[:3], -1))
     y = y.reshape(*y.shape[:3], 2, 2, -1)
     rows = [

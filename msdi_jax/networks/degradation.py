@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from msdi_jax.networks.convolution import reflect_pad
 from msdi_jax.networks.layers import (
     BatchNorm,
     Conv,
@@ -32,9 +32,9 @@ from msdi_jax.networks.layers import (
     SpectralConv,
     average_pool,
     leaky_relu,
-    reflect_pad,
     resize_bilinear,
 )
+from msdi_jax.networks.rewrites.plain import array_library
 
 ENCODER_SIZE = 256
 # Side of the image area of one cell of a native representation, px.
@@ -63,7 +63,7 @@ def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """
     wide = image.astype(jnp.promote_types(image.dtype, jnp.float32))
     rows, columns = (_neighbours(side) for side in wide.shape[1:3])
-    count = jnp.asarray(np.outer(rows, columns)[..., None], wide.dtype)
+    count = jnp.asarray(rows[:, None, None] * columns[:, None], wide.dtype)
     mean = _neighbourhood_sum(wide) / count
     power = _neighbourhood_sum(jnp.square(wide)) / count
     variance = (power - jnp.square(mean)).mean(-1, keepdims=True)
@@ -71,10 +71,11 @@ def local_contrast(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return contrast.astype(image.dtype)
 
 
-def _neighbours(side: int) -> Float[np.ndarray, " side"]:
+def _neighbours(side: int) -> Float[Array, " side"]:
     """Count the pixels of each pixel's neighbourhood inside an axis of `side` px."""
-    place, reach = np.arange(side), NEIGHBOURHOOD // 2
-    return 1.0 + np.minimum(place, reach) + np.minimum(side - 1 - place, reach)
+    library, reach = array_library(side), NEIGHBOURHOOD // 2
+    place = library.arange(side)
+    return 1.0 + library.minimum(place, reach) + library.minimum(side - 1 - place, reach)
 
 
 def _neighbourhood_sum(x: Array) -> Array:
@@ -254,4 +255,5 @@ class DegradationEstimator(nnx.Module):
         height, width = size
         cells = resize_bilinear(representation, -(-height // CELL), -(-width // CELL))
         # The last cells may extend beyond the image.
-        return tuple(m[:, : height >> i, : width >> i] for i, m in enumerate(self.pyramid(cells)))
+        maps = enumerate(self.pyramid(cells))
+        return tuple(m[:, : height // 2**i, : width // 2**i] for i, m in maps)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from msdi_jax.networks.convolution import reflect_pad
 from msdi_jax.networks.degradation import DegradationPyramid
-from msdi_jax.networks.layers import Conv, leading_vectors, leaky_relu, reflect_pad
+from msdi_jax.networks.layers import Conv, leading_vectors, leaky_relu
 from msdi_jax.networks.modulation import Unmodulated
 from msdi_jax.networks.msdi_net import MSDINet
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet

@@ -23,6 +23,7 @@ from msdi_jax.networks.convolution import (
     convolve_doubled,
     depth_to_space,
 )
+from msdi_jax.networks.rewrites.plain import array_library, divide
 
 
 class PowerIteration(nnx.BatchStat):
@@ -78,11 +79,6 @@ def _by_numpy(function: Callable, results: Any, *arguments: Array) -> Any:
 
 def leaky_relu(x: Array) -> Array:
     return nnx.leaky_relu(x, negative_slope=0.2)
-
-
-def reflect_pad(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h+2*size w+2*size c"]:
-    """Pad by reflection; the edge pixel is not repeated."""
-    return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="reflect")
 
 
 class Conv(nnx.Module):
@@ -219,8 +215,8 @@ def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 def _moments(x: Float[Array, "b h w c"]) -> tuple[Array, Array]:
     """Return mean and reciprocal deviation per image and channel, in float32 or wider."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = wide.mean((1, 2), keepdims=True)
-    variance = jnp.square(wide - mean).mean((1, 2), keepdims=True)
+    mean = local_statistics.spatial_mean(wide)
+    variance = local_statistics.spatial_mean(jnp.square(wide - mean))
     return mean, jax.lax.rsqrt(variance + 1e-5)
 
 
@@ -318,10 +314,12 @@ def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Arra
 def _interpolate(x: Array, axis: int, target: int) -> Array:
     """Blend two neighbours; `jax.image.resize` multiplies by a matrix instead."""
     size = x.shape[axis]
-    centres = np.maximum((np.arange(target) + 0.5) * (size / target) - 0.5, 0)
-    lower = centres.astype(int)
-    upper = np.minimum(lower + 1, size - 1)
-    share = jnp.asarray(centres - lower, x.dtype).reshape(
+    library = array_library(size, target)
+    # The centre of pixel i is at ((2 · i + 1) · size - target) / (2 · target) in the input.
+    places = (2 * library.arange(target) + 1) * size - target
+    lower, rest = divide(library.maximum(places, 0), 2 * target)
+    upper = library.minimum(lower + 1, size - 1)
+    share = jnp.asarray(rest / (2 * target), x.dtype).reshape(
         [-1 if i == axis else 1 for i in range(4)]
     )
     return x.take(lower, axis) * (1 - share) + x.take(upper, axis) * share
@@ -334,10 +332,12 @@ def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array
     return x if x.shape[2] == width else x[:, :, _nearest(x.shape[2], width)]
 
 
-def _nearest(size: int, target: int) -> np.ndarray:
+def _nearest(size: int, target: int) -> Array:
+    library = array_library(size, target)
     # In exact arithmetic, some indices would differ, first for 256 → 656.
-    scale = np.float32(size) / np.float32(target)
-    return np.minimum(np.arange(target, dtype=np.float32) * scale, size - 1).astype(int)
+    scale = library.float32(size) / library.float32(target)
+    places = library.arange(target, dtype=np.float32) * scale
+    return library.minimum(places, size - 1).astype(int)
 
 
 def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:

@@ -7,11 +7,15 @@ Revisiting Global Information Aggregation", ECCV 2022.
 """
 
 import functools
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import max_dim, min_dim
 from jaxtyping import Array, Float
+
+from msdi_jax.networks.rewrites.plain import array_library, divide, named_when_plain
 
 # Smallest window, px of the image: one pixel of the coarsest features.
 LEAST = 16
@@ -26,6 +30,11 @@ def check(window: int, name: str) -> None:
         raise ValueError(f"{name}={window} px is too small: give at least {LEAST}, or 0 for none")
 
 
+@named_when_plain
+def spatial_mean(x: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 c"]:
+    return x.mean((1, 2), keepdims=True)
+
+
 def moments(x: Float[Array, "b h w c"], window: int) -> tuple[Array, Array]:
     """Return mean and reciprocal deviation per pixel and channel, in float32 or wider.
 
@@ -35,7 +44,7 @@ def moments(x: Float[Array, "b h w c"], window: int) -> tuple[Array, Array]:
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     # A variance is a difference of two means, which must not be much larger than it.
-    centre = wide.mean((1, 2), keepdims=True)
+    centre = spatial_mean(wide)
     deviation = wide - centre
     rows, columns = (_window_matrices(side, window) for side in x.shape[1:3])
     # Stacked, so that the pixels are read from memory once.
@@ -60,23 +69,22 @@ def mean(x: Float[Array, "b h w c"], window: int) -> Float[Array, "b h w c"]:
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     # Sums of deviations are smaller, so that their differences are more accurate.
-    centre = wide.mean((1, 2), keepdims=True)
+    centre = spatial_mean(wide)
     return centre + _moving_mean(_moving_mean(wide - centre, 1, window), 2, window)
 
 
 def _moving_mean(x: Array, axis: int, window: int) -> Array:
     side = x.shape[axis]
-    length = min(window, side)
+    length = min_dim(window, side)
     first = [(0, 0)] * 4
     first[axis] = 1, 0
     sums = jnp.pad(jnp.cumsum(x, axis), first)
     count = side - length + 1
     before = jax.lax.slice_in_dim(sums, 0, count, axis=axis)
     after = jax.lax.slice_in_dim(sums, length, length + count, axis=axis)
-    around = [
-        ((side - count) // 2, (side - count + 1) // 2) if i == axis else (0, 0) for i in range(4)
-    ]
-    return jnp.pad((after - before) / length, around, mode="edge")
+    library = array_library(side)
+    nearest = library.clip(library.arange(side) - (length - 1) // 2, 0, count - 1)
+    return ((after - before) / length).take(nearest, axis)
 
 
 def _along_rows(matrix: np.ndarray, x: Array) -> Array:
@@ -91,18 +99,41 @@ def _product(subscripts: str, matrix: np.ndarray, x: Array) -> Array:
     return jnp.einsum(subscripts, matrix.astype(x.dtype), x, precision="highest")
 
 
+def _window_matrices(side: int, window: int) -> tuple[Array, Array]:
+    """Return matrices: pixels of an axis → means of the windows, and those → pixels.
+
+    The shapes are (n, side) and (side, n). `side` may be a symbolic dimension.
+    """
+    library = array_library(side)
+    return _constant_matrices(side, window) if library is np else _matrices(jnp, side, window)
+
+
 @functools.lru_cache(maxsize=64)
-def _window_matrices(
-    side: int, window: int
-) -> tuple[Float[np.ndarray, "n side"], Float[np.ndarray, "side n"]]:
-    """Return matrices: pixels of an axis → means of the windows, and those → pixels."""
-    length = min(window, side)
-    places = side - length + 1
-    # A small window has fewer positions than eighths.
-    count = min(places, -(-(side - length) * STEPS // length) + 1)
-    starts = np.rint(np.linspace(0, side - length, count)).astype(int)
-    pixels = np.arange(side)
-    inside = (pixels >= starts[:, None]) & (pixels < starts[:, None] + length)
-    centres = starts + (length - 1) / 2
-    spread = [np.interp(pixels, centres, one) for one in np.eye(count)]
-    return inside / length, np.stack(spread, axis=1)
+def _constant_matrices(side: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+    return _matrices(np, side, window)
+
+
+def _matrices(library: ModuleType, side: int, window: int) -> tuple[Array, Array]:
+    """Compute the matrices by NumPy or jax.numpy."""
+    length = min_dim(window, side)
+    # One window per eighth of a side; a small window has fewer positions.
+    eighths = ((side - window) * STEPS + window - 1) // window + 1
+    count = max_dim(1, min_dim(side - window + 1, eighths))
+    pixels, numbers = library.arange(side)[:, None], library.arange(count)
+    last = library.maximum(count - 1, 1)
+
+    def start(number: Array) -> Array:
+        """Round number · (side - length) / last to the nearest integer, or else the even one."""
+        whole, rest = divide(2 * number * (side - length) + last, 2 * last)
+        return whole - ((rest == 0) & (divide(whole, 2)[1] == 1))
+
+    def share(number: Array) -> Array:
+        """Return how far each pixel is from the centre of a window to the next, 0 … 1."""
+        place = pixels - (length - 1) / 2 - start(number)
+        return library.clip(place / library.maximum(start(number + 1) - start(number), 1), 0, 1)
+
+    starts = start(numbers)[:, None]
+    inside = (pixels.T - starts >= 0) & (pixels.T - starts < length)
+    before = library.where(numbers == 0, 1, share(library.maximum(numbers - 1, 0)))
+    after = library.where(numbers == count - 1, 0, share(numbers))
+    return inside / length, before - after

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float
 
 from msdi_jax.networks import local_statistics
@@ -43,10 +44,11 @@ class ChannelAttention(nnx.Module):
         self.project = Conv(channels, channels, 1, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        if self.window and self.window < max(x.shape[1:3]):
+        if self.window and any(is_symbolic_dim(n) or self.window < n for n in x.shape[1:3]):
             mean = local_statistics.mean(x, self.window)
         else:
-            mean = x.mean((1, 2), keepdims=True, dtype=jnp.promote_types(x.dtype, jnp.float32))
+            wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+            mean = local_statistics.spatial_mean(wide)
         return x * self.project(mean.astype(x.dtype))
 
 

@@ -96,3 +96,23 @@ def test_a_1x1_convolution_takes_padding():
     actual = convolution.convolve(jnp.ones((1, 4, 4, 2)), jnp.ones((1, 1, 2, 3)), padding=1)
     assert actual.shape == (1, 6, 6, 3)
     assert float(actual[0, 0, 0, 0]) == 0
+
+
+def test_the_plain_target_computes_the_same():
+    x = normal(2, 6, 8, 4).astype(np.float32)
+    kernels = {size: normal(size, size, 4, 5).astype(np.float32) for size in (1, 3, 4)}
+
+    def outputs():
+        strided = convolution.convolve(x, kernels[4], stride=2, padding=1)
+        doubled = convolution.convolve_doubled(x, kernels[3])
+        depthwise = convolution.convolve_depthwise(x, kernels[3][:, :, :1, :4])
+        deep = convolution.space_to_depth(x, 2)
+        same = [convolution.depth_to_space(deep, 2), convolution.pixel_shuffle(x, 2)]
+        return [strided, doubled, depthwise, convolution.convolve(x, kernels[1]), deep, *same]
+
+    with target.tracing_for("cpu"):
+        expected = outputs()
+    with target.tracing_for(target.PLAIN):
+        actual = outputs()
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

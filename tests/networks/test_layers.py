@@ -10,7 +10,7 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from msdi_jax.networks import layers
+from msdi_jax.networks import convolution, layers
 from msdi_jax.networks.functional import arrays_of, merge, split
 from tests.networks.pytorch import assert_close, hwio, nchw, nhwc, normal, oihw, set_arrays, tensor
 
@@ -218,7 +218,7 @@ def test_average_pool_is_pytorchs(x64, size):
 def test_reflect_pad_and_leaky_relu_are_pytorchs(x64):
     x = normal(2, 5, 7, 3)
     padded = functional.pad(nchw(x), (3, 3, 3, 3), mode="reflect")
-    np.testing.assert_array_equal(layers.reflect_pad(x, 3), nhwc(padded))
+    np.testing.assert_array_equal(convolution.reflect_pad(x, 3), nhwc(padded))
     assert_close(
         layers.leaky_relu(jnp.asarray(x)), functional.leaky_relu(torch.tensor(x), 0.2).numpy()
     )

@@ -107,3 +107,14 @@ def test_means_of_windows_that_move_by_pixels(size):
         expected[:, i, j] = x[:, top : top + lengths[0], left : left + lengths[1]].mean((1, 2))
     found = local_statistics.mean(jnp.asarray(x, jnp.float32), window)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 7, 24, 25, 64, 333])
+def test_matrices_of_symbolic_sides_are_the_constant_ones(side):
+    """They are computed by jax.numpy in exported programs."""
+    for actual, expected in zip(
+        local_statistics._matrices(jnp, side, 24),
+        local_statistics._matrices(np, side, 24),
+        strict=True,
+    ):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch.nn import functional
 
-from msdi_jax.interop import onnx_graph
+from msdi_jax.interop import onnx_translation
 from msdi_jax.networks import convolution
 from msdi_jax.runtime import target
 from tests.networks.pytorch import (
@@ -96,7 +96,7 @@ def test_it_is_used_on_cpus_and_in_float32_only(arrays, platform, kind, convolut
 
 def test_onnx_programs_have_plain_convolutions(arrays):
     x, kernel = (a.astype(np.float32) for a in arrays)
-    program = onnx_graph.translate(
+    program = onnx_translation.translate(
         partial(convolution.convolve, kernel=kernel, padding=1), x.shape, ("x", "y"), ""
     )
     kinds = [node.op_type for node in program.graph.node]
