@@ -202,6 +202,9 @@ def _deblur() -> ConfigDict:
         injected=(0, 1, 2, 3),
         # Train the degradation encoder too, instead of freezing it. Published: False.
         train_encoder=False,
+        # Modulate each image by the representation of another one of the batch: the control of
+        # configs/backbones.py. Published: False.
+        unrelated_degradation=False,
         # Model or run directory with the encoder and pyramid to freeze; empty: this run's stage 1,
         # else the model of start_from.
         degradation_from="",

@@ -75,6 +75,7 @@ class DeblurStage:
         if config.deblur.psnr_floor <= 0:
             raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
         _check_context(config)
+        _check_unrelated(config.deblur)
         if architecture.kind not in ESTIMATING:
             _check_unmodulated(config)
         check_start("deblur", config)
@@ -166,7 +167,8 @@ class DeblurStage:
         if not self.modulated:
             return blurry, sharp, network(blurry)
         if not (context := self.settings.context):
-            return blurry, sharp, network(blurry, degradation_of(network.degradation, blurry))
+            seen = jnp.roll(blurry, 1, 0) if self.settings.unrelated_degradation else blurry
+            return blurry, sharp, network(blurry, degradation_of(network.degradation, seen))
         cells, crop = context // CELL, self.settings.crop
         representation = network.degradation.encoder(blurry)[:, cells:-cells, cells:-cells]
         maps = network.degradation.maps(representation, (crop, crop))
@@ -194,6 +196,7 @@ def _check_unmodulated(config: ml_collections.ConfigDict) -> None:
         "deblur.train_encoder": settings.train_encoder,
         "deblur.degradation_from": settings.degradation_from,
         "deblur.context": settings.context,
+        "deblur.unrelated_degradation": settings.unrelated_degradation,
         "deblur.width": settings.width,
         "initial": config.initial != "published",
     }
@@ -205,6 +208,16 @@ def _check_unmodulated(config: ml_collections.ConfigDict) -> None:
         raise ValueError(
             f"deblur.feature_weight={settings.feature_weight:g} needs an encoder, which {name!r} "
             "does not have: give deblur.features_from, or set deblur.feature_weight=0"
+        )
+
+
+def _check_unrelated(settings: ml_collections.ConfigDict) -> None:
+    if not settings.unrelated_degradation:
+        return
+    if settings.batch_size == settings.accumulate or settings.context:
+        raise ValueError(
+            "deblur.unrelated_degradation needs other images in the batch, and sees no context: "
+            "set deblur.batch_size to at least twice deblur.accumulate, and deblur.context=0"
         )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from msdi_jax import models
-from msdi_jax.configs import ablation, bundled, describe
+from msdi_jax.configs import ablation, backbones, bundled, describe
 from msdi_jax.data.records import read_settings
-from msdi_jax.models import cost
+from msdi_jax.models import Architecture, cost
 from msdi_jax.runtime.config_fields import flattened
 from msdi_jax.training import run
 
@@ -253,3 +253,18 @@ def test_what_a_model_differs_in_can_be_set_as_printed():
         assert f"{field}={value}" in str(error.value)
         config.update_from_flattened_dict({field: ast.literal_eval(value)})
     run.check_config(config)
+
+
+def test_the_compared_backbones_cost_the_same():
+    """And each is trained by the same settings."""
+    macs, trained = [], []
+    for name in backbones.VARIANTS:
+        config = backbones.get_config(name)
+        run.check_config(config)
+        macs.append(cost.count(Architecture.from_config(config, "deblur")).macs)
+        trained.append([config.deblur[field] for field in ("steps", "batch_size", "crop")])
+    assert max(macs) < 1.09 * min(macs)
+    assert len(trained) == 5
+    assert trained == trained[:1] * 5
+    with pytest.raises(ValueError, match="no network 'resnet': choose one of msdi_net, hinet"):
+        backbones.get_config("resnet")

@@ -105,3 +105,5 @@ def test_messages_use_the_names_of_the_configuration():
     with pytest.raises(ValueError, match=r"deblur\.depth=6, deblur\.patch=1: depth must"):
         Architecture("msdi_net", depth=6).check(names)
     Architecture("msdi_net", depth=3, injected=()).check(names)
+    with pytest.raises(ValueError, match=r"reblur\.depth=7, patch=1: depth must be"):
+        Architecture("reblur_deblur_net", depth=7).check(KINDS["reblur_deblur_net"].config_paths)

@@ -10,9 +10,10 @@ from msdi_jax import models
 from msdi_jax.configs import base
 from msdi_jax.interop.torch_keys import to_published
 from msdi_jax.models import Architecture
-from msdi_jax.networks.functional import arrays_of, split
+from msdi_jax.networks.functional import abstract, arrays_of, split
 from msdi_jax.training import optimizer, run, stage2_deblur
 from msdi_jax.training.state import State
+from tests.small_networks import draw_arrays
 
 BLOCKS = (1, 1, 1, 2, 1, 1, 1, 1, 1)
 NAFNET = {"adam_b1": 0.9, "adam_b2": 0.9, "learning_rate": 1e-3, "weight_decay": 1e-3}
@@ -134,4 +135,29 @@ def test_fields_that_do_not_fit_are_refused(changes, message):
     run.check_config(config)
     config.update_from_flattened_dict(changes)
     with pytest.raises(ValueError, match=message):
+        run.check_config(config)
+
+
+def test_an_unrelated_representation_is_that_of_the_next_image():
+    config = stage_config("modulated_nafnet", blocks=(1, 1, 1), injected=(0,), batch_size=2)
+    config.width, config.deblur.unrelated_degradation = 2, True
+    stage = stage2_deblur.DeblurStage(config)
+    network = draw_arrays(abstract(stage.architecture.build))
+    rng = np.random.default_rng(0)
+    blurry, sharp = rng.random((2, 2, 32, 32, 3)).astype(np.float32)
+    _, _, output = jax.jit(stage._deblur)(network, blurry, sharp)
+    own = nnx.jit(lambda n, x: n(x).deblurred)(network, blurry)
+    other = nnx.jit(lambda n, x, y: n(x, n.degradation(y)).deblurred)(network, blurry, blurry[::-1])
+    np.testing.assert_allclose(output.deblurred, other, atol=1e-6)
+    assert np.abs(own - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"accumulate": 2}, {"context": 32}])
+def test_an_unrelated_representation_needs_another_image(sources, changes):
+    config = modulated_config(sources, degradation_from=str(sources / "degradation"))
+    config.deblur.update({"unrelated_degradation": True, "batch_size": 2})
+    run.check_config(config)
+    config.deblur.update(changes)
+    config.native = bool(changes.get("context"))
+    with pytest.raises(ValueError, match="unrelated_degradation needs other images in the batch"):
         run.check_config(config)
