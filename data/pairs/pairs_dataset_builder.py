@@ -200,7 +200,8 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
 
 def _pair(folder: Path, row: Mapping[str, str]) -> Pair:
     blurry, sharp = row["blurry"], row["sharp"]
-    return Pair(_plain(blurry), sharp, folder / blurry, folder / sharp)
+    files = (folder / Path(name).expanduser() for name in (blurry, sharp))
+    return Pair(_plain(blurry), sharp, *files)
 
 
 def _plain(name: str) -> str:

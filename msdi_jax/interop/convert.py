@@ -13,7 +13,7 @@ from flax import nnx
 from msdi_jax import models
 from msdi_jax.interop import detect, torch_keys, weight_files
 from msdi_jax.interop.torch_keys import FILES, Entry, from_published, key_table, to_published
-from msdi_jax.interop.weight_selection import read
+from msdi_jax.interop.weight_selection import Weights, read
 from msdi_jax.networks.functional import arrays_of
 from msdi_jax.runtime.atomic_write import check_file
 
@@ -52,7 +52,8 @@ def convert(
     Args:
         source: a `.pth` or `.safetensors` file.
         destination: created, or replaced if it is a model directory.
-        key: dotted path of the entry of `source` with the weights; default: the one that fits.
+        key: dotted path of the entry with the weights, in `source` and in the files of the parts
+            that have it; default: the one that fits.
         encoder: file of the encoder alone, if `source` does not contain it.
         pyramid: file of the pyramid alone, if `source` does not contain it.
         check: called with the model before anything is written; raises ValueError to refuse it.
@@ -63,15 +64,15 @@ def convert(
     """
     destination = Path(destination)
     models.check_replaceable(destination)
-    weights = read(source, key)
-    arrays = _joined(source, weights.arrays, {"encoder": encoder, "pyramid": pyramid})
+    parts = {"encoder": encoder, "pyramid": pyramid}
+    weights = read(source, key, required=not any(parts.values()))
+    arrays = _joined(source, weights, parts, key)
     try:
         architecture = detect.detect(arrays)
         _check_complete(architecture, arrays)
         network, unused = _network(architecture, arrays)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    parts = {"encoder": encoder, "pyramid": pyramid}
     description = models.Description(
         architecture,
         provenance=_provenance(source, weights.key, architecture)
@@ -134,8 +135,13 @@ def read_vgg(path: str) -> dict:
 
 
 def _joined(
-    source: Path | str, arrays: dict[str, np.ndarray], files: dict[str, Path | str | None]
+    source: Path | str,
+    weights: Weights,
+    files: dict[str, Path | str | None],
+    entry: str | None,
 ) -> dict[str, np.ndarray]:
+    """Return the arrays of the source and of the files of its parts."""
+    arrays, entries = weights.arrays, [weights.key]
     for name, path in files.items():
         if not path:
             continue
@@ -144,13 +150,16 @@ def _joined(
             raise ValueError(
                 f"{source} already contains the {name} ({prefix}*): leave out --{name}"
             )
-        part = read(path).arrays
+        part, place = read(path, entry, required=False)
+        entries.append(place)
         if not any(key.startswith(prefix) for key in part):
             raise ValueError(f"{path} has no {name}: no key is {prefix}*")
         foreign = [key for key in part if not key.startswith(prefix)]
         if foreign:
             raise ValueError(f"{path} holds more than the {name}: {foreign[0]}")
         arrays = arrays | part
+    if entry and not any(f"{place}.".startswith(f"{entry}.") for place in entries):
+        raise ValueError(f"no weights are under --key {entry} in any of the files")
     return arrays
 
 

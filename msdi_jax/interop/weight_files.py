@@ -25,7 +25,13 @@ from msdi_jax.runtime.optional import require
 SUFFIXES = (".pth", ".pt", ".safetensors")
 NO_CHECKPOINT = "is not a PyTorch checkpoint of tensors"
 # Records that training programs save with the weights. Creating one runs no code of the file.
-_RECORDS = (argparse.Namespace, types.SimpleNamespace, collections.deque, pathlib.PosixPath)
+_RECORDS = (argparse.Namespace, types.SimpleNamespace, collections.deque)
+# Paths of all systems and Python versions; those of another system cannot be created.
+_PATHS = [
+    (pathlib.PurePosixPath, f"{module}.{name}")
+    for module in ("pathlib", "pathlib._local")
+    for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+]
 
 
 def read_content(path: Path | str) -> Any:
@@ -39,13 +45,15 @@ def read_content(path: Path | str) -> Any:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether the name or the content says so: a length and a JSON header begin the file."""
-    if path.suffix.lower() == ".safetensors":
-        return True
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
+    """Return whether the first bytes say so, or else the name."""
+    start = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(9)
+    # A length and a JSON header; PyTorch's files are ZIP archives, or pickles.
+    if start[8:] == b"{" or start.startswith((b"PK", b"\x80")):
+        return start[8:] == b"{"
+    return path.suffix.lower() == ".safetensors"
 
 
 def _read_safetensors(path: Path | str) -> dict[str, np.ndarray]:
@@ -62,10 +70,14 @@ def _read_safetensors(path: Path | str) -> dict[str, np.ndarray]:
 def _read_torch(path: Path | str) -> Any:
     torch = _torch(path)
     try:
-        # Only PyTorch's zip files can be memory-mapped.
-        mapped = zipfile.is_zipfile(path)
-        with torch.serialization.safe_globals([*_RECORDS, *_numpy_types()]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        # Only PyTorch's zip files can be memory-mapped, given a path. But PyTorch takes this suffix
+        # in a path for the format.
+        misnamed = Path(path).suffix == ".safetensors"
+        mapped = zipfile.is_zipfile(path) and not misnamed
+        allowed = torch.serialization.safe_globals([*_RECORDS, *_PATHS, *_numpy_types()])
+        with allowed, Path(path).open("rb") as file:
+            source = file if misnamed else path
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} {NO_CHECKPOINT}: {_reason(error)}") from error
     except Exception as error:

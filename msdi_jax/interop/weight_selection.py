@@ -25,12 +25,13 @@ class Weights(NamedTuple):
     key: str
 
 
-def read(path: Path | str, key: str | None = None) -> Weights:
+def read(path: Path | str, key: str | None = None, *, required: bool = True) -> Weights:
     """Read the weights of a PyTorch or safetensors file, floating-point ones as float32.
 
     Args:
         path: the file.
         key: dotted path of the entry with the weights; default: the only one that fits.
+        required: whether the file must have `key`.
 
     Raises:
         ValueError: see `weight_files.read_content`; or no mapping of arrays fits, or several do.
@@ -38,7 +39,7 @@ def read(path: Path | str, key: str | None = None) -> Weights:
     content = read_content(path)
     candidates = dict(_mappings(content))
     try:
-        name = _choose(candidates, key)
+        name = _choose(candidates, key, required)
         arrays = {str(k): _array(k, value) for k, value in _entries(candidates[name])}
         return Weights(detect.standard_keys(arrays), name)
     except TypeError as error:
@@ -63,7 +64,7 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or hasattr(value, "detach")
 
 
-def _choose(candidates: Mapping[str, Mapping], key: str | None) -> str:
+def _choose(candidates: Mapping[str, Mapping], key: str | None, required: bool) -> str:
     """Return the path of the weights.
 
     Raises:
@@ -76,9 +77,9 @@ def _choose(candidates: Mapping[str, Mapping], key: str | None) -> str:
     names = names or list(candidates)
     if key is not None:
         chosen = [name for name in candidates if f"{name}.".startswith(f"{key}.")]
-        if not chosen:
+        if required and not chosen:
             raise ValueError(f"no weights are under --key {key}, but under {_listed(names)}")
-        names = [name for name in names if name in chosen] or chosen
+        names = [name for name in names if name in chosen] or chosen or names
     if len(names) > 1:
         raise ValueError(f"it holds weights under {_listed(names)}: choose one by --key")
     return names[0]

@@ -274,3 +274,11 @@ def test_templates_of_a_table_are_refused(table, tmp_path):
         ValueError, match=r"pairs\.csv is a table, .*: leave out the name templates"
     ):
         prepare(tmp_path, table("blurry,sharp"), blurry_template="{}_blur")
+
+
+def test_a_table_may_name_files_in_the_home_folder(folders, table, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lines = (f"~/blurry/{index}.png,~/sharp/{index}.png" for index in range(4))
+    split = from_table(table("blurry,sharp", *lines))
+    files = {pair.blurry for pairs in split.values() for pair in pairs}
+    assert files == {folders["blurry"] / f"{index}.png" for index in range(4)}

@@ -115,11 +115,18 @@ def test_encoder_and_pyramid_may_come_from_other_files(state_dict, tmp_path):
     weights = tensors(state_dict(MSDI_NET))
     source = save(tmp_path / "source.pth", without(weights, ENCODER, PYRAMID))
     encoder = save(tmp_path / "net_E.pth", part(weights, ENCODER))
-    pyramid = save(tmp_path / "prior_upsampling.pth", {"params": part(weights, PYRAMID)})
+    # --key chooses in the files that have it.
+    parameters = {"params": part(weights, PYRAMID), "params_ema": part(weights, PYRAMID)}
+    pyramid = save(tmp_path / "prior_upsampling.pth", parameters)
     with pytest.raises(ValueError, match=r"the encoder .* is missing: give its file by --encoder"):
-        convert.convert(source, tmp_path / "model", pyramid=pyramid)
+        convert.convert(source, tmp_path / "model", pyramid=pyramid, key="params")
     arguments = ["convert", str(source), str(tmp_path / "model")]
-    main([*arguments, "--encoder", str(encoder), "--pyramid", str(pyramid)])
+    arguments += ["--encoder", str(encoder), "--pyramid", str(pyramid)]
+    with pytest.raises(SystemExit, match="weights under params, params_ema: choose one by --key"):
+        main(arguments)
+    with pytest.raises(ValueError, match="no weights are under --key gone in any of the files"):
+        convert.convert(source, tmp_path / "model", encoder=encoder, key="gone")
+    main([*arguments, "--key", "params"])
     loaded = models.load(tmp_path / "model")
     assert loaded.description.architecture.kind == "msdi_net"
     assert loaded.description.provenance["encoder"]["file"] == "net_E.pth"

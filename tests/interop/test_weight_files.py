@@ -67,6 +67,13 @@ def test_a_safetensors_file_of_another_name_is_read(state_dict, tmp_path):
     assert set(read(tmp_path / "a.pth").arrays) == set(weights)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pytorch_file_named_safetensors_is_read(state_dict, tmp_path, zipped):
+    weights = tensors(state_dict(DISCRIMINATOR))
+    torch.save(weights, tmp_path / "a.safetensors", _use_new_zipfile_serialization=zipped)
+    assert set(read(tmp_path / "a.safetensors").arrays) == set(weights)
+
+
 @pytest.mark.parametrize("content", [b"", b"404: Not Found\n", b"\x10\0\0\0\0\0\0\0{damaged"])
 def test_a_damaged_safetensors_file_is_refused(tmp_path, content):
     path = tmp_path / "a.safetensors"

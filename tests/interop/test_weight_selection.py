@@ -40,6 +40,7 @@ def records(weights):
     """What training programs save next to weights."""
     return {
         "args": argparse.Namespace(lr=1e-4, path=pathlib.PosixPath("data")),
+        "folder": ForeignPath(),
         "best_psnr": np.float64(31.5),
         "epoch": np.int64(3),
         "losses": np.arange(3.0),
@@ -51,6 +52,13 @@ def records(weights):
         "exp_avg": weights,
         "loss": {"criterion.weight": torch.zeros(3)},
     }
+
+
+class ForeignPath:
+    """Pickled as a path of Windows, which no other system can create."""
+
+    def __reduce__(self):
+        return pathlib.WindowsPath, ("C:\\", "data")
 
 
 def assert_same(arrays, weights):

@@ -47,12 +47,21 @@ def parse(data: bytes | None) -> Image.Exif:
 
 def upright(
     pixels: np.ndarray, tags: Image.Exif, metadata: Metadata
-) -> tuple[np.ndarray, Metadata]:
-    """Turn (h, w, c) pixels as the orientation asks for, and drop it from the metadata."""
+) -> tuple[np.ndarray, Metadata, list[str]]:
+    """Turn (h, w, c) pixels as the orientation asks for, and drop it from the metadata.
+
+    Returns:
+        Pixels, metadata, and names of what is left out.
+    """
     turn = _UPRIGHT.get(_orientation(tags, metadata.xmp))
     pixels = np.ascontiguousarray(turn(pixels) if turn else pixels)
     xmp = metadata.xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", metadata.xmp)
-    return pixels, dataclasses.replace(metadata, xmp=xmp, exif=_bytes(tags, *pixels.shape[:2]))
+    try:
+        data, left_out = _bytes(tags, *pixels.shape[:2]), []
+    # Pillow raises exceptions of many types for unusual tags; the photograph is worth more.
+    except Exception:
+        data, left_out = None, ["unusual EXIF"]
+    return pixels, dataclasses.replace(metadata, xmp=xmp, exif=data), left_out
 
 
 def upright_size(size: tuple[int, int], tags: Image.Exif, xmp: bytes | None) -> tuple[int, int]:
@@ -70,11 +79,7 @@ def _orientation(tags: Image.Exif, xmp: bytes | None) -> int:
 
 
 def _bytes(tags: Image.Exif, height: int, width: int) -> bytes | None:
-    """Serialize the tags without the orientation, for an image of these sides.
-
-    Returns:
-        None without tags, and for tags that Pillow cannot write.
-    """
+    """Serialize the tags, if any, without the orientation, for an image of these sides."""
     tags.pop(ORIENTATION, None)
     camera = tags.get_ifd(ExifTags.IFD.Exif)
     for place, key, side in (
@@ -85,10 +90,7 @@ def _bytes(tags: Image.Exif, height: int, width: int) -> bytes | None:
     ):
         if key in place:
             place[key] = side
-    # Pillow raises exceptions of many types for unusual tags; the photograph is worth more.
-    with contextlib.suppress(Exception):
-        return tags.tobytes() if tags or any(map(tags.get_ifd, PARTS)) else None
-    return None
+    return tags.tobytes() if tags or any(map(tags.get_ifd, PARTS)) else None
 
 
 def descriptive(tags: Image.Exif) -> Image.Exif:

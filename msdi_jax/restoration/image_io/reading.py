@@ -149,8 +149,8 @@ def _read_by_pillow(path: Path, truncated: bool) -> Photograph:
         warnings = _load(image, path, truncated)
         metadata = _metadata(image, _is_lossless(path))
         converted, left_out = _converted(image)
-        channels, metadata = exif.upright(np.atleast_3d(converted), _tags(image), metadata)
-        return from_channels(channels, metadata, left_out, warnings)
+        channels, metadata, lost = exif.upright(np.atleast_3d(converted), _tags(image), metadata)
+        return from_channels(channels, metadata, [*left_out, *lost], warnings)
 
 
 def _load(image: Image.Image, path: Path, truncated: bool) -> list[str]:

@@ -46,7 +46,8 @@ def read(path: Path) -> Photograph | None:
         tags, metadata = _metadata(path, page)
     if _LAYERS in page.tags:
         left_out = [*left_out, "layers"]
-    return from_channels(*exif.upright(channels, tags, metadata), left_out)
+    channels, metadata, lost = exif.upright(channels, tags, metadata)
+    return from_channels(channels, metadata, [*left_out, *lost])
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -27,6 +27,22 @@ def test_16_bit_png_is_turned_upright(tmp_path):
     )
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_exif_that_cannot_be_written_again_is_reported(tmp_path, suffix, monkeypatch):
+    with Image.fromarray(draw(HEIGHT, WIDTH, 3)) as picture:
+        tags = picture.getexif()
+        tags[0x010F] = "Maker"
+        picture.save(tmp_path / f"a{suffix}", exif=tags)
+
+    def fail(self):
+        raise struct.error("argument out of range")
+
+    monkeypatch.setattr(Image.Exif, "tobytes", fail)
+    photograph = image_io.read_photograph(tmp_path / f"a{suffix}")
+    assert photograph.metadata.exif is None
+    assert image_io.losses(tmp_path / "b.png", photograph) == "written without unusual EXIF"
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_what_the_camera_noted_is_kept_but_for_the_orientation(tmp_path, dtype, suffix):
