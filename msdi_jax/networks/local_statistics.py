@@ -82,9 +82,20 @@ def _moving_mean(x: Array, axis: int, window: int) -> Array:
     count = side - length + 1
     before = jax.lax.slice_in_dim(sums, 0, count, axis=axis)
     after = jax.lax.slice_in_dim(sums, length, length + count, axis=axis)
-    library = array_library(side)
-    nearest = library.clip(library.arange(side) - (length - 1) // 2, 0, count - 1)
-    return ((after - before) / length).take(nearest, axis)
+    means = (after - before) / length
+    # The means at the borders are repeated. `jnp.pad` takes no symbolic sizes.
+    above = (length - 1) // 2
+    sides = above, side - count - above
+    ends = (0, 1), (count - 1, count)
+    first, last = (
+        jnp.broadcast_to(jax.lax.slice_in_dim(means, *end, axis=axis), _resized(x, axis, number))
+        for end, number in zip(ends, sides, strict=True)
+    )
+    return jnp.concatenate([first, means, last], axis)
+
+
+def _resized(x: Array, axis: int, size: int) -> tuple:
+    return (*x.shape[:axis], size, *x.shape[axis + 1 :])
 
 
 def _along_rows(matrix: np.ndarray, x: Array) -> Array:
