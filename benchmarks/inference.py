@@ -1,6 +1,7 @@
 """Deblurring 256² crops, against every form of the PyTorch network, or a 720×1280 photograph.
 
-python -m benchmarks.inference [--width 64] [--pairs 5] [--forms eager ...] [--photographs]
+python -m benchmarks.inference [--network nafnet] [--width 64] [--pairs 5] [--forms eager ...]
+    [--photographs]
 """
 
 import argparse
@@ -11,12 +12,16 @@ import torch
 
 from benchmarks import timing
 from benchmarks.torch_baseline import FORMS, MSDINet, fold, forms, load_published
+from benchmarks.torch_nafnet import NAFNet
 from msdi_jax import models
 from msdi_jax.restoration import restore
+
+NETWORKS = {"msdi_net": lambda width: MSDINet(width, 2), "nafnet": NAFNet}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=NETWORKS, default="msdi_net")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=5)
@@ -26,10 +31,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.width, options.pairs = 4, 1
-    network, weights = timing.msdi_net(options.width)
-    description = models.Description(models.Architecture("msdi_net", options.width), {}, "")
-    ours = models.Model(network, description).deblur
-    theirs = fold(load_published(MSDINet(options.width, 2), weights))
+    architecture = models.Architecture(options.network, options.width)
+    network, weights = timing.stand_in_weights(architecture)
+    ours = models.Model(network, models.Description(architecture, {}, "")).deblur
+    theirs = fold(load_published(NETWORKS[options.network](options.width), weights))
     del network, weights
     size = 64 if options.quick else 256
     if not options.photographs:
@@ -51,7 +56,7 @@ def _crops(options: argparse.Namespace, ours: Callable, theirs: torch.nn.Module,
             print(f"{name}: not available here: {type(error).__name__}: {first}")
             continue
         calls = {"ours": _finished(ours, images), name: lambda f=form: f(tensor).cpu()}
-        what = f"inference, width {options.width}, {options.batch}×{size}²"
+        what = f"{_named(options)}, {options.batch}×{size}²"
         note = f"largest difference {difference:.1e}"
         timing.show(timing.row(what, timing.paired(calls, options.pairs), note=note))
         if options.quick:
@@ -72,8 +77,13 @@ def _photographs(options: argparse.Namespace, ours, theirs, size: tuple[int, int
             "ours": lambda p=protocol: p(ours, image),
             "eager": lambda p=protocol: p(eager, image),
         }
-        what = f"inference, width {options.width}, {size[0]}×{size[1]}, {mode}"
+        what = f"{_named(options)}, {size[0]}×{size[1]}, {mode}"
         timing.show(timing.row(what, timing.paired(calls, options.pairs)))
+
+
+def _named(options: argparse.Namespace) -> str:
+    name = "" if options.network == "msdi_net" else f"{options.network}, "
+    return f"inference, {name}width {options.width}"
 
 
 def _finished(call: Callable, images: np.ndarray) -> Callable:

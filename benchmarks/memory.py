@@ -54,7 +54,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _ours(image: np.ndarray, width: int) -> int:
-    network, _ = timing.msdi_net(width)
+    network, _ = timing.stand_in_weights(models.Architecture("msdi_net", width))
     description = models.Description(models.Architecture("msdi_net", width), {}, "")
     # As `msdi_jax deblur` does, allowed as much as one piece takes.
     bounded_memory.BoundedRestorer(models.Model(network, description), ALLOWED)(image[None])

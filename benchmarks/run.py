@@ -27,6 +27,7 @@ FULL = [
     ("benchmarks.training", "--width", "16"),
     ("benchmarks.memory", "--width", "64"),
     ("benchmarks.inference", "--width", "32", "--photographs", "--pairs", "1"),
+    ("benchmarks.inference", "--network", "nafnet", "--width", "32"),
     ("benchmarks.startup", "--width", "64"),
     ("benchmarks.training", "--width", "64", "--batch", "1", "--stages", "deblur", "--pairs", "3"),
     ("benchmarks.pipeline", "--width", "8", "--batch", "4"),
@@ -43,6 +44,7 @@ FOR_BOTH = {
 QUICK = [
     ("benchmarks.training", "--width", "2", "--batch", "2", "--crop", "32", "--pairs", "1"),
     ("benchmarks.inference", "--quick"),
+    ("benchmarks.inference", "--network", "nafnet", "--quick"),
     ("benchmarks.memory", "--width", "2", "--size", "64x96"),
     ("benchmarks.startup", "--width", "2", "--size", "64"),
     ("benchmarks.pipeline", "--width", "2", "--batch", "2", "--seconds", "0.5"),

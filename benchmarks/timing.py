@@ -17,8 +17,8 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from msdi_jax.interop.torch_keys import to_published
+from msdi_jax.models import Architecture
 from msdi_jax.networks.functional import abstract
-from msdi_jax.networks.msdi_net import MSDINet
 
 ROOT = Path(__file__).parent.parent
 Row = dict[str, Any]
@@ -155,9 +155,9 @@ def _leading(kernel: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return u, v
 
 
-def msdi_net(width: int) -> tuple[nnx.Module, dict[str, np.ndarray]]:
-    """Version 2 with stand-in weights, and the same weights under the published keys."""
-    network = stand_in(abstract(lambda rngs: MSDINet(width, version=2, rngs=rngs)))
+def stand_in_weights(architecture: Architecture) -> tuple[nnx.Module, dict[str, np.ndarray]]:
+    """Return a network with stand-in weights, and the same weights under the published keys."""
+    network = stand_in(abstract(architecture.build))
     return network, to_published(network)
 
 

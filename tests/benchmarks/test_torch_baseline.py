@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from benchmarks.torch_baseline import Discriminator, JointNet, MSDINet, fold, load_published
+from benchmarks.torch_nafnet import NAFNet
 from benchmarks.torch_training import deblur_step, reblur_step
+
+BLOCKS = (1, 1, 1, 2, 1, 1, 1, 1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +37,17 @@ def test_deblurring_networks(state_dict, golden, image, name, version, case):
         found = network(nchw(image(f"{name}-{case}", tuple(expected[f"{case}/shape"]))))
     for key, output in zip(("out2", "out1"), found, strict=True):
         np.testing.assert_allclose(nhwc(output), expected[f"{case}/{key}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["a", "local"])
+def test_nafnet(state_dict, golden, image, case):
+    """But for "local": without windows, so that it must differ where the published one has them."""
+    network = load_published(NAFNet(8, BLOCKS), state_dict("nafnet-w8"))
+    expected = golden("nafnet-w8")[f"{case}/deblurred"]
+    with torch.no_grad():
+        (found,) = network(nchw(image(f"nafnet-{case}", expected.shape)))
+    difference = np.abs(nhwc(found) - expected).max()
+    assert (difference < 1e-5) == (case == "a")
 
 
 def test_joint_network(state_dict, golden, image):

@@ -164,7 +164,7 @@ def test_models_that_deblur_nothing_are_refused():
 
 @pytest.mark.slow
 def test_a_published_width_fits_the_memory_of_default():
-    network, _ = timing.msdi_net(64)
+    network, _ = timing.stand_in_weights(models.Architecture("msdi_net", 64))
     description = models.Description(models.Architecture("msdi_net", 64), {}, "")
     tile = bounded_memory.BoundedRestorer(models.Model(network, description)).tile(720, 1280)
     assert min(tile) >= bounded_memory.SMALLEST
