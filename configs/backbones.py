@@ -50,8 +50,8 @@ def get_config(name: str = "modulated_nafnet") -> ConfigDict:
     config.evaluation.update({"restore": "whole", "window": 144, "samples": 6})
     config.deblur.update(
         {
-            "steps": 2000,
-            "schedule_steps": 2000,
+            "steps": 1000,
+            "schedule_steps": 1000,
             "batch_size": 4,
             "crop": 96,
             "learning_rate": 1e-3,

@@ -9,6 +9,10 @@ from jaxtyping import Array, Float
 
 from msdi_jax.networks.rewrites import winograd
 from msdi_jax.networks.rewrites.correlation import correlate, correlate_as_product
+from msdi_jax.networks.rewrites.depthwise import (
+    correlate_depthwise,
+    correlate_depthwise_on_cpu,
+)
 from msdi_jax.networks.rewrites.plain import is_plain, named_when_plain
 from msdi_jax.runtime import target
 from msdi_jax.runtime.mesh import shares_rows
@@ -205,11 +209,9 @@ def convolve_depthwise(
     """
     if is_plain():
         return _convolve_plainly(x, kernel, padding=1, groups=x.shape[-1])
-    height, width = x.shape[1:3]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return sum(
-        x[:, i : i + height, j : j + width] * kernel[i, j] for i in range(3) for j in range(3)
-    )
+    if target.current() == "cpu" and not shares_rows():
+        return correlate_depthwise_on_cpu(x, kernel)
+    return correlate_depthwise(x, kernel)
 
 
 @named_when_plain
