@@ -1,6 +1,8 @@
-"""msdi reblur: interpolate, transfer and show degradation representations."""
+"""msdi reblur: interpolate, transfer and show degradation representations, and make pairs."""
 
 import argparse
+import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from PIL import Image
 from msdi_jax import models
 from msdi_jax.cli import model_options, photographs
 from msdi_jax.cli.paths import path
-from msdi_jax.research import transfer
+from msdi_jax.research import augmentation, transfer
 from msdi_jax.restoration import image_io
 from msdi_jax.runtime.json_text import to_json
 
@@ -59,6 +61,33 @@ def add_to(commands) -> None:
     look.set_defaults(command=_maps)
     look.add_argument("--input", type=path, required=True, help="photograph")
     _add_common(look, "image file to write")
+
+    pairs = actions.add_parser(
+        "augment", help="apply the blur of blurry photographs to sharp ones, as pairs to train on"
+    )
+    pairs.set_defaults(command=_augment)
+    pairs.add_argument(
+        "--blurry", type=path, required=True, help="folder of photographs to take blur from"
+    )
+    pairs.add_argument("--sharp", type=path, required=True, help="folder of photographs to blur")
+    fields = augmentation.Settings()
+    pairs.add_argument(
+        "--pairs",
+        type=int,
+        default=fields.pairs,
+        help="pairs of each sharp photograph; default: %(default)s",
+    )
+    pairs.add_argument(
+        "--strengths",
+        type=float,
+        nargs=2,
+        default=(fields.weakest, fields.strongest),
+        metavar=("FROM", "TO"),
+        help="range of the blur's strength: 0 is the sharp photograph's own, 1 the blurry one's; "
+        "default: %(default)s",
+    )
+    pairs.add_argument("--seed", type=int, default=fields.seed, help="default: %(default)s")
+    _add_common(pairs, "folder to write the pairs to, or to continue")
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
@@ -136,6 +165,29 @@ def _maps(options: argparse.Namespace) -> None:
     print(f"{options.output}: photograph, {', '.join(views)}")
 
 
+def _augment(options: argparse.Namespace) -> None:
+    weakest, strongest = options.strengths
+    settings = augmentation.Settings(
+        pairs=options.pairs,
+        weakest=weakest,
+        strongest=strongest,
+        longest_side=options.longest_side,
+        seed=options.seed,
+    )
+    blurry, sharp = (_images(folder) for folder in (options.blurry, options.sharp))
+    joint = _joint(options.model)
+    provenance = dataclasses.asdict(joint.description)
+    table = augmentation.write_pairs(joint, blurry, sharp, options.output, settings, provenance)
+    print(f"{table}: {settings.pairs * len(sharp)} pairs; to train on them, first run")
+    print(f"    msdi prepare pairs --from {shlex.quote(str(table))}")
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give one that holds photographs")
+    return image_io.below(folder)
+
+
 def _check_output(output: Path, *inputs: Path) -> None:
     image_io.check_writable(output)
     photographs.check_no_input(output, {file.resolve() for file in inputs})
@@ -155,9 +207,7 @@ def _joint(directory: Path) -> models.Model:
 def _read(file: Path, options: argparse.Namespace) -> transfer.Image:
     if options.longest_side < 1:
         raise ValueError(f"--longest-side {options.longest_side} must be at least 1 px")
-    photograph = Image.fromarray(image_io.read(file))
-    photograph.thumbnail((options.longest_side, options.longest_side))
-    return image_io.to_unit(np.array(photograph))
+    return augmentation.read(file, options.longest_side)
 
 
 def _square(image: transfer.Image, side: int) -> transfer.Image:
