@@ -8,7 +8,7 @@
 The name after the colon is one of `VARIANTS`. Each network multiplies 3.9 to 4.2 billion times for
 an image of 256×256 px. The representation is that of the bundled reblurring model, frozen.
 
-Hardware: two CPU cores; hours and results: docs/explore.md.
+Hardware: two CPU cores, 10 to 30 minutes each. Results: not complete yet.
 """
 
 from ml_collections import ConfigDict

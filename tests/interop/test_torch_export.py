@@ -56,19 +56,20 @@ def test_a_separate_encoder_has_the_keys_of_its_file(state_dict, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("kind", "fields", "message"),
     [
-        ({"native": True}, "has native=True, which no published file can hold"),
-        ({"contrast": True}, "has contrast=True, which"),
-        ({"injected": (3,)}, r"has injected=\(3,\), which"),
-        ({"depth": 3}, "has depth=3, which"),
-        ({"depth": 4, "patch": 2}, "has depth=4, patch=2, which"),
-        ({"degradation_width": 4}, "has degradation_width=4, which"),
+        ("msdi_net", {"native": True}, "has native=True, which no published file can hold"),
+        ("msdi_net", {"contrast": True}, "has contrast=True, which"),
+        ("msdi_net", {"injected": (3,)}, r"has injected=\(3,\), which"),
+        ("msdi_net", {"depth": 3}, "has depth=3, which"),
+        ("msdi_net", {"depth": 4, "patch": 2}, "has depth=4, patch=2, which"),
+        ("msdi_net", {"degradation_width": 4}, "has degradation_width=4, which"),
+        ("reblur_deblur_net", {"depth": 2}, "has depth=2, which"),
     ],
     ids=str,
 )
-def test_architectures_that_were_not_published_are_refused(tmp_path, fields, message):
-    architecture = Architecture("msdi_net", 2, **fields)
+def test_architectures_that_were_not_published_are_refused(tmp_path, kind, fields, message):
+    architecture = Architecture(kind, 2, **fields)
     models.save(
         tmp_path / "model", small_network(architecture), models.Description(architecture, {}, "")
     )
