@@ -23,7 +23,7 @@ from msdi_jax.networks.convolution import (
     convolve_doubled,
     depth_to_space,
 )
-from msdi_jax.networks.rewrites.plain import array_library, divide
+from msdi_jax.networks.rewrites.plain import array_library, divide, is_plain
 
 
 class PowerIteration(nnx.BatchStat):
@@ -327,9 +327,21 @@ def _interpolate(x: Array, axis: int, target: int) -> Array:
 
 def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Array:
     """Resize by PyTorch's `nearest`: source index floor(target · (in / out)) in float32."""
-    if x.shape[1] != height:
-        x = x[:, _nearest(x.shape[1], height)]
-    return x if x.shape[2] == width else x[:, :, _nearest(x.shape[2], width)]
+    return _take_nearest(_take_nearest(x, 1, height), 2, width)
+
+
+def _take_nearest(x: Array, axis: int, target: int) -> Array:
+    """Resize one axis; whole factors need no gather, which would collect rows from all devices."""
+    size = x.shape[axis]
+    if size == target:
+        return x
+    indices = _nearest(size, target)
+    if isinstance(indices, np.ndarray) and not is_plain():
+        factor, step = max(1, target // size), max(1, size // target)
+        if np.array_equal(indices, np.arange(target) // factor * step):
+            x = x[(slice(None),) * axis + (slice(None, target * step, step),)]
+            return x.repeat(factor, axis)
+    return x.take(indices, axis)
 
 
 def _nearest(size: int, target: int) -> Array:

@@ -197,7 +197,9 @@ def test_resizes_match_the_published_ones(golden, image, kind, source, name):
 
 
 @pytest.mark.parametrize(
-    "size", [(33, 40), (64, 96), (20, 31), (5, 7), (1, 1), (33, 17), (48, 33)], ids=str
+    "size",
+    [(33, 40), (64, 96), (20, 31), (5, 7), (1, 1), (33, 17), (48, 33), (99, 80), (11, 10)],
+    ids=str,
 )
 def test_resizes_against_pytorch(x64, size):
     x = normal(2, 33, 40, 3)
@@ -207,6 +209,13 @@ def test_resizes_against_pytorch(x64, size):
     actual = both(x)
     assert_close(actual[0], nhwc(bilinear))
     np.testing.assert_array_equal(actual[1], nhwc(nearest))
+
+
+@pytest.mark.parametrize(("target", "gathers"), [(16, False), (24, False), (4, False), (12, True)])
+def test_nearest_by_whole_factors_needs_no_gather(target, gathers):
+    x = normal(1, 8, 8, 2).astype(np.float32)
+    text = str(jax.make_jaxpr(lambda x: layers.resize_nearest(x, target, target))(x))
+    assert ("gather" in text) == gathers
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9)], ids=str)
