@@ -129,7 +129,7 @@ def _step(name: str, options: argparse.Namespace, mesh, *, sharded: bool):
     config = base.get_config()
     config.width, config.mesh.shard_state = options.width, sharded
     stage = _stage(name, config)
-    state = abstract_state(stage, config, mesh)
+    state = abstract_state(stage.init, config, mesh)
     shape = (options.batch, options.size, options.size, 3)
     image = jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=over_batch(mesh))
     shardings = jax.tree.map(lambda x: x.sharding, state)

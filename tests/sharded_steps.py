@@ -52,7 +52,7 @@ def losses(name, batches, shape):
     sizes = map(int, shape.removesuffix("-sharded").split("x"))
     mesh = one_device() if shape == "1x1" else make_mesh(*sizes)
     stage = stage_of(name, config)
-    shardings = jax.tree.map(lambda x: x.sharding, abstract_state(stage, config, mesh))
+    shardings = jax.tree.map(lambda x: x.sharding, abstract_state(stage.init, config, mesh))
     state = place(stage.init(jax.random.key(0)), shardings)
     step = jax.jit(stage.train_step, out_shardings=(shardings, None))
     found = []

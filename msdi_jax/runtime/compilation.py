@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jax
 
+from msdi_jax.runtime import target
+
 
 def precise(function: Callable) -> Callable:
     """Return `function` with products of float32 computed in full precision.
@@ -45,7 +47,7 @@ def compile_for_memory(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
 
 
 def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    if jax.default_backend() == "cpu":
+    if target.platform() == "cpu":
         try:
             return lowered.compile(compiler_options=_ORDER)
         except jax.errors.JaxRuntimeError as error:

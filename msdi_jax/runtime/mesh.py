@@ -5,6 +5,7 @@ over `data` (ZeRO). `jax.jit` follows these shardings and inserts the collective
 name axes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,14 +18,21 @@ from jaxtyping import Array, Float
 SHARDED_SIZE = 4096
 
 
-def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
+def make_mesh(data: int = -1, rows: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Make a mesh of data × rows devices; data = -1 takes all devices, divided by `rows`.
+
+    Args:
+        data: number of parts of the batch.
+        rows: number of parts of every image.
+        devices: by default those of this run; those of a topology to compile for one.
 
     Raises:
         ValueError: the product is not the number of devices. A single process may use fewer.
     """
-    count = jax.device_count()
-    few = data > 0 and jax.process_count() == 1
+    count, processes = jax.device_count(), jax.process_count()
+    if devices is not None:
+        count, processes = len(devices), len({device.process_index for device in devices})
+    few = data > 0 and processes == 1
     if data == -1 and rows > count:
         raise ValueError(f"mesh.rows={rows} must be at most the number of devices, {count}")
     if data == -1 and rows > 0:
@@ -40,7 +48,7 @@ def make_mesh(data: int = -1, rows: int = 1) -> Mesh:
         ("data", "rows"),
         axis_types=(AxisType.Auto,) * 2,
         # JAX orders all devices by their links, but not a subset of them.
-        devices=jax.devices()[:size] if size < count else None,
+        devices=(devices or jax.devices())[:size] if devices or size < count else None,
     )
 
 

@@ -21,8 +21,15 @@ _chosen = jax.make_user_context(None)
 
 def current() -> str:
     """Return the target: the chosen one, or the platform of this process."""
-    if _chosen.value:
-        return _chosen.value
+    return _chosen.value or _host()
+
+
+def platform() -> str:
+    """Return the platform that programs are compiled for: plain ones for that of this process."""
+    return _host() if current() == PLAIN else current()
+
+
+def _host() -> str:
     backend = jax.default_backend()
     return "cuda" if backend == "gpu" else backend
 

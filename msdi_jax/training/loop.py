@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import math
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -96,13 +96,12 @@ def train(
     settings = config[name]
     checkpoints = Checkpoints(workdir / "checkpoints" / name, **config.checkpoints)
     with contextlib.closing(checkpoints):
-        like = abstract_state(stage, config, mesh)
+        like = abstract_state(stage.init, config, mesh)
         state = _start(stage, config, checkpoints, like)
         start = int(state.step)
         first = processes.is_first()
-        products = jax.default_matmul_precision(PRODUCTS[config.compute_dtype])
         log = StageLog(workdir, name, start=start, steps=settings.steps) if first else NoLog()
-        with contextlib.closing(log), jax.set_mesh(mesh), products:
+        with contextlib.closing(log), stepping(config, mesh):
             val = val_batch(val_source, settings, mesh)
             loop = _Loop(name, stage, settings, mesh, val, log, checkpoints, stop)
             if val and start == 0:
@@ -112,9 +111,32 @@ def train(
         return _exports(state, like, checkpoints)
 
 
-def abstract_state(stage: Stage, config: ml_collections.ConfigDict, mesh: Mesh) -> State:
-    """Return the shapes, types and shardings of the stage's states."""
-    abstract = jax.eval_shape(stage.init, jax.random.key(config.seed))
+@contextlib.contextmanager
+def stepping(config: ml_collections.ConfigDict, mesh: Mesh) -> Iterator[None]:
+    """Trace and run steps on `mesh`, with products of float32 as `config.compute_dtype` says."""
+    products = jax.default_matmul_precision(PRODUCTS[config.compute_dtype])
+    with jax.set_mesh(mesh), products:
+        yield
+
+
+def jitted_step(stage: Stage, like: State, mesh: Mesh) -> jax.stages.Wrapped:
+    """Return the jitted step, of a state as `like`, which is donated, a batch and requests to stop.
+
+    Its scalars include whether any process requests a stop, so that all agree.
+    """
+
+    def step(state: State, batch: Batch, stop: jax.Array) -> tuple[State, Scalars]:
+        state, scalars = stage.train_step(state, batch)
+        return state, scalars | {"stop": jnp.any(stop)}
+
+    return jax.jit(step, donate_argnums=0, out_shardings=(_shardings(like), replicated(mesh)))
+
+
+def abstract_state(
+    init: Callable[[jax.Array], State], config: ml_collections.ConfigDict, mesh: Mesh
+) -> State:
+    """Return the shapes, types and shardings of the states that start with `init(key)`."""
+    abstract = jax.eval_shape(init, jax.random.key(config.seed))
     shardings = jax.tree.map(lambda _: replicated(mesh), abstract)
     if config.mesh.shard_state:
         large = ("params", "opt", "frozen", "ema")
@@ -179,11 +201,7 @@ class _Loop:
 
     def run(self, state: State, like: State, batches) -> State:
         """Train to the last step; read a step's scalars while the next one runs."""
-        train_step = jax.jit(
-            self._step,
-            donate_argnums=0,
-            out_shardings=(_shardings(like), replicated(self.mesh)),
-        )
+        train_step = jitted_step(self.stage, like, self.mesh)
         train_step = processes.compiled_together(f"{self.name} step", train_step)
         settings, start = self.settings, int(state.step)
         with contextlib.closing(pipeline.iterate(batches, start)) as iterator:
@@ -207,11 +225,6 @@ class _Loop:
                     self.checkpoints.wait()
                     raise Interrupted(step)
         return state
-
-    def _step(self, state: State, batch: Batch, stop: jax.Array) -> tuple[State, Scalars]:
-        """Do a training step; report whether any process requests a stop, so that all agree."""
-        state, scalars = self.stage.train_step(state, batch)
-        return state, scalars | {"stop": jnp.any(stop)}
 
     def _read(self) -> bool:
         """Log the steps not yet read; return whether to stop after the current one.

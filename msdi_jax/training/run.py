@@ -62,6 +62,17 @@ def run(config: ml_collections.ConfigDict, workdir: Path) -> None:
 
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raise ValueError, naming field and fix, for a configuration that could only fail later."""
+    check_fields(config)
+    mesh = make_mesh(config.mesh.data, config.mesh.rows)
+    for name in config.stages:
+        STAGES[name].check(config, mesh)
+        sources.check_sources(name, config)
+    read_settings(config.dataset.to_dict())
+    _check_encoder_source(config)
+
+
+def check_fields(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError for a field that no stage, device or file is needed to refuse."""
     stages, both = tuple(config.stages), tuple(STAGES)
     if stages not in (both[:1], both[1:], both):
         raise ValueError(f"stages={stages} must be {both[:1]}, {both[1:]} or {both}")
@@ -77,10 +88,6 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         raise ValueError(f"remat={config.remat} must be a number of U-Net levels, 0 … {DEPTH}")
     Augmentation(**config.augmentation)
     check_settings(config.evaluation)
-    for name in config.stages:
-        STAGES[name].check(config)
-    read_settings(config.dataset.to_dict())
-    _check_encoder_source(config)
 
 
 def _check_encoder_source(config: ml_collections.ConfigDict) -> None:

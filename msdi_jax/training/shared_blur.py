@@ -2,15 +2,15 @@
 
 import jax
 import ml_collections
+from jax.sharding import Mesh
 
 from msdi_jax.data.photographs import find_photographs
 from msdi_jax.data.records import read_settings
 from msdi_jax.data.synthesis.shared_blur import check_photograph_sizes
 from msdi_jax.networks.degradation import Degradation
-from msdi_jax.runtime.mesh import make_mesh
 
 
-def check_shared_blur(config: ml_collections.ConfigDict) -> None:
+def check_shared_blur(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
     """Raise ValueError if `shared_blur`, or a field that depends on it, cannot be used."""
     settings = config.reblur
     if min(settings.motion_weight, settings.generated) < 0:
@@ -42,14 +42,20 @@ def check_shared_blur(config: ml_collections.ConfigDict) -> None:
             f"reblur.accumulate={settings.accumulate} would separate images that share a blur: "
             "set reblur.accumulate=1 or reblur.shared_blur=False"
         )
-    _check_generated(config)
+    _check_generated(config, mesh)
+
+
+def check_photographs(config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError if the photographs of shared-blur pairs are too small for the crops."""
+    if not config.reblur.shared_blur:
+        return
     shakes = read_settings(config.dataset.to_dict())
-    check_photograph_sizes(find_photographs(shakes.photographs).train, shakes, settings.crop)
+    check_photograph_sizes(find_photographs(shakes.photographs).train, shakes, config.reblur.crop)
 
 
-def _check_generated(config: ml_collections.ConfigDict) -> None:
+def _check_generated(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
     settings = config.reblur
-    pairs = 2 * make_mesh(config.mesh.data, config.mesh.rows).shape["data"]
+    pairs = 2 * mesh.shape["data"]
     generated = settings.generated or settings.batch_size
     if generated % pairs or settings.batch_size % generated:
         raise ValueError(

@@ -12,6 +12,7 @@ from msdi_jax.interop import convert
 from msdi_jax.models import DIRECTORIES, ESTIMATING, Architecture, Model
 from msdi_jax.networks.functional import Arrays, arrays_of
 from msdi_jax.runtime import processes
+from msdi_jax.training.shared_blur import check_photographs
 
 
 def find_sources(name: str, config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
@@ -29,6 +30,16 @@ def find_sources(name: str, config: ml_collections.ConfigDict, workdir: Path) ->
         if path:
             paths["degradation"] = models.find(path, *DIRECTORIES.values())
     return paths
+
+
+def check_sources(name: str, config: ml_collections.ConfigDict) -> None:
+    """Raise ValueError unless stage `name` can take its weights and photographs from its files."""
+    check_start(name, config)
+    if name == "reblur":
+        check_photographs(config)
+        check_vgg(config.reblur.vgg_weights)
+    else:
+        check_encoders(config)
 
 
 def check_start(stage: str, config: ml_collections.ConfigDict) -> None:

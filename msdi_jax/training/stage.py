@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool
 
 from msdi_jax.networks.degradation import Degradation, DegradationEstimator
 from msdi_jax.networks.functional import Arrays
 from msdi_jax.networks.layers import singular_values
 from msdi_jax.networks.unet import MULTIPLE
-from msdi_jax.runtime.mesh import by_image, by_rows, gathered, make_mesh
+from msdi_jax.runtime.mesh import by_image, by_rows, gathered
 from msdi_jax.training import optimizer
 from msdi_jax.training.state import State
 
@@ -52,8 +53,11 @@ class Stage(Protocol):
     """Pure functions over `State`."""
 
     @staticmethod
-    def check(config: ml_collections.ConfigDict) -> None:
-        """Raise ValueError, naming field and fix, for settings that would fail later."""
+    def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
+        """Raise ValueError, naming field and fix, for settings that would fail later on `mesh`.
+
+        The files that the stage takes weights from are not read, see `sources.check_sources`.
+        """
 
     def init(self, key: Array) -> State:
         """Return the state before the first step."""
@@ -68,7 +72,7 @@ class Stage(Protocol):
         """Return the network in evaluation mode, to export."""
 
 
-def check_settings(name: str, config: ml_collections.ConfigDict) -> None:
+def check_settings(name: str, config: ml_collections.ConfigDict, mesh: Mesh) -> None:
     """Raise ValueError for settings of stage `name` that neither stage can use."""
     settings = config[name]
     for field in _COUNTS:
@@ -85,7 +89,7 @@ def check_settings(name: str, config: ml_collections.ConfigDict) -> None:
             raise ValueError(f"{name}.{field}={settings[field]:g} must be at least 0")
     if settings.crop % MULTIPLE:
         raise ValueError(f"{name}.crop={settings.crop} must be a multiple of {MULTIPLE}")
-    _check_shares(name, settings, make_mesh(config.mesh.data, config.mesh.rows).shape)
+    _check_shares(name, settings, mesh.shape)
 
 
 def _check_shares(name: str, settings: ml_collections.ConfigDict, mesh: dict[str, int]) -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from msdi_jax.models import Architecture
@@ -24,7 +25,6 @@ from msdi_jax.networks.vgg import VGG19
 from msdi_jax.runtime.mesh import by_image, by_rows, gathered
 from msdi_jax.training import losses, optimizer
 from msdi_jax.training.shared_blur import check_shared_blur, choose_pairs, exchange
-from msdi_jax.training.sources import check_start, check_vgg
 from msdi_jax.training.stage import (
     Batch,
     Loss,
@@ -73,8 +73,8 @@ class ReblurStage:
         self.vgg_graph, *_ = split(abstract(lambda keys: VGG19(normalise=normalise, rngs=keys)))
 
     @staticmethod
-    def check(config: ml_collections.ConfigDict) -> None:
-        check_settings("reblur", config)
+    def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
+        check_settings("reblur", config, mesh)
         architecture = Architecture.from_config(config, "reblur")
         architecture.check(KINDS[architecture.kind].config_paths)
         settings = config.reblur
@@ -82,10 +82,8 @@ class ReblurStage:
             raise ValueError(
                 f"reblur.degradation_rate={settings.degradation_rate:g} must be at least 0"
             )
-        check_start("reblur", config)
-        check_shared_blur(config)
+        check_shared_blur(config, mesh)
         _check_batch_norm_groups(settings)
-        check_vgg(settings.vgg_weights)
 
     def _make_network(self, rngs: nnx.Rngs) -> ReblurDeblurNet:
         groups = self.settings.batch_norm_groups

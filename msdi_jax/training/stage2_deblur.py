@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 from flax import nnx
+from jax.sharding import Mesh
 
 from msdi_jax.models import ESTIMATING, Architecture
 from msdi_jax.models.architecture import KINDS
@@ -19,7 +20,6 @@ from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge,
 from msdi_jax.networks.initialization import calibrate_network
 from msdi_jax.runtime.mesh import gathered
 from msdi_jax.training import losses, optimizer
-from msdi_jax.training.sources import check_encoders, check_start
 from msdi_jax.training.stage import (
     Batch,
     Scalars,
@@ -68,8 +68,8 @@ class DeblurStage:
         )
 
     @staticmethod
-    def check(config: ml_collections.ConfigDict) -> None:
-        check_settings("deblur", config)
+    def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
+        check_settings("deblur", config, mesh)
         architecture = Architecture.from_config(config, "deblur")
         architecture.check(KINDS[architecture.kind].config_paths)
         if config.deblur.psnr_floor <= 0:
@@ -78,8 +78,6 @@ class DeblurStage:
         _check_unrelated(config.deblur)
         if architecture.kind not in ESTIMATING:
             _check_unmodulated(config)
-        check_start("deblur", config)
-        check_encoders(config)
 
     def _make_network(self, rngs: nnx.Rngs) -> nnx.Module:
         return self.architecture.build(rngs, remat=self.config.remat)
