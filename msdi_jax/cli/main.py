@@ -24,6 +24,7 @@ MODULES = {
         "average": "average the weights of models that were fine-tuned from one another",
         "summary": "count parameters and multiply-accumulates",
     },
+    "compile": {"compile": "compile a training step for a TPU or GPU that is not there"},
     "reblur": {"reblur": "interpolate, transfer or show the degradation representation"},
     "probe": {"probe": "measure how much the representation holds of blur and of content"},
 }

@@ -8,6 +8,7 @@ from flax import nnx
 from msdi_jax import models
 from msdi_jax.cli import model_options
 from msdi_jax.cli.paths import path
+from msdi_jax.cli.sizes import sides
 from msdi_jax.interop import convert, export, torch_keys, weight_files
 from msdi_jax.models import cost
 
@@ -159,9 +160,4 @@ def _average(options: argparse.Namespace) -> None:
 def _sides(text: str) -> tuple[int, int] | None:
     if text.lower() == "any":
         return None
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise ValueError(
-            f"--size {text} must be HEIGHTxWIDTH in pixels, for example 720x1280, or any"
-        )
-    return int(height), int(width)
+    return sides(text, other=", or any")

@@ -77,6 +77,20 @@ class Model:
             raise ValueError(f"a {self.architecture.kind} model takes ({names}) images")
         return self._call(self._arrays, *map(_unit_range, images))
 
+    def lower(
+        self, *images: jax.ShapeDtypeStruct, weights: jax.sharding.Sharding
+    ) -> jax.stages.Lowered:
+        """Trace a call for images of given shapes; the network may hold shapes instead of arrays.
+
+        Args:
+            images: as a call takes them.
+            weights: placement of the network's arrays.
+        """
+        arrays = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=weights), self._arrays
+        )
+        return self._call.lower(arrays, *images)
+
     def deblur(self, blurry: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         """Deblur images, as the mean over the orientations of the description.
 
