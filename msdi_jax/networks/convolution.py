@@ -159,13 +159,8 @@ _convolve_many_channels.defvjp(_forward, _backward)
 
 def _suits_pairs(x: Array, kernel: Array, padding: int) -> bool:
     few = max(kernel.shape[2:]) <= FEW_CHANNELS // (2 if target.has_narrow_registers() else 1)
-    return (
-        target.current() != "cuda"
-        and few
-        and kernel.shape[0] == 3
-        and padding == 1
-        and x.shape[2] % 2 == 0
-    )
+    suited = kernel.shape[0] == 3 and padding == 1 and x.shape[2] % 2 == 0
+    return few and suited and target.current() != "cuda"
 
 
 def _convolve_in_pairs(x: Array, kernel: Array) -> Array:

@@ -18,7 +18,11 @@ _DATA = resources.files("msdi_jax.runtime") / "targets"
 # Platform → packages, one of which is its compiler.
 _COMPILERS = {"tpu": ("libtpu",), "cuda": ("jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13")}
 # libtpu otherwise waits for other processes that use a TPU, and asks the cloud which TPU this is.
-_TPU_ENVIRONMENT = {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "TPU_SKIP_MDS_QUERY": "1"}
+_TPU_ENVIRONMENT = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
 
 
 @dataclass(frozen=True)
