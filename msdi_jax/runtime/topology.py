@@ -113,7 +113,7 @@ def _tpus(accelerator: Accelerator, shape: str) -> topologies.TopologyDescriptio
     for name, value in _TPU_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # By default, a host has 2×2 chips.
-    alone = {"chips_per_host_bounds": (1, 1, 1)} if set(shape) <= set("1x") else {}
+    alone = {"chips_per_host_bounds": (1, 1, 1)} if set(shape.split("x")) == {"1"} else {}
     return topologies.get_topology_desc(f"{accelerator.name}:{shape}", "tpu", **alone)
 
 
