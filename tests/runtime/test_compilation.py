@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from msdi_jax.runtime import compilation
+from msdi_jax.runtime import compilation, target
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +111,14 @@ def test_an_unknown_compiler_option_is_ignored(monkeypatch):
     monkeypatch.setattr(compilation, "_ORDER", {"xla_cpu_no_such_option": "1"})
     compiled = compilation.compile_for_memory(jax.jit(jnp.sin).lower(jnp.ones(3)))
     assert compiled(jnp.zeros(3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("name", "ordered"), [("cpu", True), ("tpu", False), ("cuda", False)])
+def test_the_order_for_memory_is_an_option_of_the_cpu_target(name, ordered):
+    class Lowered:
+        def compile(self, compiler_options=None):
+            return compiler_options
+
+    with target.tracing_for(name):
+        options = compilation.compile_for_memory(Lowered())
+    assert bool(options) == ordered

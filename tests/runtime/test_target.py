@@ -69,6 +69,15 @@ def test_the_default_is_this_process(monkeypatch):
     assert target.current() == "cuda"
 
 
+def test_plain_programs_are_compiled_for_this_process(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    platforms = {}
+    for name in target.TARGETS:
+        with target.tracing_for(name):
+            platforms[name] = target.platform()
+    assert platforms == {"plain": "cuda", "cpu": "cpu", "cuda": "cuda", "tpu": "tpu"}
+
+
 def test_unknown_targets_are_refused():
     for choose in (target.tracing_for, target.set_default):
         with pytest.raises(ValueError, match="target 'gpu' is unknown: choose one of plain, cpu"):
