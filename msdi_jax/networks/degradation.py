@@ -32,8 +32,8 @@ from msdi_jax.networks.layers import (
     SpectralConv,
     average_pool,
     leaky_relu,
-    resize_bilinear,
 )
+from msdi_jax.networks.resize import resize_bilinear
 from msdi_jax.networks.rewrites.plain import array_library
 
 ENCODER_SIZE = 256

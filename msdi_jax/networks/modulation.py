@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from msdi_jax.networks.layers import BatchNorm, Conv, SpectralConv, leaky_relu, resize_nearest
+from msdi_jax.networks.layers import BatchNorm, Conv, SpectralConv, leaky_relu
+from msdi_jax.networks.resize import resize_nearest
 
 
 class _Modulation(nnx.Module):

@@ -22,7 +22,7 @@ from PIL import Image as Picture
 from tqdm import tqdm
 
 from msdi_jax.models import Model
-from msdi_jax.networks.layers import resize_bilinear
+from msdi_jax.networks.resize import resize_bilinear
 from msdi_jax.research import transfer
 from msdi_jax.restoration import image_io
 from msdi_jax.runtime.atomic_write import atomic_write

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from msdi_jax.models import Model
-from msdi_jax.networks.layers import resize_bilinear
 from msdi_jax.networks.msdi_net import LEVELS
+from msdi_jax.networks.resize import resize_bilinear
 from msdi_jax.restoration.restore import pad_to_multiple
 
 Image = Float[np.ndarray, "h w 3"]

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from msdi_jax.models import DEBLURRING, ESTIMATING, Model
 from msdi_jax.models.self_ensemble import Images, ensemble
 from msdi_jax.networks.degradation import ENCODER_SIZE, Degradation
-from msdi_jax.networks.layers import resize_bilinear
+from msdi_jax.networks.resize import resize_bilinear
 from msdi_jax.networks.unet import MULTIPLE
 from msdi_jax.restoration.restore import pad_to_multiple
 from msdi_jax.runtime.compilation import compile_for_memory, precise
