@@ -61,7 +61,10 @@ def add_to(commands) -> None:
     look.set_defaults(command=_maps)
     look.add_argument("--input", type=path, required=True, help="photograph")
     _add_common(look, "image file to write")
+    _add_augment(actions)
 
+
+def _add_augment(actions) -> None:
     pairs = actions.add_parser(
         "augment", help="apply the blur of blurry photographs to sharp ones, as pairs to train on"
     )
