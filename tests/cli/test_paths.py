@@ -52,6 +52,7 @@ VALUES = {
     "convert": {"--key"},
     "prepare": {"name", "--blur", *TEMPLATES},
     "export": {"--size"},
+    "compile": {"--config", "--target", "--stage", "--size"},
     "compact": {"--licence"},
 }
 
