@@ -104,6 +104,9 @@ def _augmentation() -> ConfigDict:
             "zoom": 1.0,
             # Share of crops with permuted colour channels, 0 … 1.
             "channel_shuffle": 0.0,
+            # Share of crops, 0 … 1, that stage 2 gives the blur of another crop of the batch, by
+            # the network of deblur.reblurred_by.
+            "reblurred": 0.0,
         }
     )
     return augmentation
@@ -208,6 +211,9 @@ def _deblur() -> ConfigDict:
         # Model or run directory with the encoder and pyramid to freeze; empty: this run's stage 1,
         # else the model of start_from.
         degradation_from="",
+        # Model or run directory of the joint network that augmentation.reblurred reblurs with;
+        # empty: this run's stage 1.
+        reblurred_by="",
         # Model or run directory whose first encoder layers the feature loss uses; empty: the
         # frozen encoder. Published: version 1's, for both versions.
         features_from="",

@@ -42,6 +42,7 @@ class Augmentation:
         rotation: share of crops rotated by a random angle and scaled, blur included.
         zoom: largest factor of that scaling, up or down, at least 1.
         channel_shuffle: share of crops whose colour channels are permuted.
+        reblurred: share of blurry crops that stage 2 of the training replaces by reblurred ones.
     """
 
     exposure: float = 0.0
@@ -54,6 +55,7 @@ class Augmentation:
     rotation: float = 0.0
     zoom: float = 1.0
     channel_shuffle: float = 0.0
+    reblurred: float = 0.0
 
     def __post_init__(self):
         if min(self.exposure, self.gaussian_blur, self.noise) < 0 or not 0 <= self.jpeg <= 100:
@@ -62,7 +64,7 @@ class Augmentation:
                 f"{self.gaussian_blur:g} and augmentation.noise={self.noise:g} must be at least 0, "
                 f"augmentation.jpeg={self.jpeg} a quality of 1 … 100, or 0"
             )
-        for name in ("defocus", "identity", "rotation", "channel_shuffle"):
+        for name in ("defocus", "identity", "rotation", "channel_shuffle", "reblurred"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise ValueError(f"augmentation.{name}={share:g} must be a share, 0 … 1")

@@ -16,6 +16,7 @@ PATHS = (
     "reblur.vgg_weights",
     "deblur.degradation_from",
     "deblur.features_from",
+    "deblur.reblurred_by",
 )
 # Fields that a resumed run may change: places and intervals, which do not affect a step's result.
 MAY_CHANGE = (

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from msdi_jax.models import ESTIMATING, Architecture, Description, Model
 from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import ShallowEncoder
-from msdi_jax.networks.functional import Arrays, abstract, arrays_of
+from msdi_jax.networks.functional import Arrays, abstract, arrays_of, split
 from msdi_jax.networks.unet import MULTIPLE
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.runtime.hlo_account import Program, Traffic
@@ -122,7 +122,10 @@ def _sources(config: ml_collections.ConfigDict, name: str) -> dict[str, Arrays |
         features = degradation["encoder"]["shallow"]
     elif config.deblur.features_from:
         features = arrays_of(abstract(lambda rngs: ShallowEncoder(config.width, rngs=rngs)))
-    return {"degradation": degradation, "features": features}
+    joint = None
+    if config.augmentation.reblurred:
+        joint = split(abstract(Architecture.from_config(config, "reblur").build))
+    return {"degradation": degradation, "features": features, "joint": joint}
 
 
 def _batch(settings: ml_collections.ConfigDict, mesh: Mesh) -> Batch:

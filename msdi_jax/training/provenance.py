@@ -25,8 +25,9 @@ def describe_network(name: str, config: ml_collections.ConfigDict, workdir: Path
     origins = {key: models.read_description(path) for key, path in sources.items()}
     used = restoration_settings(config, origins.get("start")) if name == "deblur" else {}
     # The same model twice is recorded once.
-    if origins.get("degradation") == origins.get("start"):
-        origins.pop("degradation", None)
+    for other in ("joint", "start"):
+        if origins.get("degradation") == origins.get(other):
+            origins.pop("degradation", None)
     return Description(
         Architecture.from_config(config, name),
         provenance={"dataset": config.dataset.name, "seed": config.seed}

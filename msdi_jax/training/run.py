@@ -15,7 +15,7 @@ from msdi_jax.data.augment import Augmentation
 from msdi_jax.data.records import read_settings
 from msdi_jax.evaluation.evaluate import check_settings
 from msdi_jax.models import DIRECTORIES, ESTIMATING, Architecture
-from msdi_jax.networks.functional import arrays_of
+from msdi_jax.networks.functional import arrays_of, split
 from msdi_jax.networks.unet import DEPTH
 from msdi_jax.runtime import directory_lock, processes
 from msdi_jax.runtime.mesh import make_mesh
@@ -178,4 +178,5 @@ def make_stage(name: str, config: ml_collections.ConfigDict, workdir: Path) -> S
         features = sources.load_encoder(config.deblur.features_from)["shallow"]
     if "start" in loaded and loaded["start"].architecture.kind != config.deblur.network:
         start = sources.with_modulation(start, Architecture.from_config(config, name))
-    return DeblurStage(config, degradation, features, start)
+    joint = split(loaded["joint"].network) if "joint" in loaded else None
+    return DeblurStage(config, degradation, features, start, joint)

@@ -18,17 +18,20 @@ from msdi_jax.training.shared_blur import check_photographs
 def find_sources(name: str, config: ml_collections.ConfigDict, workdir: Path) -> dict[str, Path]:
     """Return the model directories that stage `name` takes weights from.
 
-    "start" is the model whose training continues. "degradation", for stage 2, has the encoder: the
-    model that `config` names, or that of this run. Without it, stage 2 uses the encoder of "start".
+    "start" is the model whose training continues. Stage 2 also takes, from the model that `config`
+    names or from this run's stage 1, the encoder, "degradation", and the network that reblurs
+    crops, "joint". Without "degradation", it uses the encoder of "start".
     """
     paths = {}
     if path := config[name].start_from:
         paths["start"] = models.find(path, DIRECTORIES[name])
     if name == "deblur":
-        from_stage_1 = "reblur" in config.stages
-        path = workdir / DIRECTORIES["reblur"] if from_stage_1 else config.deblur.degradation_from
-        if path:
+        stage_1 = workdir / DIRECTORIES["reblur"] if "reblur" in config.stages else ""
+        if path := stage_1 or config.deblur.degradation_from:
             paths["degradation"] = models.find(path, *DIRECTORIES.values())
+        if config.augmentation.reblurred:
+            path = config.deblur.reblurred_by or stage_1
+            paths["joint"] = models.find(path, DIRECTORIES["reblur"])
     return paths
 
 
@@ -40,6 +43,7 @@ def check_sources(name: str, config: ml_collections.ConfigDict) -> None:
         check_vgg(config.reblur.vgg_weights)
     else:
         check_encoders(config)
+        check_joint(config.deblur.reblurred_by)
 
 
 def check_start(stage: str, config: ml_collections.ConfigDict) -> None:
@@ -121,6 +125,18 @@ def _check_encoder(
             f"deblur.{field}={path} has a different degradation encoder: set "
             + ", ".join(f"{name}={value}" for name, value in changes.items())
             + ", or give another model"
+        )
+
+
+def check_joint(path: str) -> None:
+    """Raise ValueError unless `path` is empty, or a model that reblurs."""
+    if not path:
+        return
+    model = models.read_description(models.find(path, DIRECTORIES["reblur"]))
+    if not model.architecture.reblurs:
+        raise ValueError(
+            f"deblur.reblurred_by={path} is a {model.architecture.kind} model, which does not "
+            "reblur: give a joint network, the model-reblur of a run of stage 1"
         )
 
 

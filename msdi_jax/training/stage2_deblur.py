@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import ml_collections
 from flax import nnx
 from jax.sharding import Mesh
+from jaxtyping import Array
 
 from msdi_jax.models import ESTIMATING, Architecture
 from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import CELL, Degradation, ShallowEncoder, local_contrast
-from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
+from msdi_jax.networks.functional import Arrays, Parts, TraceSafeRngs, abstract, merge, split
 from msdi_jax.networks.initialization import calibrate_network
 from msdi_jax.runtime.mesh import gathered
 from msdi_jax.training import losses, optimizer
@@ -46,6 +47,7 @@ class DeblurStage:
         features: arrays of the `ShallowEncoder` whose features are compared, if any are. The
             published recipe also uses that of version 1 to train version 2.
         start: network whose weights training starts from, instead of random weights.
+        joint: joint network for `augmentation.reblurred`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class DeblurStage:
         degradation: Arrays | None = None,
         features: Arrays | None = None,
         start: nnx.Module | None = None,
+        joint: Parts | None = None,
     ):
         self.config, self.settings, self.start = config, config.deblur, start
         self.architecture = Architecture.from_config(config, "deblur")
@@ -62,6 +65,9 @@ class DeblurStage:
         self.frozen = {} if features is None else {"features": features}
         if self.modulated and not self.settings.train_encoder:
             self.frozen["degradation"] = degradation
+        if joint is not None:
+            self.joint_graph = joint.graph
+            self.frozen["joint"] = {"params": joint.params, "stats": joint.stats}
         self.graph, *_ = self._split(abstract(self._make_network))
         self.feature_graph, *_ = split(
             abstract(lambda keys: ShallowEncoder(config.width, native=config.native, rngs=keys))
@@ -76,6 +82,7 @@ class DeblurStage:
             raise ValueError(f"deblur.psnr_floor={config.deblur.psnr_floor:g} must be above 0")
         _check_context(config)
         _check_unrelated(config.deblur)
+        _check_reblurred(config)
         if architecture.kind not in ESTIMATING:
             _check_unmodulated(config)
 
@@ -104,10 +111,12 @@ class DeblurStage:
         )
 
     def train_step(self, state: State, batch: Batch) -> tuple[State, Scalars]:
-        frozen = cast(gathered(state.frozen), self.config.compute_dtype)
+        kept = gathered(state.frozen)
+        frozen = cast(kept, self.config.compute_dtype)
 
         def loss(params: Arrays, images: Batch):
             blurry, sharp = pair_of(images)
+            blurry = self._reblurred(kept, blurry, sharp, state.step)
             params = cast(params, self.config.compute_dtype)
             network = self._merge(frozen, params, state.stats, training=True)
             blurry, sharp, output = self._deblur(network, blurry, sharp)
@@ -141,6 +150,17 @@ class DeblurStage:
 
     def network(self, state: State) -> nnx.Module:
         return self._merge(state.frozen, state.params, state.stats, training=False)
+
+    def _reblurred(self, frozen: Arrays, blurry: Array, sharp: Array, step: Array) -> Array:
+        """Give a random share of the crops the blur of the next ones in the batch, in float32."""
+        if not (share := self.config.augmentation.reblurred):
+            return blurry
+        joint = merge(self.joint_graph, *frozen["joint"].values())
+        maps = degradation_of(joint.degradation, jnp.roll(blurry, 1, 0)).maps
+        reblurred = joint.reblur(sharp, maps).clip(0, 1)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), step)
+        chosen = jax.random.bernoulli(key, share, (len(blurry), 1, 1, 1))
+        return jax.lax.stop_gradient(jnp.where(chosen, reblurred, blurry))
 
     def _merge(
         self, frozen: Arrays, params: Arrays, stats: Arrays, *, training: bool
@@ -216,6 +236,24 @@ def _check_unrelated(settings: ml_collections.ConfigDict) -> None:
         raise ValueError(
             "deblur.unrelated_degradation needs other images in the batch, and sees no context: "
             "set deblur.batch_size to at least twice deblur.accumulate, and deblur.context=0"
+        )
+
+
+def _check_reblurred(config: ml_collections.ConfigDict) -> None:
+    settings, share = config.deblur, config.augmentation.reblurred
+    if share and not settings.reblurred_by and "reblur" not in config.stages:
+        raise ValueError(
+            f"augmentation.reblurred={share:g} needs a joint network: give deblur.reblurred_by, or "
+            "train stage 1 in this run"
+        )
+    if settings.reblurred_by and not share:
+        raise ValueError(
+            f"deblur.reblurred_by={settings.reblurred_by} is not used: set augmentation.reblurred"
+        )
+    if share and settings.batch_size == settings.accumulate:
+        raise ValueError(
+            f"augmentation.reblurred={share:g} needs other images in the batch: set "
+            "deblur.batch_size to at least twice deblur.accumulate"
         )
 
 

@@ -76,6 +76,14 @@ def test_networks_need_no_weights(deblur):
     assert ("degradation" in frozen) == (encoder and not deblur.get("train_encoder"))
 
 
+def test_crops_are_reblurred_by_a_network_without_weights():
+    config = small(network="nafnet", blocks=(1, 1, 1), feature_weight=0.0, degradation_from="")
+    config.augmentation.reblurred, config.deblur.reblurred_by = 0.5, "nowhere"
+    ahead_of_time.check(config, "deblur", make_mesh())
+    state, *_ = ahead_of_time.lower_step(config, "deblur", make_mesh()).in_avals[0]
+    assert set(state.frozen) == {"joint"}
+
+
 def test_stage_1_takes_vgg_and_motion():
     config = base.get_config()
     config.width, config.reblur.depth, config.native = 2, 2, True
