@@ -50,8 +50,8 @@ def get_config(name: str = "modulated_nafnet") -> ConfigDict:
     config.evaluation.update({"restore": "whole", "window": 144, "samples": 6})
     config.deblur.update(
         {
-            "steps": 1000,
-            "schedule_steps": 1000,
+            "steps": 700,
+            "schedule_steps": 700,
             "batch_size": 4,
             "crop": 96,
             "learning_rate": 1e-3,
@@ -59,7 +59,7 @@ def get_config(name: str = "modulated_nafnet") -> ConfigDict:
             "feature_weight": 0.0,
             "psnr_floor": 1e-4,
             "log_every": 20,
-            "val_every": 100,
+            "val_every": 350,
             "val_images": 48,
             "checkpoint_every": 50,
         }

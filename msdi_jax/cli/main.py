@@ -26,6 +26,7 @@ MODULES = {
     },
     "compile": {"compile": "compile a training step for a TPU or GPU that is not there"},
     "reblur": {"reblur": "interpolate, transfer or show the degradation representation"},
+    "adapt": {"adapt": "train a model on the blur of photographs without sharp partners"},
     "probe": {"probe": "measure how much the representation holds of blur and of content"},
 }
 

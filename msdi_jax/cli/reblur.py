@@ -109,7 +109,7 @@ def _interpolate(options: argparse.Namespace) -> None:
         raise ValueError(
             f"--levels {options.levels} must be at least 2, --beyond {options.beyond:g} above 0"
         )
-    joint = _joint(options.model)
+    joint = load_joint(options.model)
     sharp, blurry = (_read(file, options) for file in (options.sharp, options.blurry))
     start = _read(options.start, options) if options.start else None
     folder = options.output
@@ -142,7 +142,7 @@ def _warn_if_sharper(zero: transfer.Image, one: transfer.Image) -> None:
 
 
 def _transfer(options: argparse.Namespace) -> None:
-    joint = _joint(options.model)
+    joint = load_joint(options.model)
     _check_output(options.output, *options.blurry, *options.sharp)
     blurry, sharp = (
         [_read(file, options) for file in files] for files in (options.blurry, options.sharp)
@@ -177,15 +177,15 @@ def _augment(options: argparse.Namespace) -> None:
         longest_side=options.longest_side,
         seed=options.seed,
     )
-    blurry, sharp = (_images(folder) for folder in (options.blurry, options.sharp))
-    joint = _joint(options.model)
+    blurry, sharp = (images_in(folder) for folder in (options.blurry, options.sharp))
+    joint = load_joint(options.model)
     provenance = dataclasses.asdict(joint.description)
     table = augmentation.write_pairs(joint, blurry, sharp, options.output, settings, provenance)
     print(f"{table}: {settings.pairs * len(sharp)} pairs; to train on them, first run")
     print(f"    msdi prepare pairs --from {shlex.quote(str(table))}")
 
 
-def _images(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one that holds photographs")
     return image_io.below(folder)
@@ -196,7 +196,7 @@ def _check_output(output: Path, *inputs: Path) -> None:
     photographs.check_no_input(output, {file.resolve() for file in inputs})
 
 
-def _joint(directory: Path) -> models.Model:
+def load_joint(directory: Path) -> models.Model:
     """Load the joint network at `directory`, also of a run that holds both networks."""
     loaded = models.load(models.find(directory, models.DIRECTORIES["reblur"]))
     if not loaded.architecture.reblurs:

@@ -1,6 +1,7 @@
 """Descriptions of the networks that a run trains: origin, licence and settings of use."""
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import ml_collections
 from msdi_jax import models
 from msdi_jax.models import Architecture, Description
 from msdi_jax.models.description import joined_licences
+from msdi_jax.research import augmentation
 from msdi_jax.training.sources import find_sources
 
 LICENCE = "as the photographs it was trained on allow"
@@ -31,10 +33,18 @@ def describe_network(name: str, config: ml_collections.ConfigDict, workdir: Path
     return Description(
         Architecture.from_config(config, name),
         provenance={"dataset": config.dataset.name, "seed": config.seed}
+        | _reblurred_pairs(config.dataset)
         | {f"{key}_from": origin.provenance for key, origin in origins.items()},
         licence=joined_licences([LICENCE, *(origin.licence for origin in origins.values())]),
         **used,
     )
+
+
+def _reblurred_pairs(dataset: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Return the record of pairs that `msdi reblur augment` or `msdi adapt` made, if it did."""
+    file = Path(dataset.get("source") or "").parent / augmentation.PROVENANCE
+    is_table = str(dataset.get("source")).endswith(augmentation.TABLE)
+    return {"reblurred_pairs": json.loads(file.read_text())} if is_table and file.is_file() else {}
 
 
 def at_step(description: Description, step: int, kind: str) -> Description:
