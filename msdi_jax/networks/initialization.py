@@ -12,9 +12,11 @@ from jaxtyping import Array
 
 from msdi_jax.networks.convolution import reflect_pad
 from msdi_jax.networks.degradation import DegradationPyramid
+from msdi_jax.networks.hinet import HINet
 from msdi_jax.networks.layers import Conv, leading_vectors, leaky_relu
 from msdi_jax.networks.modulation import Unmodulated
 from msdi_jax.networks.msdi_net import MSDINet
+from msdi_jax.networks.nafnet import NAFNet
 from msdi_jax.networks.reblur_deblur_net import ReblurDeblurNet
 
 
@@ -32,19 +34,26 @@ def calibrate_pyramid(pyramid: DegradationPyramid, rngs: nnx.Rngs) -> None:
             x = leaky_relu(y + conv.bias[...])
 
 
-def calibrate_network(
-    network: MSDINet | ReblurDeblurNet, pyramid: DegradationPyramid, rngs: nnx.Rngs
-) -> None:
-    """Make the output equal the input, and scale modulation to unit moments of `pyramid`'s maps."""
-    parts = [network] if isinstance(network, MSDINet) else [network.deblur, network.reblur]
+def start_from_input(network: nnx.Module) -> None:
+    """Make the output of a deblurring or joint network equal its input."""
+    for part in _parts(network):
+        _set_to_zero(part.ending if isinstance(part, NAFNet) else part.last)
+    if isinstance(network, MSDINet | HINet):
+        _set_to_zero(network.attention.to_image)
+
+
+def calibrate_modulation(network: nnx.Module, pyramid: DegradationPyramid, rngs: nnx.Rngs) -> None:
+    """Scale the modulation of a deblurring or joint network to unit moments of `pyramid`'s maps."""
     maps = pyramid(_typical_representation(pyramid, rngs))
-    for part in parts:
+    for part in _parts(network):
         for modulation, level in zip(part.modulation, maps[: len(part.modulation)], strict=True):
             if not isinstance(modulation, Unmodulated):
                 _scale_to_map(modulation.shared[0], level)
-        _set_to_zero(part.last)
-    if isinstance(network, MSDINet):
-        _set_to_zero(network.attention.to_image)
+
+
+def _parts(network: nnx.Module) -> list[nnx.Module]:
+    is_joint = isinstance(network, ReblurDeblurNet)
+    return [network.deblur, network.reblur] if is_joint else [network]
 
 
 def _typical_representation(pyramid: DegradationPyramid, rngs: nnx.Rngs) -> Array:

@@ -19,7 +19,11 @@ from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import Degradation
 from msdi_jax.networks.discriminator import MultiscaleDiscriminator
 from msdi_jax.networks.functional import Arrays, TraceSafeRngs, abstract, merge, split
-from msdi_jax.networks.initialization import calibrate_network, calibrate_pyramid
+from msdi_jax.networks.initialization import (
+    calibrate_modulation,
+    calibrate_pyramid,
+    start_from_input,
+)
 from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 from msdi_jax.networks.vgg import VGG19
 from msdi_jax.runtime.mesh import by_image, by_rows, gathered
@@ -97,7 +101,8 @@ class ReblurStage:
         network = self.start or self._make_network(rngs)
         if self.config.initial == "calibrated" and not self.start:
             calibrate_pyramid(network.degradation.pyramid, rngs)
-            calibrate_network(network, network.degradation.pyramid, rngs)
+            calibrate_modulation(network, network.degradation.pyramid, rngs)
+            start_from_input(network)
         generator = split(network)
         discriminator = split(self._make_discriminator(rngs))
         params = {"generator": generator.params, "discriminator": discriminator.params}

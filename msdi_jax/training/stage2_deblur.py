@@ -18,7 +18,7 @@ from msdi_jax.models import ESTIMATING, Architecture
 from msdi_jax.models.architecture import KINDS
 from msdi_jax.networks.degradation import CELL, Degradation, ShallowEncoder, local_contrast
 from msdi_jax.networks.functional import Arrays, Parts, TraceSafeRngs, abstract, merge, split
-from msdi_jax.networks.initialization import calibrate_network
+from msdi_jax.networks.initialization import calibrate_modulation, start_from_input
 from msdi_jax.runtime.mesh import gathered
 from msdi_jax.training import losses, optimizer
 from msdi_jax.training.stage import (
@@ -93,8 +93,10 @@ class DeblurStage:
         rngs = TraceSafeRngs(key)
         network = self.start or self._make_network(rngs)
         if self.config.initial == "calibrated" and not self.start:
-            graph, *_ = split(network.degradation)
-            calibrate_network(network, merge(graph, self.degradation).pyramid, rngs)
+            if self.modulated:
+                graph, *_ = split(network.degradation)
+                calibrate_modulation(network, merge(graph, self.degradation).pyramid, rngs)
+            start_from_input(network)
         _, params, stats = self._split(network)
         if self.modulated and self.settings.train_encoder:
             graph, *_ = split(network.degradation)
@@ -216,7 +218,6 @@ def _check_unmodulated(config: ml_collections.ConfigDict) -> None:
         "deblur.context": settings.context,
         "deblur.unrelated_degradation": settings.unrelated_degradation,
         "deblur.width": settings.width,
-        "initial": config.initial != "published",
     }
     if given := [field for field, value in unused.items() if value]:
         raise ValueError(

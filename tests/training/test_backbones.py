@@ -123,7 +123,6 @@ def test_other_networks_to_start_from_are_refused(sources, changes, message):
     ("changes", "message"),
     [
         ({"deblur.train_encoder": True}, "has no degradation encoder: leave out deblur.train_enc"),
-        ({"initial": "calibrated"}, "has no degradation encoder: leave out initial"),
         ({"deblur.feature_weight": 1.0}, "needs an encoder, which 'nafnet' does not have"),
         ({"stages": ("reblur", "deblur")}, "takes no representation from stage 1"),
         ({"deblur.blocks": (1, 1)}, r"deblur\.blocks=\(1, 1\) must have a number for each level"),
@@ -136,6 +135,35 @@ def test_fields_that_do_not_fit_are_refused(changes, message):
     config.update_from_flattened_dict(changes)
     with pytest.raises(ValueError, match=message):
         run.check_config(config)
+
+
+@pytest.mark.parametrize("kind", ["msdi_net", "hinet", "nafnet", "modulated_nafnet"])
+def test_a_calibrated_network_starts_as_its_input(sources, kind, tmp_path):
+    small = {"nafnet": {"blocks": (1, 1, 1)}, "modulated_nafnet": {"blocks": (1, 1, 1)}}
+    config = stage_config(
+        kind, **small.get(kind, {}), degradation_from=str(sources / "degradation")
+    )
+    config.width, config.initial = 2, "calibrated"
+    if kind in ("hinet", "nafnet"):
+        config.deblur.degradation_from = ""
+    run.check_config(config)
+    stage = run.make_stage("deblur", config, tmp_path)
+    images = np.random.default_rng(0).random((1, 64, 64, 3)).astype(np.float32)
+
+    @jax.jit
+    def first(key):
+        state = stage.init(key)
+
+        def error(params):
+            network = stage._merge(state.frozen, params, state.stats, training=True)
+            return jnp.square(network(images).deblurred - 0.5).sum()
+
+        gradients = jax.tree.leaves(jax.grad(error)(state.params))
+        return stage.network(state)(images).deblurred, sum(abs(g).sum() for g in gradients)
+
+    deblurred, gradient = first(jax.random.key(0))
+    np.testing.assert_allclose(deblurred, images, atol=1e-6)
+    assert gradient > 0.1
 
 
 def test_an_unrelated_representation_is_that_of_the_next_image():
