@@ -7,7 +7,7 @@ The name after the colon is one of `VARIANTS`. Published on GoPro, at full size:
 the representation, 33.09 dB with one that is learned without reblurring, 33.28 dB in full. To
 repeat those, set the fields of the variant in configs/gopro_reblur.py and configs/gopro_deblur.py.
 
-Hardware: two CPU cores, about ten minutes each. Results: docs/explore.md.
+Hardware: two CPU cores, about ten minutes each. Results: docs/notes/representation.md.
 """
 
 from ml_collections import ConfigDict

@@ -37,7 +37,7 @@ def get_config(name: str = "reblur") -> ConfigDict:
     config.stages = (name,)
     # Both networks of width 8 fit into 16 MB as bfloat16.
     config.width = 8
-    # The published encoder and initial weights need far more steps; docs/explore.md.
+    # The published encoder and initial weights need far more steps; docs/notes/representation.md.
     config.update({"native": True, "contrast": True, "initial": "calibrated"})
     # Cameras average linear light; the frames of published data sets were averaged as encoded.
     config.dataset.update({"domain": "both", "train_pairs": 96, "test_pairs": 9})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from msdi_jax.networks.msdi_net import MSDINet, MSDIOutput
     from msdi_jax.networks.reblur_deblur_net import JointOutput, ReblurDeblurNet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "BUNDLED",
     "Degradation",

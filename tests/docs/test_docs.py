@@ -3,20 +3,11 @@
 import importlib.util
 from pathlib import Path
 
-import pytest
-from mkdocs.commands.build import build
-from mkdocs.config import load_config
-
+import msdi_jax
 from msdi_jax.configs import base
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    target = tmp_path_factory.mktemp("site")
-    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(target), strict=True))
-    return target
+TRANSFER = ("interpolate", "transfer", "representation", "reblur", "views_of")
 
 
 def test_every_page_is_built(site):
@@ -47,3 +38,10 @@ def test_the_reference_has_every_field(site):
     }
     assert tables["The run"] == set(config)
     assert "Decay per step of the moving average" in (site / "config" / "index.html").read_text()
+
+
+def test_the_reference_has_the_whole_public_api(site):
+    page = (site / "api" / "index.html").read_text()
+    headings = {f"msdi_jax.{name}" for name in msdi_jax.__all__ if name != "BUNDLED"}
+    headings |= {f"msdi_jax.research.transfer.{name}" for name in TRANSFER}
+    assert {name for name in headings if f'id="{name}"' not in page} == set()
