@@ -2,8 +2,7 @@
 
     msdi prepare realblur_j --from RealBlur
     python launch.py --config configs/realblur_j_deblur.py --workdir runs/realblur_j_deblur
-    msdi evaluate --model runs/realblur_j_deblur/model --dataset realblur_j \\
-        --protocol realblur
+    msdi evaluate --model runs/realblur_j_deblur --protocol realblur
 
 To learn the representation on RealBlur-J too, add both of
 --config.stages="('reblur', 'deblur')" --config.deblur.degradation_from=

@@ -15,15 +15,16 @@ def evaluated(
     weights="model",
     **settings,
 ):
-    """Results of 1111 images, with all means at or near `psnr`."""
-    settings = {"configuration": "", "split": "test", "restore": "grid"} | settings
+    """Results of the images of GoPro's test split, with all means at or near `psnr`."""
+    known = {"configuration": "", "split": "test", "images": 1111, "restore": "grid"}
+    settings = known | settings
     means = {"psnr_deblurred": psnr, "ssim_3d_deblurred": 0.96}
     deciles = {"note": "", "ranked_by": "psnr_blurry", "images": 111, "all": means}
     deciles["blurriest"] = {"psnr_deblurred": psnr - 4}
     deciles["sharpest"] = {"psnr_deblurred": psnr + 4}
     folder.mkdir(parents=True)
     evaluation = Evaluation(
-        Settings(dataset, images=1111, protocols=["gopro"], **settings),
+        Settings(dataset, protocols=["gopro"], **settings),
         means,
         deciles,
         method=method,

@@ -1,7 +1,6 @@
 """The wheel: it holds the whole project, and runs next to a project with its own data/."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,42 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from tests import wheels
 from tests.data import miniatures
-
-ROOT = Path(__file__).parents[1]
-# Folder of the checkout → package of the wheel.
-PACKAGES = {"msdi_jax": "msdi_jax", "data": "msdi_jax/data", "configs": "msdi_jax/configs"}
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-
-
-def succeed(command, **options):
-    """Run a command and return its output."""
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+from tests.wheels import PACKAGES, ROOT, succeed
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built without a network in a copy of the checkout: setuptools writes there."""
-    checkout = tmp_path_factory.mktemp("checkout")
-    without_caches = shutil.ignore_patterns("__pycache__")
-    for folder in PACKAGES:
-        shutil.copytree(ROOT / folder, checkout / folder, ignore=without_caches)
-    for name in ("setup.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, checkout)
-    target = tmp_path_factory.mktemp("wheel")
-    options = ["--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={target}"]
-    succeed([*PIP, "wheel", *options, str(checkout)])
-    (path,) = target.glob("*.whl")
-    return path
+    return wheels.build(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     """Environment in which the wheel comes before every other installation."""
     target = tmp_path_factory.mktemp("site")
-    succeed([*PIP, "install", "--no-deps", "--no-index", f"--target={target}", str(wheel)])
+    wheels.install(wheel, target)
     return os.environ | {"PYTHONPATH": str(target)}
 
 

@@ -92,13 +92,12 @@ def rows_of_dataset(dataset: str, configuration: str = "") -> list[PublishedRow]
 
     Args:
         dataset: a folder of `data/`.
-        configuration: of the prepared set; where one folder holds RealBlur-J and -R, theirs begin
-            with "j" and "r". The published results of GoPro are of its `blur`, not `blur_gamma`.
+        configuration: of the prepared set. The published results of GoPro are of its `blur`, not
+            `blur_gamma`.
     """
     if configuration.startswith("blur_gamma"):
         return []
-    names = {_plain(dataset), _plain(dataset + configuration.split("_")[0])}
-    return [row for row in ROWS if _plain(row.dataset) in names]
+    return [row for row in ROWS if _plain(row.dataset) == _plain(dataset)]
 
 
 def reported_row(architecture: Architecture | None, settings: Settings) -> PublishedRow | None:
@@ -108,6 +107,11 @@ def reported_row(architecture: Architecture | None, settings: Settings) -> Publi
     sizes = (architecture.kind, architecture.width), (architecture.kind, None)
     rows = rows_of_dataset(settings.dataset, settings.configuration)
     return next((row for row in rows if (row.kind, row.width) in sizes), None)
+
+
+def is_complete(row: PublishedRow, settings: Settings) -> bool:
+    """Return whether all images of the published test set were measured."""
+    return settings.images == IMAGES[row.dataset]
 
 
 def options_to_compare(
@@ -124,6 +128,14 @@ def options_to_compare(
         f"--protocol {PROTOCOL[row.dataset]}": f"{METRICS[row.dataset][0]}_deblurred" in means,
     }
     return [option for option, matching in matches.items() if not matching]
+
+
+def ablation_psnr(name: str, settings: Settings, means: Mapping[str, float]) -> float | None:
+    """The PSNR of an ablation in the paper, in dB; None unless `settings` are those it has."""
+    row = reported_row(Architecture("msdi_net"), settings)
+    if row is None or row.dataset != "GoPro" or not is_complete(row, settings):
+        return None
+    return None if options_to_compare(row, settings, means) else ABLATIONS.get(name)
 
 
 def _plain(name: str) -> str:

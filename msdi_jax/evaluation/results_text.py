@@ -45,6 +45,9 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
     if evaluation.reported is None:
         return ["published: no result of this method on this set"]
     row, means = PublishedRow(**evaluation.reported), evaluation.means
+    where = f"{row.dataset}, {reported_results.IMAGES[row.dataset]} images"
+    if not reported_results.is_complete(row, evaluation.settings):
+        return [f"published: not comparable; the published result is of {where}"]
     if options := reported_results.options_to_compare(row, evaluation.settings, means):
         return [f"published: not comparable; a comparison takes {' '.join(options)}"]
     if evaluation.identical == evaluation.settings.images:
@@ -54,7 +57,6 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
     text += f"; difference {psnr - row.psnr:+.2f} dB"
     if ssim is not None:
         text += f", {ssim - row.ssim:+.4f}"
-    where = f"{row.dataset}, {reported_results.IMAGES[row.dataset]} images"
     return [text, f"({row.method} on {where}; {row.source})"]
 
 

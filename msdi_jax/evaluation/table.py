@@ -35,7 +35,7 @@ class Row(NamedTuple):
         restored: see `Settings.restoration`.
         values: column → the mean of every seed.
         parameters: of the deblurring network, None where none are recorded.
-        published: PSNR of the same ablation in the paper, on GoPro, in dB.
+        published: PSNR of the same ablation in the paper, in dB, if it is comparable.
         identical: sentences about identical pairs, which the means leave out.
     """
 
@@ -110,7 +110,8 @@ def _table(entries: Sequence[Entry]) -> Table:
     used = {column for row in rows for column in row.values}
     published = []
     if settings.split == "test":
-        published = reported_results.rows_of_dataset(settings.dataset, settings.configuration)
+        rows_of_set = reported_results.rows_of_dataset(settings.dataset, settings.configuration)
+        published = [row for row in rows_of_set if reported_results.is_complete(row, settings)]
     # Published results get their column even where nothing was measured that way.
     used |= {METRICS[reported_results.METRICS[row.dataset][0]][0] for row in published}
     columns = {name: digits for name, digits in _all_columns().items() if name in used}
@@ -180,7 +181,9 @@ def _row(group: Sequence[Entry]) -> Row:
         first.settings.restoration or "–",
         values,
         first.parameters,
-        reported_results.ABLATIONS.get((first.config or {}).get("ablation", "")),
+        reported_results.ablation_psnr(
+            (first.config or {}).get("ablation", ""), first.settings, first.means
+        ),
         "; ".join(dict.fromkeys(filter(None, (e.evaluation.identical_text for e in group)))),
     )
 

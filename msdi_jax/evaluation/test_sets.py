@@ -5,7 +5,8 @@ import inspect
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -55,19 +56,33 @@ def open_prepared(
         ValueError: for an unknown name, for a directory of another set, and for an empty split.
     """
     # Here, so that evaluation can be imported without TensorFlow Datasets.
-    from msdi_jax.data.readable import SkipDamaged
     from msdi_jax.data.records import find_builder, find_set, name_of
 
     builder = find_builder(name)
     path = find_set(directory, name) if directory else _prepare(name, builder)
-    source = builder.open_split(path, split)
+    source = _open(builder, path, split)
     if directory and (actual := name_of(path)) != name:
         raise ValueError(
             f"{directory} is a set {actual}, not {name}: give another name or directory"
         )
+    return path, source
+
+
+def open_configured(dataset: Mapping[str, Any], split: str) -> tuple[Path, Sequence[Mapping]]:
+    """Like `open_prepared`, the set of a configuration's section `dataset`."""
+    from msdi_jax.data.records import find_builder, prepare_set
+
+    path = prepare_set(dataset)
+    return path, _open(find_builder(dataset["name"]), path, split)
+
+
+def _open(builder: ModuleType, path: Path, split: str) -> Sequence[Mapping]:
+    from msdi_jax.data.readable import SkipDamaged
+
+    source = builder.open_split(path, split)
     if len(source) == 0:
         raise ValueError(f"split {split!r} of {path} is empty: choose another --split")
-    return path, SkipDamaged(source)
+    return SkipDamaged(source)
 
 
 def configuration(path: Path) -> str:
@@ -76,7 +91,7 @@ def configuration(path: Path) -> str:
     return path.resolve().parent.name
 
 
-def _prepare(name: str, builder) -> Path:
+def _prepare(name: str, builder: ModuleType) -> Path:
     try:
         inspect.signature(builder.prepare).bind(PREPARED)
     except TypeError as error:

@@ -103,10 +103,15 @@ def _check_more_steps(changed: Mapping[str, tuple[Any, Any]], workdir: Path) -> 
     )
 
 
+def recorded_set(workdir: Path) -> str:
+    """Return the configuration of the prepared set of a run; "" if none is recorded."""
+    file = workdir / DATA
+    return file.read_text().strip() if file.exists() else ""
+
+
 def check_data(configuration: str, workdir: Path) -> None:
     """Raise ValueError if the run in `workdir` uses another prepared set."""
-    file = workdir / DATA
-    if file.exists() and (before := file.read_text().strip()) != configuration:
+    if (before := recorded_set(workdir)) not in ("", configuration):
         raise ValueError(
             f"{workdir} was started on the set {before}, but the set is now {configuration}: "
             "restore images that were changed, added or removed, restore dataset.directory, or "

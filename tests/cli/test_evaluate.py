@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import importlib
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from flax import nnx
 
 from msdi_jax import models
 from msdi_jax.cli.main import main
-from msdi_jax.evaluation import metrics, results_file
+from msdi_jax.evaluation import metrics, reported_results, results_file
 from msdi_jax.runtime import directory_lock
 
 DESCRIPTION = models.Description(models.Architecture("msdi_net", 64), {}, "")
@@ -44,8 +45,10 @@ def called(monkeypatch, tmp_path):
     loaded = models.Model(network, DESCRIPTION)
     monkeypatch.setattr(models, "read_description", lambda path: DESCRIPTION)
     monkeypatch.setattr(models, "load", lambda path: loaded)
+    monkeypatch.setitem(reported_results.IMAGES, "GoPro", 3)
     builder = SimpleNamespace(
-        prepare=lambda root: tmp_path / "set" / "whole" / "1.0.0",
+        Settings=dataclasses.make_dataclass("Settings", [("tile", str, "whole")]),
+        prepare=lambda root, tile="whole": tmp_path / root / tile / "1.0.0",
         open_split=lambda directory, split: records(),
     )
     import_module = importlib.import_module
@@ -57,19 +60,72 @@ def called(monkeypatch, tmp_path):
     return SimpleNamespace(calls=calls, interruptions=interruptions, loaded=loaded, builder=builder)
 
 
-def evaluate(tmp_path, *more, dataset="gopro", restore="whole"):
+def evaluate(tmp_path, *more, model="m", dataset="gopro", restore="whole"):
     output = tmp_path / "out"
-    main(
-        [
-            "evaluate",
-            "--model=m",
-            f"--dataset={dataset}",
-            f"--restore={restore}",
-            f"--output={output}",
-            *more,
-        ]
-    )
+    given = {"dataset": dataset, "restore": restore}
+    chosen = [f"--{name}={value}" for name, value in given.items() if value]
+    main(["evaluate", f"--model={model}", f"--output={output}", *chosen, *more])
     return results_file.read(output)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A run on the tiles of a set, which it measures whole by the protocol `float`."""
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "model" / "model.json").touch()
+    config = {
+        "dataset": {"name": "gopro", "directory": "sets", "tile": "small"},
+        "evaluation": {"restore": "whole", "protocols": ["float"]},
+    }
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "run" / "dataset.txt").write_text("small\n")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("model", ["run", "run/model"])
+def test_a_run_is_measured_on_its_own_set_as_at_its_end(called, trained, tmp_path, capsys, model):
+    called.loaded.description = dataclasses.replace(DESCRIPTION, orientations=2)
+    main(["evaluate", f"--model={tmp_path / model}"])
+    line = "gopro (small) test, 3 images, restored: whole, 2 orientations, scored: float\n"
+    assert line in capsys.readouterr().out
+    written = results_file.read(trained / "evaluation" / "model-gopro-test-whole")
+    assert written.settings.configuration == "small"
+    assert written.config["dataset"]["tile"] == "small"
+
+
+def test_options_replace_the_settings_of_a_run(called, trained, tmp_path):
+    more = ["--protocol=gopro", "--ensemble=4", "--split=train"]
+    row = evaluate(tmp_path, *more, model=trained, dataset=None, restore="grid")
+    assert row.settings.text == (
+        "gopro (small) train, 3 images, restored: grid, 4 orientations, scored: gopro"
+    )
+
+
+def test_another_set_of_a_run_must_be_named(called, trained, tmp_path, capsys):
+    """Also one of the same name: it is prepared by its defaults."""
+    row = evaluate(tmp_path, model=trained, restore=None)
+    assert row.settings.set_text == "gopro (whole) test"
+    assert row.settings.restore == "whole"
+    assert "run is gopro (small): leave out --dataset to measure on it" in capsys.readouterr().out
+
+
+def test_a_set_that_changed_since_the_run_is_refused(called, trained, tmp_path):
+    (trained / "dataset.txt").write_text("large\n")
+    with pytest.raises(SystemExit, match=r"on gopro \(large\), but .* gives gopro \(small\): rest"):
+        evaluate(tmp_path, model=trained, dataset=None)
+    assert not called.calls
+
+
+def test_a_model_without_a_run_has_no_set_of_its_own(called, tmp_path):
+    with pytest.raises(SystemExit, match=r"m is not the model of a run.* name a set by --dataset"):
+        evaluate(tmp_path, dataset=None)
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_an_empty_split_of_a_run_is_refused(called, trained, tmp_path, split):
+    called.builder.open_split = lambda directory, split: []
+    with pytest.raises(SystemExit, match=f"split '{split}' of .*sets/small/1.0.0 is empty"):
+        evaluate(tmp_path, f"--split={split}", model=trained, dataset=None)
 
 
 def test_results(called, tmp_path, capsys):
@@ -110,6 +166,16 @@ def test_published_results_are_compared_with_the_same_protocol_only(
     printed = capsys.readouterr().out
     assert text in printed
     assert ("33.28" in printed) == ("difference" in text)
+
+
+def test_published_results_are_not_compared_with_those_of_a_part(
+    called, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(reported_results.IMAGES, "GoPro", 1111)
+    evaluate(tmp_path, restore="grid")
+    printed = capsys.readouterr().out
+    assert "not comparable; the published result is of GoPro, 1111 images\n" in printed
+    assert "33.28" not in printed
 
 
 def test_float_sees_what_the_network_gave(called, tmp_path):

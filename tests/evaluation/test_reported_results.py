@@ -12,11 +12,10 @@ from msdi_jax.models import Architecture
         ("nafnet", "gopro", "blur_0123", 33.7103),
         ("modulated_nafnet", "gopro", "blur_0123", None),
         ("msdi_net", "gopro", "blur_0123", 33.28),
-        ("msdi_net", "realblur", "j_0123", 32.35),
-        ("msdi_net", "realblur_j", "", 32.35),
+        ("msdi_net", "realblur_j", "tile512_0123", 32.35),
         ("reblur_deblur_net", "gopro", "", None),
         ("msdi_net", "gopro", "blur_gamma_0123", None),
-        ("msdi_net", "realblur", "r_0123", None),
+        ("msdi_net", "realblur_r", "tile512_0123", None),
         ("msdi_net", "camera_shake", "", None),
     ],
 )

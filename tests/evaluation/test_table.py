@@ -112,6 +112,33 @@ def test_published_rows_are_apart_with_their_sources(tmp_path, capsys):
     assert "RealBlur" not in published
 
 
+def test_a_part_of_a_set_is_not_compared_with_published_rows(tmp_path, capsys):
+    out = printed(capsys, evaluated(tmp_path / "part", 33.0, images=20))
+    assert "| part | grid, 1 orientation | 33.00" in out
+    assert "Published" not in out
+
+
+@pytest.mark.parametrize(
+    ("settings", "comparable"),
+    [
+        ({}, True),
+        ({"dataset": "camera_shake"}, False),
+        ({"dataset": "realblur_j", "images": 980}, False),
+        ({"restore": "whole"}, False),
+        ({"orientations": 8}, False),
+        ({"images": 20}, False),
+        ({"split": "train"}, False),
+    ],
+)
+def test_ablations_of_the_paper_stand_beside_comparable_ones_only(
+    tmp_path, capsys, settings, comparable
+):
+    config = {"ablation": "no_degradation"}
+    out = printed(capsys, evaluated(tmp_path / "a", 30.0, seed=0, config=config, **settings))
+    assert ("published, GoPro" in out.splitlines()[2]) == comparable
+    assert (out.splitlines()[4].endswith("| 32.81 |")) == comparable
+
+
 def test_each_set_has_its_table(tmp_path, capsys):
     gopro = evaluated(tmp_path / "a", 33.0)
     shake = evaluated(tmp_path / "b", 25.0, dataset="camera_shake")
@@ -145,7 +172,7 @@ def test_labels(tmp_path, capsys):
 
 
 def test_published_realblur_stands_under_the_aligned_psnr(tmp_path, capsys):
-    out = printed(capsys, evaluated(tmp_path / "a", 30.0, dataset="realblur_j"))
+    out = printed(capsys, evaluated(tmp_path / "a", 30.0, dataset="realblur_j", images=980))
     assert "| method | PSNR aligned, dB | SSIM as printed | source |" in out
     assert "| a | grid, 1 orientation | 30.00 | 0.9600 | – |" in out
 

@@ -17,6 +17,7 @@ import skimage.data
 from PIL import Image
 
 from msdi_jax import load
+from msdi_jax.cli.main import main
 from msdi_jax.configs import quickstart
 from msdi_jax.evaluation import results_file
 from msdi_jax.models import DIRECTORIES, read_description
@@ -143,6 +144,17 @@ def test_run_directory(interrupted_run):
         row = Image.open(workdir / "samples" / f"{name}-row.png")
         single = Image.open(workdir / "samples" / f"{name}-blurry.png")
         assert row.size == (3 * single.width, single.height)
+
+
+def test_evaluate_repeats_the_figures_of_the_run(interrupted_run, tmp_path):
+    """On the run's own set, of which the command is given nothing."""
+    main(["evaluate", f"--model={interrupted_run[0]}", f"--output={tmp_path / 'again'}"])
+    first, again = map(results_file.read, (interrupted_run[0], tmp_path / "again"))
+    assert again.settings.text == first.settings.text
+    assert again.settings.configuration == (interrupted_run[0] / "dataset.txt").read_text().strip()
+    for metric in ("psnr", "ssim_3d", "ssim"):
+        mean = f"{metric}_deblurred"
+        assert again.means[mean] == pytest.approx(first.means[mean], abs=1e-3)
 
 
 def test_generator_rate_is_annealed(interrupted_run):
