@@ -8,7 +8,8 @@
 The name after the colon is one of `VARIANTS`. Each network multiplies 3.9 to 4.2 billion times for
 an image of 256×256 px. The representation is that of the bundled reblurring model, frozen.
 
-Hardware: two CPU cores, 10 to 30 minutes each. Results: not measured yet.
+Hardware: one CPU core, 12 to 22 minutes each for the first, second and fifth, two runs at a time.
+Results: not measured yet; docs/notes/backbones.md has a first try with other settings.
 """
 
 from ml_collections import ConfigDict

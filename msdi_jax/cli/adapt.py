@@ -51,18 +51,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         default=models.BUNDLED,
         help="joint network that reblurs; default: the bundled one",
     )
-    parser.add_argument(
-        "--pairs",
-        type=int,
-        default=8,
-        help="pairs of each sharp photograph; default: %(default)s",
-    )
-    parser.add_argument(
-        "--longest-side",
-        type=int,
-        default=augmentation.Settings().longest_side,
-        help="larger photographs are first reduced to this, px; default: %(default)s",
-    )
+    reblur.add_pairs(parser, default=8)
+    reblur.add_longest_side(parser)
     parser.add_argument("--workdir", type=path, required=True, help="folder to make, or to resume")
 
 

@@ -74,12 +74,7 @@ def _add_augment(actions) -> None:
     )
     pairs.add_argument("--sharp", type=path, required=True, help="folder of photographs to blur")
     fields = augmentation.Settings()
-    pairs.add_argument(
-        "--pairs",
-        type=int,
-        default=fields.pairs,
-        help="pairs of each sharp photograph; default: %(default)s",
-    )
+    add_pairs(pairs, fields.pairs)
     pairs.add_argument(
         "--strengths",
         type=float,
@@ -96,11 +91,24 @@ def _add_augment(actions) -> None:
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
     model_options.add_model(parser)
     parser.add_argument("--output", type=path, required=True, help=output)
+    add_longest_side(parser)
+
+
+def add_longest_side(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--longest-side",
         type=int,
-        default=768,
+        default=augmentation.Settings().longest_side,
         help="larger photographs are first reduced to this, px; default: %(default)s",
+    )
+
+
+def add_pairs(parser: argparse.ArgumentParser, default: int) -> None:
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=default,
+        help="pairs of each sharp photograph; default: %(default)s",
     )
 
 

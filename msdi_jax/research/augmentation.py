@@ -79,10 +79,11 @@ def write_pairs(
         provenance: what to record of the joint network.
 
     Raises:
-        ValueError: there are no photographs, or `output` belongs to another set; before anything
-            is written. A photograph cannot be read.
+        ValueError: there are no photographs, some cannot be read, or `output` belongs to another
+            set; before anything is written.
     """
     _check(blurry, sharp)
+    _check_readable([*blurry, *sharp])
     record = {
         "model": provenance,
         "settings": dataclasses.asdict(settings),
@@ -148,6 +149,18 @@ def _check(blurry: Sequence[Path], sharp: Sequence[Path]) -> None:
     stems = [file.stem for file in sharp]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
         raise ValueError(f"several sharp photographs are called {', '.join(twice)}: rename them")
+
+
+def _check_readable(files: Sequence[Path]) -> None:
+    """Decode all photographs: a truncated one would otherwise be found after minutes of work."""
+    problems = []
+    for file in files:
+        try:
+            image_io.read(file)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def _claim(output: Path, record: dict) -> None:

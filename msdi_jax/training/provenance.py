@@ -42,9 +42,11 @@ def describe_network(name: str, config: ml_collections.ConfigDict, workdir: Path
 
 def _reblurred_pairs(dataset: ml_collections.ConfigDict) -> dict[str, Any]:
     """Return the record of pairs that `msdi reblur augment` or `msdi adapt` made, if it did."""
-    file = Path(dataset.get("source") or "").parent / augmentation.PROVENANCE
-    is_table = str(dataset.get("source")).endswith(augmentation.TABLE)
-    return {"reblurred_pairs": json.loads(file.read_text())} if is_table and file.is_file() else {}
+    table = Path(dataset.get("source") or "")
+    record = table.parent / augmentation.PROVENANCE
+    if table.name != augmentation.TABLE or not record.is_file():
+        return {}
+    return {"reblurred_pairs": json.loads(record.read_text())}
 
 
 def at_step(description: Description, step: int, kind: str) -> Description:

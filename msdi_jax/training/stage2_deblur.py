@@ -154,10 +154,11 @@ class DeblurStage:
         return self._merge(state.frozen, state.params, state.stats, training=False)
 
     def _reblurred(self, frozen: Arrays, blurry: Array, sharp: Array, step: Array) -> Array:
-        """Give a random share of the crops the blur of the next ones in the batch, in float32."""
+        """Give a random share of the crops the blur of those before in the batch, in float32."""
         if not (share := self.config.augmentation.reblurred):
             return blurry
-        joint = merge(self.joint_graph, *frozen["joint"].values())
+        arrays = frozen["joint"]
+        joint = merge(self.joint_graph, arrays["params"], arrays["stats"])
         maps = degradation_of(joint.degradation, jnp.roll(blurry, 1, 0)).maps
         reblurred = joint.reblur(sharp, maps).clip(0, 1)
         key = jax.random.fold_in(jax.random.key(self.config.seed), step)

@@ -118,6 +118,7 @@ def test_the_provenance_names_model_files_and_options(made):
         (["--blurry={}/empty"], "0 blurry photographs: give at least 1"),
         (["--sharp={}/one"], "1 sharp photographs: give at least 2, one to train"),
         (["--sharp={}/twice"], "several sharp photographs are called c: rename them"),
+        (["--blurry={}/cut"], "cut/a.jpg cannot be read as an image: image file is truncated"),
         (["--model={}/deblur"], "has no reblurring branch: give a joint network"),
     ],
     ids=str,
@@ -128,6 +129,9 @@ def test_unusable_calls_are_refused(folders, made, change, message):
         (folders / name).mkdir(exist_ok=True)
         for file in files:
             Image.new("RGB", (64, 64)).save(folders / name / file)
+    (folders / "cut").mkdir(exist_ok=True)
+    Image.effect_noise((200, 200), 99).convert("RGB").save(folders / "cut" / "a.jpg")
+    (folders / "cut" / "a.jpg").write_bytes((folders / "cut" / "a.jpg").read_bytes()[:3000])
     if not (folders / "deblur").exists():
         models.save(folders / "deblur", small_network(), models.Description(SMALL, {}, ""))
     with pytest.raises(SystemExit, match=message):
